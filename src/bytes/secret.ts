@@ -1,0 +1,106 @@
+/**
+ * Secret: the sole holder of key bytes. It owns an allocation of its own, is read through a callback, is erased
+ * explicitly, and prints as `Secret(32)`.
+ *
+ * Why `new ArrayBuffer` and not `new Uint8Array(n)`: V8 keeps typed arrays of up to 64 bytes inside its moving heap,
+ * where a collection leaves stale copies behind; a separate ArrayBuffer stays where it is until it is erased.
+ */
+
+import { TLSError } from '../errors.ts';
+import { secretBorn, secretEnded } from '../ledger/channels.ts';
+
+let nextId = 1;
+
+export class Secret {
+  /** Identifies this secret in the ledger. */
+  readonly id: number = nextId++;
+  /** What it is, in the RFC's terms, e.g. `handshakeSecret`. */
+  readonly kind: string;
+  #bytes: Uint8Array | undefined;
+
+  private constructor(kind: string, bytes: Uint8Array) {
+    this.kind = kind;
+    this.#bytes = bytes;
+    if (secretBorn.hasSubscribers) {
+      secretBorn.publish({ id: this.id, kind, length: bytes.length });
+    }
+  }
+
+  /** A secret of `length` bytes that `fill` writes in place. */
+  static create(kind: string, length: number, fill: (bytes: Uint8Array) => void): Secret {
+    const bytes = new Uint8Array(new ArrayBuffer(length));
+    fill(bytes);
+    return new Secret(kind, bytes);
+  }
+
+  /** Takes the bytes over: copies them into an allocation of its own and erases `source`. */
+  static take(kind: string, source: Uint8Array): Secret {
+    const bytes = new Uint8Array(new ArrayBuffer(source.length));
+    bytes.set(source);
+    source.fill(0);
+    return new Secret(kind, bytes);
+  }
+
+  /** Copies the bytes; for sources that belong to someone else, such as test vectors or a caller's PSK. */
+  static copy(kind: string, source: Uint8Array): Secret {
+    const bytes = new Uint8Array(new ArrayBuffer(source.length));
+    bytes.set(source);
+    return new Secret(kind, bytes);
+  }
+
+  /** Length in bytes; 0 once erased. */
+  get length(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  get erased(): boolean {
+    return this.#bytes === undefined;
+  }
+
+  /**
+   * Lends the bytes to `callback`, which must not keep them.
+   * @throws TLSError `TLS_ERR_SECRET_ERASED`
+   */
+  use<T>(callback: (bytes: Uint8Array) => T): T {
+    return callback(this.expose());
+  }
+
+  /**
+   * The bytes themselves, for the provider's hot paths: valid until `erase`, not to be kept or copied.
+   * @throws TLSError `TLS_ERR_SECRET_ERASED`
+   */
+  expose(): Uint8Array {
+    if (this.#bytes === undefined) {
+      throw new TLSError('TLS_ERR_SECRET_ERASED', `${this.kind} was used after it was erased`);
+    }
+    return this.#bytes;
+  }
+
+  /** Overwrites the bytes with zeros and ends this secret. Idempotent. */
+  erase(why = 'spent'): void {
+    if (this.#bytes === undefined) {
+      return;
+    }
+    this.#bytes.fill(0);
+    this.#bytes = undefined;
+    if (secretEnded.hasSubscribers) {
+      secretEnded.publish({ id: this.id, kind: this.kind, why });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.erase();
+  }
+
+  toString(): string {
+    return this.erased ? 'Secret(erased)' : `Secret(${this.length})`;
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+}

@@ -1,0 +1,84 @@
+/** What a host hands to a connection. Everything is immutable and may be shared by many connections. */
+
+import type { ClientHelloInfo } from './actions.ts';
+import type { NamedGroup } from './crypto/groups.ts';
+import type { CryptoProvider, PrivateKey } from './crypto/provider.ts';
+import type { SignatureScheme } from './crypto/signatures.ts';
+import type { CipherSuiteName } from './crypto/suites.ts';
+import type { ClientSession } from './session/client-session.ts';
+import type { TicketKeySource } from './session/ticket-key.ts';
+
+/** A certificate chain with the key that signs for it. */
+export interface Credential {
+  /** DER, leaf first, without the root. */
+  readonly certificateChain: readonly Uint8Array[];
+  /** The schemes the key can make, best first. */
+  readonly schemes: readonly SignatureScheme[];
+  /** Absent when the key lives elsewhere: the core then asks with a `sign` need. */
+  readonly privateKey?: PrivateKey;
+}
+
+/** What a server decides by name: certificate, protocols, and through them which sessions may resume here. */
+export interface ServerContext {
+  /** One per key type; the first whose schemes the client accepts serves. */
+  readonly credentials: readonly Credential[];
+  /** The server's preference order; empty for no ALPN. */
+  readonly alpnProtocols: readonly string[];
+  /** Overrides `alpnProtocols`: picks from the client's list, or undefined to refuse with `no_application_protocol`. */
+  readonly chooseProtocol?: (clientHello: ClientHelloInfo) => string | undefined;
+  /** Tickets; absent for none (`sessions: { tickets: false }`). */
+  readonly tickets?: TicketPolicy;
+}
+
+export interface TicketPolicy {
+  readonly keys: TicketKeySource;
+  /** Tickets sent after a full handshake (when the client does not ask for a number by RFC 9149). */
+  readonly ticketsPerConnection: number;
+  /** Tickets sent after a resumption. */
+  readonly ticketsPerResumption: number;
+  /** Most tickets a ticket_request can get. */
+  readonly maxTickets: number;
+  /** Seconds. */
+  readonly ticketLifetime: number;
+  /** Seconds since the full handshake. */
+  readonly handshakeValidity: number;
+}
+
+interface CommonOptions {
+  readonly provider: CryptoProvider;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** In order of preference. Default: all. */
+  readonly cipherSuites?: readonly CipherSuiteName[];
+  /** In order of preference. Default: all that the provider supports. */
+  readonly namedGroups?: readonly NamedGroup[];
+  /** Emits `keyLog` actions: hands every traffic secret to the host. */
+  readonly exportKeyLog?: boolean;
+  /** The largest TLSInnerPlaintext we are willing to receive, 64..16385 bytes (RFC 8449). Absent: not sent by a client. */
+  readonly recordSizeLimit?: number;
+  /** Memory for outgoing records; a host may hand out a reused buffer. Default: a fresh allocation each time. */
+  readonly allocate?: (length: number) => Uint8Array;
+}
+
+export interface ClientOptions extends CommonOptions {
+  /** A DNS name to send as SNI and to verify; IP addresses are verified but not sent. Empty for none. */
+  readonly serverName: string;
+  readonly alpnProtocols?: readonly string[];
+  /** Groups to send shares for in the first flight. Default: the first group, plus x25519 when that is a hybrid. */
+  readonly keyShares?: readonly NamedGroup[];
+  /** A session to offer. The connection does not erase it: the host does, once used. */
+  readonly session?: ClientSession;
+  /** Tickets to ask for (RFC 9149); 0 tells the server to send none. Default: the extension is not sent. */
+  readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
+  /** Derive and report `session` actions. Default true; false saves their cost. */
+  readonly wantSessions?: boolean;
+  /** Ask the host with `verifyCertificate`. False accepts any chain (its signature is still checked). Default true. */
+  readonly verifyCertificate?: boolean;
+  /** Send GREASE values (RFC 8701). Default true. */
+  readonly grease?: boolean;
+}
+
+export interface ServerOptions extends CommonOptions {
+  /** The context for every client, or 'ask' to raise a `context` need for each. */
+  readonly context: ServerContext | 'ask';
+}

@@ -1,0 +1,102 @@
+/**
+ * The cryptographic provider: everything the protocol needs from outside, as one interface. The provider over
+ * `node:crypto` is in `node-provider.ts`; tests wrap it to replay traces.
+ */
+
+import type { Secret } from '../bytes/secret.ts';
+import type { NamedGroup } from './groups.ts';
+import type { KeyType, SignatureScheme } from './signatures.ts';
+import type { AeadName, HashName } from './suites.ts';
+
+/** A hash over a growing input whose value can be read at any point. */
+export interface RunningHash {
+  update(data: Uint8Array): void;
+  /** The value so far; the hash goes on. */
+  digest(): Uint8Array;
+}
+
+/** One AEAD key, bound to its algorithm. 12-byte nonces, 16-byte tags. */
+export interface AeadKey {
+  /**
+   * Encrypts `plaintext` and writes ciphertext ‖ tag (`plaintext.length + 16` bytes) into `out` at `offset`.
+   * `out` must not overlap `plaintext`.
+   */
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void;
+  /**
+   * Decrypts `sealed` (ciphertext ‖ tag) into an allocation of its own, or returns undefined when it is not authentic.
+   * Nothing unauthenticated is ever returned.
+   */
+  open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined;
+  /** Erases the key. Later calls throw `TLS_ERR_SECRET_ERASED`. */
+  erase(why?: string): void;
+}
+
+/** A client's one-use key share. */
+export interface KeyShare {
+  readonly group: NamedGroup;
+  /** The key_exchange field to send. */
+  readonly publicKey: Uint8Array;
+  /**
+   * Completes the exchange with the server's key_exchange and erases the private part: a second call throws.
+   * @throws TLSError `TLS_ERR_BAD_KEY_SHARE` wrong length, off the curve, small order (all-zero result)
+   */
+  agree(peerKeyExchange: Uint8Array): Secret;
+  /** Erases the private part unused. Idempotent. */
+  erase(): void;
+}
+
+/** What a server gets from a client's key share: its own key_exchange to send, and the shared secret. */
+export interface Encapsulation {
+  readonly keyExchange: Uint8Array;
+  readonly sharedSecret: Secret;
+}
+
+/** A public key taken from a certificate. Opaque outside the provider. */
+export interface PublicKey {
+  readonly type: KeyType;
+}
+
+/** A private key held in this process. Opaque outside the provider; never printed. */
+export interface PrivateKey {
+  readonly type: KeyType;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKeySpki: Uint8Array;
+}
+
+export interface CryptoProvider {
+  /** Fills `bytes` with secure randomness. */
+  random(bytes: Uint8Array): void;
+
+  hash(name: HashName, data: Uint8Array): Uint8Array;
+  createHash(name: HashName): RunningHash;
+  /** HMAC (RFC 2104) of the concatenation of `data` under `key`, as bytes that the caller owns and erases. */
+  hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
+
+  /** Copies the key in; the caller may erase its own. */
+  aead(name: AeadName, key: Uint8Array): AeadKey;
+
+  /** True when this Node (or a dependency) can do the group. */
+  supportsGroup(group: NamedGroup): boolean;
+  /** A fresh one-use share for a ClientHello. */
+  generateKeyShare(group: NamedGroup): KeyShare;
+  /**
+   * The server's half: makes a fresh share, completes the exchange with the client's key_exchange, erases the private
+   * part.
+   * @throws TLSError `TLS_ERR_BAD_KEY_SHARE`
+   */
+  encapsulate(group: NamedGroup, clientKeyExchange: Uint8Array): Encapsulation;
+
+  /** @throws TLSError `TLS_ERR_BAD_KEY` when it cannot be read or is of an unsupported type or size */
+  importPrivateKey(key: string | Uint8Array | object, passphrase?: string): PrivateKey;
+  /**
+   * From SubjectPublicKeyInfo, DER.
+   * @throws TLSError `TLS_ERR_UNSUPPORTED_CERTIFICATE` unsupported type, curve or size
+   */
+  importPublicKey(spki: Uint8Array): PublicKey;
+  sign(scheme: SignatureScheme, key: PrivateKey, data: Uint8Array): Uint8Array;
+  /** False as well for a key that cannot make the scheme. */
+  verify(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
+
+  /** Equality in constant time (of equal lengths). */
+  equal(a: Uint8Array, b: Uint8Array): boolean;
+}
