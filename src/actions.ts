@@ -4,7 +4,9 @@
  */
 
 import type { AlertDescription } from './alerts.ts';
+import type { ServerContext } from './connection-options.ts';
 import type { NamedGroup } from './crypto/groups.ts';
+import type { PublicKey } from './crypto/provider.ts';
 import type { SignatureScheme } from './crypto/signatures.ts';
 import type { CipherSuiteName } from './crypto/suites.ts';
 import type { TLSError } from './errors.ts';
@@ -37,10 +39,18 @@ export type Need =
   /** Sign for CertificateVerify with the credential's key, which lives elsewhere. Answer: `Uint8Array`. */
   | { readonly kind: 'sign'; readonly scheme: SignatureScheme; readonly data: Uint8Array }
   /**
-   * Client: is this chain good for this name? Answer: undefined for yes, or a `TLSError`. The signature over the
-   * handshake is checked by the core, always.
+   * Client: is this chain (DER, leaf first, never empty) good for this name? Answer: the leaf's public key for yes, or a
+   * `TLSError`. The signature over the handshake is then checked by the core, always: also when a host accepts any
+   * chain it must hand over the leaf's key.
    */
   | { readonly kind: 'verifyCertificate'; readonly chain: readonly Uint8Array[]; readonly serverName: string };
+
+/** The type of the answer to each need. */
+export interface Answers {
+  readonly context: ServerContext | undefined;
+  readonly sign: Uint8Array;
+  readonly verifyCertificate: PublicKey | TLSError;
+}
 
 /** What a server learns of a client before it chooses. */
 export interface ClientHelloInfo {

@@ -56,6 +56,8 @@ interface CommonOptions {
   readonly exportKeyLog?: boolean;
   /** The largest TLSInnerPlaintext we are willing to receive, 64..16385 bytes (RFC 8449). Absent: not sent by a client. */
   readonly recordSizeLimit?: number;
+  /** Records one traffic key may protect; lowers the suite's own limit. */
+  readonly usageLimit?: number;
   /** Memory for outgoing records; a host may hand out a reused buffer. Default: a fresh allocation each time. */
   readonly allocate?: (length: number) => Uint8Array;
 }
@@ -72,8 +74,6 @@ export interface ClientOptions extends CommonOptions {
   readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
   /** Derive and report `session` actions. Default true; false saves their cost. */
   readonly wantSessions?: boolean;
-  /** Ask the host with `verifyCertificate`. False accepts any chain (its signature is still checked). Default true. */
-  readonly verifyCertificate?: boolean;
   /** Send GREASE values (RFC 8701). Default true. */
   readonly grease?: boolean;
 }
@@ -81,4 +81,6 @@ export interface ClientOptions extends CommonOptions {
 export interface ServerOptions extends CommonOptions {
   /** The context for every client, or 'ask' to raise a `context` need for each. */
   readonly context: ServerContext | 'ask';
+  /** Sent in a HelloRetryRequest and demanded back unchanged (RFC 9846 §4.3.2). Default: none is sent. */
+  readonly helloRetryCookie?: Uint8Array;
 }

@@ -101,7 +101,10 @@ export class Writer {
 
   #check(length: number, max: number): void {
     if (length > max) {
-      throw new TLSError('TLS_ERR_INTERNAL', `a vector of ${length} bytes does not fit its length field (at most ${max})`);
+      throw new TLSError(
+        'TLS_ERR_INTERNAL',
+        `a vector of ${length} bytes does not fit its length field (at most ${max})`,
+      );
     }
   }
 

@@ -54,11 +54,15 @@ export interface Encapsulation {
 /** A public key taken from a certificate. Opaque outside the provider. */
 export interface PublicKey {
   readonly type: KeyType;
+  /** The TLS 1.3 schemes it can check, best first: those of its type, fewer for an RSA-PSS key with restrictions. */
+  readonly schemes: readonly SignatureScheme[];
 }
 
 /** A private key held in this process. Opaque outside the provider; never printed. */
 export interface PrivateKey {
   readonly type: KeyType;
+  /** The TLS 1.3 schemes it can make, best first: those of its type, fewer for an RSA-PSS key with restrictions. */
+  readonly schemes: readonly SignatureScheme[];
   /** SubjectPublicKeyInfo, DER. */
   readonly publicKeySpki: Uint8Array;
 }

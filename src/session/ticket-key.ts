@@ -16,6 +16,13 @@ export interface TicketKey {
   readonly sealFrom: number;
   readonly sealUntil: number;
   readonly openUntil: number;
+  /** Counted by `sealTicket` and `openTicket`, for the status page; absent when the source does not care. */
+  readonly uses?: TicketKeyUses;
+}
+
+export interface TicketKeyUses {
+  sealed: number;
+  opened: number;
 }
 
 /** What may be told about a ticket key: never its bytes. */

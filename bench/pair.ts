@@ -1,0 +1,217 @@
+/** Pair: a client and a server of one subject, each in a process of its own, driven from here. */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { BenchCertificate } from './certificate.ts';
+import type { EngineName } from './engine.ts';
+import type { MemoryUse, Reply, Request, Role } from './messages.ts';
+import type { Sample, WorkloadName, WorkloadOptions } from './workload.ts';
+
+export interface PairOptions {
+  readonly client: EngineName;
+  readonly server: EngineName;
+  readonly workload: WorkloadName;
+  readonly certificate: BenchCertificate;
+  /** Flags for the worker's Node. */
+  readonly nodeFlags?: readonly string[];
+}
+
+/** A sample with the CPU time that the server spent on it. */
+export interface PairSample extends Sample {
+  readonly serverCpuMicros: number;
+}
+
+export class Pair {
+  readonly #client: Worker;
+  readonly #server: Worker;
+
+  private constructor(client: Worker, server: Worker) {
+    this.#client = client;
+    this.#server = server;
+  }
+
+  static async start(options: PairOptions): Promise<Pair> {
+    const server = new Worker('server', options.server, options.nodeFlags);
+    let client: Worker | undefined;
+    try {
+      const port = await server.start(options, 0);
+      client = new Worker('client', options.client, options.nodeFlags);
+      await client.start(options, port);
+      return new Pair(client, server);
+    } catch (error) {
+      client?.kill();
+      server.kill();
+      throw error;
+    }
+  }
+
+  /** Lets the client work for `ms` milliseconds. Rejects when either end crashes or the client meets an error. */
+  async drive(ms: number, options: WorkloadOptions): Promise<PairSample> {
+    const patience = ms + PATIENCE_MS;
+    const before = (await this.#server.ask({ kind: 'usage' })) as number;
+    const crashed = this.#server.crashed;
+    const sample = (await Promise.race([
+      this.#client.ask({ kind: 'drive', ms, options }, patience),
+      crashed,
+    ])) as Sample;
+    const after = (await this.#server.ask({ kind: 'usage' })) as number;
+    return { ...sample, serverCpuMicros: after - before };
+  }
+
+  async memory(): Promise<{ client: MemoryUse; server: MemoryUse }> {
+    const [client, server] = await Promise.all([
+      this.#client.ask({ kind: 'memory' }),
+      this.#server.ask({ kind: 'memory' }),
+    ]);
+    return { client: client as MemoryUse, server: server as MemoryUse };
+  }
+
+  async startProfile(): Promise<void> {
+    await Promise.all([this.#client.ask({ kind: 'startProfile' }), this.#server.ask({ kind: 'startProfile' })]);
+  }
+
+  async stopProfile(paths: { readonly client: string; readonly server: string }): Promise<void> {
+    await Promise.all([
+      this.#client.ask({ kind: 'stopProfile', path: paths.client }),
+      this.#server.ask({ kind: 'stopProfile', path: paths.server }),
+    ]);
+  }
+
+  kill(): void {
+    this.#client.kill();
+    this.#server.kill();
+  }
+}
+
+/** Ends every worker that still runs: for interrupts and for the end of the run's time. */
+export function killAll(): void {
+  for (const worker of running) {
+    worker.kill();
+  }
+}
+
+type Question = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never;
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+class Worker {
+  readonly #child: ChildProcess;
+  readonly #label: string;
+  readonly #role: Role;
+  readonly #engine: EngineName;
+  readonly #waiting = new Map<number, Waiting>();
+  /** Rejects when the process ends; never resolves. */
+  readonly crashed: Promise<never>;
+  #nextId = 1;
+  #dead: Error | undefined;
+
+  constructor(role: Role, engine: EngineName, nodeFlags: readonly string[] = []) {
+    this.#role = role;
+    this.#engine = engine;
+    this.#label = `the ${role} worker of ${engine === 'ours' ? 'Mayfly' : 'node:tls'}`;
+    this.#child = fork(fileURLToPath(workerUrl), [], {
+      execArgv: [...nodeFlags],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    running.add(this);
+    let complaint = '';
+    this.#child.stderr?.on('data', (chunk: Buffer) => {
+      complaint = (complaint + chunk.toString()).slice(-COMPLAINT_LENGTH);
+    });
+    this.#child.on('message', (reply: Reply) => this.#receive(reply));
+    this.crashed = new Promise((_, reject) => {
+      this.#child.on('error', reject);
+      // 'close' and not 'exit': what the worker wrote to stderr has arrived by then.
+      this.#child.on('close', (code, signal) => {
+        running.delete(this);
+        const how = signal === null ? `with code ${code}` : `by ${signal}`;
+        const why = complaint === '' ? '' : `: ${firstLines(complaint)}`;
+        this.#dead = new Error(`${this.#label} ended ${how}${why}`);
+        reject(this.#dead);
+        for (const waiting of this.#waiting.values()) {
+          waiting.reject(this.#dead);
+        }
+        this.#waiting.clear();
+      });
+    });
+    this.crashed.catch(() => {});
+  }
+
+  async start(options: PairOptions, port: number): Promise<number> {
+    const ready = this.#expect(0, START_PATIENCE_MS);
+    const { workload, certificate } = options;
+    this.#child.send({ kind: 'start', role: this.#role, engine: this.#engine, workload, certificate, port });
+    return (await ready) as number;
+  }
+
+  ask(question: Question, patience: number = PATIENCE_MS): Promise<unknown> {
+    if (this.#dead !== undefined) {
+      return Promise.reject(this.#dead);
+    }
+    const id = this.#nextId++;
+    const answer = this.#expect(id, patience);
+    this.#child.send({ ...question, id }, (error) => {
+      if (error !== null) {
+        this.#waiting.get(id)?.reject(error);
+      }
+    });
+    return answer;
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  #expect(id: number, patience: number): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new Error(`${this.#label} gave no answer within ${Math.round(patience / 1000)} s`));
+      }, patience);
+      const settle = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(id);
+      };
+      this.#waiting.set(id, {
+        resolve: (value) => {
+          settle();
+          resolve(value);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      });
+    });
+  }
+
+  #receive(reply: Reply): void {
+    if (reply.kind === 'ready') {
+      this.#waiting.get(0)?.resolve(reply.port);
+      return;
+    }
+    const waiting = this.#waiting.get(reply.id);
+    if (reply.kind === 'failed') {
+      waiting?.reject(new Error(`${this.#label}: ${reply.message}`));
+      return;
+    }
+    waiting?.resolve(reply.value);
+  }
+}
+
+/** The lines of a crash that say what happened, without stack and source paths. */
+function firstLines(text: string): string {
+  const lines = text.split('\n').map((line) => line.trim());
+  const telling = lines.find((line) => /^(?:Uncaught )?\w*Error\b/.test(line));
+  return telling ?? lines.find((line) => line !== '') ?? '';
+}
+
+const running = new Set<Worker>();
+/** The suffix is that of this very file, so that sources and builds both find their own. */
+const workerUrl = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+const PATIENCE_MS = 15_000;
+const START_PATIENCE_MS = 15_000;
+const COMPLAINT_LENGTH = 8192;

@@ -1,0 +1,97 @@
+/** The rows of the table: which workload, how it is set, in which unit, and the ratio that is the goal. */
+
+import type { WorkloadName, WorkloadOptions } from '../workload.ts';
+
+export interface Row {
+  readonly name: string;
+  readonly what: string;
+  readonly unit: string;
+  /** The ratio to reach; above 1 = Mayfly is better. */
+  readonly goal?: number;
+  readonly workload: WorkloadName;
+  readonly options: WorkloadOptions;
+  /** Part of `--quick`. */
+  readonly quick: boolean;
+  /** A whole run ends at this many units (megabytes) rather than at a time. */
+  readonly whole?: number;
+  readonly lowerIsBetter?: boolean;
+  /** What the CPU columns are per. */
+  readonly per: string;
+}
+
+const GIB = 2 ** 30;
+
+export const rows: readonly Row[] = [
+  {
+    name: 'handshake_full_1.3',
+    what: 'full handshakes, x25519, ECDSA P-256, 16 in flight',
+    unit: '/s',
+    per: 'handshake',
+    goal: 2.5,
+    workload: 'handshake',
+    options: { inFlight: 16 },
+    quick: true,
+  },
+  {
+    name: 'handshake_resumed_1.3',
+    what: 'resumed handshakes, psk_dhe_ke, 16 in flight',
+    unit: '/s',
+    per: 'handshake',
+    goal: 2.2,
+    workload: 'handshake',
+    options: { inFlight: 16, resumed: true },
+    quick: true,
+  },
+  {
+    name: 'transfer_bulk',
+    what: '1 GiB to the client in 64 KiB writes',
+    unit: 'MB/s',
+    per: 'MB',
+    goal: 1.0,
+    workload: 'transfer',
+    options: { writeSize: 65536, bytes: GIB },
+    whole: GIB,
+    quick: true,
+  },
+  {
+    name: 'stream_1KiB',
+    what: 'streamed 1 KiB writes to the client',
+    unit: 'MB/s',
+    per: 'MB',
+    goal: 1.5,
+    workload: 'transfer',
+    options: { writeSize: 1024 },
+    quick: false,
+  },
+  {
+    name: 'pingpong_1B',
+    what: '1 B there and back, 32 connections',
+    unit: '/s',
+    per: 'round trip',
+    goal: 1.1,
+    workload: 'pingpong',
+    options: { size: 1, connections: 32 },
+    quick: true,
+  },
+  {
+    name: 'pingpong_1KiB',
+    what: '1 KiB there and back, 32 connections',
+    unit: '/s',
+    per: 'round trip',
+    goal: 1.0,
+    workload: 'pingpong',
+    options: { size: 1024, connections: 32 },
+    quick: true,
+  },
+  {
+    name: 'memory_idle',
+    what: 'memory of an idle connection, mean of its two ends',
+    unit: 'KiB',
+    per: 'connection',
+    goal: 2.0,
+    workload: 'idle',
+    options: { count: 1000, warmUp: 200 },
+    lowerIsBetter: true,
+    quick: true,
+  },
+];

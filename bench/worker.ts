@@ -1,0 +1,125 @@
+/** Worker: one client or one server with one engine in a process of its own, told over IPC what to do. */
+
+import { writeFileSync } from 'node:fs';
+import { Session } from 'node:inspector/promises';
+import type { AddressInfo } from 'node:net';
+import { type Engine, type EngineSocket, loadEngine, pinned } from './engine.ts';
+import type { MemoryUse, Reply, Request, Start } from './messages.ts';
+import { handshake } from './rows/handshake.ts';
+import { idle } from './rows/idle.ts';
+import { pingpong } from './rows/pingpong.ts';
+import { transfer } from './rows/transfer.ts';
+import type { Driver, Workload, WorkloadName } from './workload.ts';
+
+const workloads: Record<WorkloadName, Workload> = { handshake, idle, pingpong, transfer };
+
+let driver: Driver | undefined;
+let profiler: Session | undefined;
+
+process.on('disconnect', () => process.exit(0));
+process.on('message', (message: Start | Request) => {
+  if (message.kind === 'start') {
+    start(message).catch((error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    });
+    return;
+  }
+  answer(message).then(
+    (value) => send({ kind: 'answer', id: message.id, value }),
+    (error: unknown) => send({ kind: 'failed', id: message.id, message: describe(error) }),
+  );
+});
+
+async function start(options: Start): Promise<void> {
+  const engine = await loadEngine(options.engine);
+  const workload = workloads[options.workload];
+  if (options.role === 'server') {
+    send({ kind: 'ready', port: await serve(engine, workload, options) });
+    return;
+  }
+  // One context for all connects: node:tls at its best.
+  const secureContext = engine.createSecureContext({ ca: options.certificate.ca, ...pinned });
+  const common = { host: '127.0.0.1', port: options.port, servername: 'localhost', noDelay: true, secureContext };
+  driver = workload.createDriver((extra): EngineSocket => {
+    const socket = engine.connect({ ...common, ...extra });
+    socket.setNoDelay(true);
+    return socket;
+  });
+  send({ kind: 'ready', port: options.port });
+}
+
+function serve(engine: Engine, workload: Workload, options: Start): Promise<number> {
+  const { cert, key } = options.certificate;
+  const server = engine.createServer({ cert, key, noDelay: true, ...pinned });
+  server.on('secureConnection', (socket) => workload.serve(socket));
+  server.on('tlsClientError', () => {});
+  return new Promise((resolve, reject) => {
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+async function answer(request: Request): Promise<unknown> {
+  switch (request.kind) {
+    case 'drive': {
+      if (driver === undefined) {
+        throw new Error('only a client can drive');
+      }
+      const before = cpuMicros();
+      const done = await driver(request.ms, request.options);
+      return { ...done, cpuMicros: cpuMicros() - before };
+    }
+    case 'usage':
+      return cpuMicros();
+    case 'memory':
+      return memoryUse();
+    case 'startProfile':
+      return startProfile();
+    case 'stopProfile':
+      return stopProfile(request.path);
+  }
+}
+
+function cpuMicros(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
+async function memoryUse(): Promise<MemoryUse> {
+  for (let round = 0; round < 3; round++) {
+    globalThis.gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return { rss, heap: heapUsed + external };
+}
+
+async function startProfile(): Promise<void> {
+  profiler = new Session();
+  profiler.connect();
+  await profiler.post('Profiler.enable');
+  await profiler.post('Profiler.setSamplingInterval', { interval: 200 });
+  await profiler.post('Profiler.start');
+}
+
+async function stopProfile(path: string): Promise<void> {
+  const { profile } = (await profiler?.post('Profiler.stop')) ?? {};
+  profiler?.disconnect();
+  profiler = undefined;
+  writeFileSync(path, JSON.stringify(profile));
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) {
+    return String(error);
+  }
+  const { code } = error as { code?: string };
+  return code === undefined || error.message.includes(code) ? error.message : `${code}: ${error.message}`;
+}
+
+function send(reply: Reply): void {
+  if (process.connected) {
+    process.send?.(reply);
+  }
+}

@@ -1,0 +1,28 @@
+/** Workload: what a server does with each connection, and what a client drives against it. */
+
+import type { EngineSocket } from './engine.ts';
+
+export type WorkloadName = 'handshake' | 'transfer' | 'pingpong' | 'idle';
+
+/** Numbers and switches, so that they travel as JSON. */
+export type WorkloadOptions = Readonly<Record<string, number | boolean>>;
+
+/** One measured stretch of a client's work. */
+export interface Sample {
+  /** Units done within the window. */
+  readonly count: number;
+  /** Length of the window. */
+  readonly seconds: number;
+  /** Units done in all, with those that were in flight when the window closed: what CPU time is divided by. */
+  readonly total: number;
+  /** CPU time of the client's process over all of it. */
+  readonly cpuMicros: number;
+}
+
+export interface Workload {
+  serve(socket: EngineSocket): void;
+  /** Makes the client's side once per process; it may keep connections from one call to the next. */
+  createDriver(connect: (options?: Record<string, unknown>) => EngineSocket): Driver;
+}
+
+export type Driver = (ms: number, options: WorkloadOptions) => Promise<Omit<Sample, 'cpuMicros'>>;

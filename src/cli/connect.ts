@@ -1,0 +1,4 @@
+import { Command } from 'commander';
+export function connectCommand(): Command {
+  return new Command('connect');
+}

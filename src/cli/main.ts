@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+/** `mayfly <command>`: reads the command line, runs one command, and ends with an exit code that scripts can use. */
+
+import { Command, CommanderError } from 'commander';
+import pc from 'picocolors';
+import { connectCommand } from './connect.ts';
+import { exitCode, exitCodes } from './exit-codes.ts';
+import { reportProblem } from './output.ts';
+import { version } from './package-root.ts';
+import { Problem, toProblem } from './problem.ts';
+import { serveCommand } from './serve.ts';
+
+const program = new Command('mayfly')
+  .description('TLS built around the life of its keys.')
+  .version(version, '-v, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .helpCommand('help [command]', 'print the help of a command')
+  .showHelpAfterError(false)
+  .addHelpText('after', () => `\nExit codes:\n${exitCodeList()}\n`);
+
+for (const command of [serveCommand(), connectCommand()]) {
+  program.addCommand(command);
+}
+for (const command of [program, ...program.commands]) {
+  command
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .configureOutput({ outputError: () => {} })
+    .configureHelp({
+      styleTitle: (text) => pc.bold(text),
+      styleCommandText: (text) => pc.green(text),
+      styleSubcommandText: (text) => pc.green(text),
+      styleOptionText: (text) => pc.cyan(text),
+      styleArgumentText: (text) => pc.cyan(text),
+      sortSubcommands: false,
+      helpWidth: Math.min(process.stdout.columns ?? 100, 110),
+    });
+}
+
+// A reader that has seen enough (`mayfly … | head`) is no error.
+process.stdout.on('error', () => process.exit(exitCode('ok')));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  end(error);
+}
+
+function end(error: unknown): void {
+  if (error instanceof CommanderError && error.exitCode === 0) {
+    process.exitCode = exitCode('ok');
+    return;
+  }
+  // Without any argument commander prints the help: a question, not an answer.
+  if (error instanceof CommanderError && error.code === 'commander.help') {
+    process.exitCode = exitCode('usage');
+    return;
+  }
+  const problem = error instanceof CommanderError ? usageProblem(error) : toProblem(error);
+  reportProblem(problem, process.argv.includes('--json'));
+  process.exitCode = exitCode(problem.exit);
+}
+
+function usageProblem(error: CommanderError): Problem {
+  const text = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+  const command = program.commands.find((one) => process.argv.slice(2).includes(one.name()));
+  return new Problem('usage', text, `See mayfly ${command === undefined ? '' : `${command.name()} `}--help.`);
+}
+
+function exitCodeList(): string {
+  return Object.values(exitCodes)
+    .map(({ code, meaning }) => `  ${String(code).padStart(3)}  ${meaning}`)
+    .join('\n');
+}

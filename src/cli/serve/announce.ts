@@ -1,0 +1,104 @@
+/** What `serve` says once it is up: what is served, where, how long keys live, how to trust it, what to try. */
+
+import pc from 'picocolors';
+import { type Address, formatAddress } from '../address.ts';
+import { dateText } from '../certificates.ts';
+import { formatDuration } from '../duration.ts';
+import type { Output } from '../output.ts';
+import { version } from '../package-root.ts';
+import type { StatusServer } from '../status/server.ts';
+import type { StatusSource } from '../status/snapshot.ts';
+import type { ServerCredentials } from './credentials.ts';
+
+export interface Announcement {
+  readonly output: Output;
+  readonly source: StatusSource;
+  readonly credentials: ServerCredentials;
+  readonly addresses: readonly Address[];
+  readonly status: StatusServer | undefined;
+}
+
+export function announce(announcement: Announcement): void {
+  const { output, source, credentials, addresses, status } = announcement;
+  const statusUrl = status === undefined ? undefined : `http://${formatAddress(status.addresses[0])}`;
+  output.event('listening', {
+    urls: source.urls,
+    addresses: addresses.map(formatAddress),
+    serving: source.serving,
+    status: statusUrl ?? null,
+    ring: {
+      enabled: source.ring.enabled,
+      rotateSeconds: source.ring.rotate / 1000,
+      lifetimeSeconds: source.ring.lifetime / 1000,
+    },
+    certificate: { names: source.certificate.names, notAfter: new Date(source.certificate.notAfter).toISOString() },
+    ca: credentials.development?.caPath ?? null,
+    pid: process.pid,
+  });
+  for (const line of lines(announcement, statusUrl)) {
+    output.say(line);
+  }
+}
+
+function lines({ source, credentials }: Announcement, statusUrl: string | undefined): string[] {
+  const { ring } = source;
+  const isProxy = source.serving.startsWith('http://');
+  const text = [
+    '',
+    `  ${pc.bold(pc.green('Mayfly'))} ${pc.dim(version)} ${isProxy ? 'passes requests on to' : 'serves'} ${pc.bold(source.serving)}`,
+    '',
+    ...source.urls.map((url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim('HTTP/1.1 and HTTP/2 over TLS 1.3')}`),
+  ];
+  if (statusUrl !== undefined) {
+    text.push(`    ${pc.cyan(pc.underline(statusUrl))}  ${pc.dim('status page, for this machine only')}`);
+  }
+  text.push('', row('Ring', ringText(ring)));
+  if (credentials.development === undefined) {
+    text.push(row('Cert', `${credentials.leaf.names.join(', ') || credentials.leaf.subject}, until ${dateText(credentials.leaf.notAfter)}`));
+  } else {
+    text.push(...trust(credentials.development.caPath, credentials.development.isNew));
+  }
+  text.push('', ...examples(source.urls[0], credentials.development?.caPath, ring.enabled));
+  text.push('', `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`, '');
+  return text;
+}
+
+function ringText(ring: StatusSource['ring']): string {
+  if (!ring.enabled) {
+    return 'off: no tickets, every handshake is a full one';
+  }
+  const total = formatDuration(ring.rotate + ring.lifetime);
+  return `a new ticket key every ${formatDuration(ring.rotate)}; tickets good for ${formatDuration(ring.lifetime)}; each key erased after ${total}`;
+}
+
+function trust(caPath: string, isNew: boolean): string[] {
+  return [
+    row('Cert', 'for localhost, 127.0.0.1 and ::1, by this user’s development CA'),
+    row('CA', `${caPath}${isNew ? pc.yellow('  (made just now)') : ''}`),
+    row('Trust', 'browsers: Settings → Certificates → Authorities → Import (for web sites)'),
+    row('', `Debian, Ubuntu: sudo cp ${quote(caPath)} /usr/local/share/ca-certificates/mayfly.crt`),
+    row('', '                sudo update-ca-certificates'),
+    row('', `macOS: security add-trusted-cert -k ~/Library/Keychains/login.keychain-db ${quote(caPath)}`),
+    row('', `Node.js: NODE_EXTRA_CA_CERTS=${quote(caPath)}`),
+  ];
+}
+
+function examples(url: string, caPath: string | undefined, resumption: boolean): string[] {
+  const ca = caPath === undefined ? '' : ` --cacert ${quote(caPath)}`;
+  const ours = caPath === undefined ? '' : ` --ca ${quote(caPath)}`;
+  const { host } = new URL(url);
+  const list = [row('Try', `curl${ca} ${url}/`), row('', `curl${ca} --http1.1 -I ${url}/`)];
+  if (resumption) {
+    list.push(row('', `mayfly connect ${host}${ours} --session s.json   ${pc.dim('twice: the second resumes')}`));
+  }
+  return list;
+}
+
+function row(title: string, text: string): string {
+  return `  ${pc.bold(title.padEnd(7))}${text}`;
+}
+
+/** For a shell, where a path needs it. */
+function quote(path: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,180 @@
+/** The HTTPS server of `serve`: HTTP/1.1 and HTTP/2 by ALPN on one port, with its books and an orderly end. */
+
+import type { IncomingMessage } from 'node:http';
+import type { ServerHttp2Session } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { Address } from '../address.ts';
+import { errorCode, messageOf } from '../problem.ts';
+import { createSecureServer, type SecureServer, type SessionOptions, summaryOf } from '../tls-seam.ts';
+import { type BookedSocket, Connections } from './connections.ts';
+import type { Exchange } from './exchange.ts';
+import { type Listenable, type Listener, listen } from './listen.ts';
+
+export interface SiteOptions {
+  readonly cert: string;
+  readonly key: string;
+  readonly listen: Address;
+  readonly sessions: SessionOptions;
+  readonly handle: (exchange: Exchange) => void;
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly onKeyLog?: (line: Uint8Array) => void;
+  /** A handshake failed or a connection broke. */
+  readonly onFailure?: (failure: { code: string; message: string; remote: string }) => void;
+}
+
+export interface Site {
+  readonly addresses: readonly Address[];
+  readonly connections: Connections;
+  readonly sessions: SecureServer['sessions'];
+  readonly draining: boolean;
+  /**
+   * Stops accepting, lets running requests finish for at most `patience` milliseconds, then ends what is left and
+   * erases the ticket keys. Resolves with the number of connections that had to be cut off.
+   */
+  drain(patience: number): Promise<number>;
+}
+
+/** @throws Problem `port_busy`, `cannot_listen` */
+export async function openSite(options: SiteOptions): Promise<Site> {
+  const connections = new Connections();
+  const http2Sessions = new Set<ServerHttp2Session>();
+  let draining = false;
+  let emptied: (() => void) | undefined;
+
+  const server = createSecureServer({
+    allowHTTP1: true,
+    cert: options.cert,
+    key: options.key,
+    sessions: options.sessions,
+  });
+
+  server.on('secureConnection', (socket: unknown) => {
+    const booked = socket as BookedSocket;
+    connections.opened(booked, summaryOf(booked));
+    booked.once('close', () => {
+      if (draining && connections.openCount === 0) {
+        emptied?.();
+      }
+    });
+    booked.on('error', (error) => connections.failed(errorCode(error) ?? 'UNKNOWN'));
+  });
+  server.on('session', (session: ServerHttp2Session) => {
+    http2Sessions.add(session);
+    session.once('close', () => http2Sessions.delete(session));
+    // Without a listener, a peer's protocol error would end the process.
+    session.on('error', () => session.destroy());
+    if (draining) {
+      session.close();
+    }
+  });
+  server.on('request', (request, response) => {
+    const exchange = { request, response } as unknown as Exchange;
+    const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
+    const isHttp2 = request.httpVersionMajor >= 2;
+    connections.requests.add(isHttp2 ? 'h2' : 'http/1.1');
+    response.on('error', () => response.destroy());
+    request.on('error', () => {});
+    if (entry !== undefined) {
+      entry.requests++;
+      entry.active++;
+      response.once('close', () => {
+        entry.active--;
+        if (draining && entry.active === 0 && !isHttp2) {
+          entry.socket.end();
+        }
+      });
+    }
+    if (draining && !isHttp2) {
+      response.setHeader('connection', 'close');
+    }
+    options.handle(exchange);
+  });
+  server.on('upgrade' as 'request', ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
+    if (options.upgrade === undefined || draining) {
+      socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    if (entry !== undefined) {
+      entry.upgraded = true;
+    }
+    options.upgrade(request, socket, head);
+  }) as never);
+  server.on('tlsClientError', (error: Error, socket?: BookedSocket) => {
+    const code = errorCode(error) ?? 'UNKNOWN';
+    connections.failed(code);
+    options.onFailure?.({ code, message: messageOf(error), remote: `${socket?.remoteAddress ?? '?'}` });
+  });
+  server.on('sessionError', () => {});
+  server.on('clientError' as 'tlsClientError', ((error: Error, socket: Duplex) => {
+    answerBadRequest(error, socket);
+  }) as never);
+  if (options.onKeyLog !== undefined) {
+    server.on('keylog', options.onKeyLog);
+  }
+
+  const listener: Listener = await listen(server as unknown as Listenable, options.listen, '--listen');
+  server.on('error', (error) => connections.failed(errorCode(error) ?? 'UNKNOWN'));
+
+  return {
+    addresses: listener.addresses,
+    connections,
+    sessions: server.sessions,
+    get draining() {
+      return draining;
+    },
+    async drain(patience) {
+      draining = true;
+      listener.stop();
+      for (const session of http2Sessions) {
+        session.close();
+      }
+      for (const entry of connections.open) {
+        if (entry.active === 0 && !entry.upgraded && entry.summary?.alpnProtocol !== 'h2') {
+          entry.socket.end();
+        }
+      }
+      const rest = await waitUntilEmpty(connections, patience, (callback) => {
+        emptied = callback;
+      });
+      for (const entry of connections.open) {
+        entry.socket.destroy();
+      }
+      server.sessions.flush();
+      return rest;
+    },
+  };
+}
+
+function waitUntilEmpty(
+  connections: Connections,
+  patience: number,
+  onEmpty: (callback: () => void) => void,
+): Promise<number> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      resolve(connections.openCount);
+    };
+    const timer = setTimeout(finish, patience);
+    onEmpty(finish);
+    if (connections.openCount === 0) {
+      finish();
+    }
+  });
+}
+
+/** Bytes that are TLS but not HTTP: say so, in HTTP. */
+function answerBadRequest(error: Error, socket: Duplex): void {
+  if (socket.destroyed || !socket.writable || errorCode(error) === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const tooLarge = errorCode(error) === 'HPE_HEADER_OVERFLOW';
+  const status = tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  const body = tooLarge ? 'The request header is too large.\n' : 'This is not a request that can be understood.\n';
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,290 @@
+// Draws the snapshots that /events sends. All text goes in as text: names in it come from peers.
+'use strict';
+
+const byId = (id) => document.getElementById(id);
+const setText = (id, text) => {
+  const node = byId(id);
+  if (node.textContent !== text) {
+    node.textContent = text;
+  }
+};
+const element = (tag, className, text) => {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+};
+
+const refusalReasons = {
+  unknown_key: 'its ticket key is erased, or was never ours',
+  bad_ticket: 'the ticket does not authenticate',
+  expired_ticket: 'the ticket is older than its lifetime',
+  expired_handshake: 'the full handshake it rests on is too long ago',
+  age_mismatch: 'the client’s view of its age is off: perhaps a replay',
+  policy_changed: 'made for another name, protocol or certificate',
+  suite_changed: 'made with a suite that was not offered again',
+  no_psk_dhe_ke: 'the client would not do a fresh key exchange',
+  disabled: 'resumption is off',
+};
+
+function bytes(count) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let unit = 0;
+  let value = count;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+function span(milliseconds) {
+  const total = Math.max(0, Math.round(milliseconds / 1000));
+  const hours = Math.floor(total / 3600);
+  const minutes = Math.floor((total % 3600) / 60);
+  const seconds = total % 60;
+  if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;
+  if (minutes > 0) return `${minutes} min ${String(seconds).padStart(2, '0')} s`;
+  return `${seconds} s`;
+}
+
+const clock = (time, withSeconds) =>
+  new Date(time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', ...(withSeconds ? { second: '2-digit' } : {}), hour12: false });
+const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
+
+let state = JSON.parse(byId('snapshot').textContent);
+// Ages go by the server's clock, which may differ from the reader's.
+let skew = state.now - Date.now();
+const serverNow = () => Date.now() + skew;
+
+function drawTiles() {
+  const { handshakes, connections, requests, secrets, failures } = state;
+  setText('full', handshakes.full.toLocaleString('en'));
+  setText('resumed', handshakes.resumed.toLocaleString('en'));
+  const all = Math.max(1, handshakes.full + handshakes.resumed);
+  byId('ratio-full').style.width = `${(100 * handshakes.full) / all}%`;
+  byId('ratio-resumed').style.width = `${(100 * handshakes.resumed) / all}%`;
+  byId('ratio').setAttribute('aria-label', `${Math.round((100 * handshakes.resumed) / all)} % resumed`);
+  setText('open', connections.open.toLocaleString('en'));
+  setText('total', `of ${connections.total.toLocaleString('en')} since the start`);
+  setText('bytes', bytes(connections.bytesIn + connections.bytesOut));
+  setText('requests', plural(Object.values(requests).reduce((a, b) => a + b, 0), 'request'));
+  setText('failed', handshakes.failed.toLocaleString('en'));
+  setText('failed-sub', Object.keys(failures)[0] ? `most: ${shortCode(Object.keys(failures)[0])}` : 'none so far');
+  setText('secrets', Object.values(secrets.live).reduce((a, b) => a + b, 0).toLocaleString('en'));
+  setText('secrets-sub', `${secrets.ended.toLocaleString('en')} erased`);
+}
+
+const shortCode = (code) => code.replace(/^TLS_ERR_/, '').toLowerCase().replaceAll('_', ' ');
+
+function drawRing() {
+  const { ring } = state;
+  const now = serverNow();
+  const box = byId('ring');
+  if (!ring.enabled || ring.keys.length === 0) {
+    box.replaceChildren(
+      element('p', 'empty', ring.enabled ? 'No key: no tickets are sent.' : 'Resumption is off: every handshake is a full one.'),
+    );
+    setText('ring-text', '');
+    return;
+  }
+  setText(
+    'ring-text',
+    `a new key every ${span(ring.rotate)}, tickets good for ${span(ring.lifetime)}, each key erased ${span(ring.rotate + ring.lifetime)} after it began`,
+  );
+  const keys = [...ring.keys].sort((a, b) => a.sealFrom - b.sealFrom);
+  const from = Math.min(...keys.map((key) => Math.min(key.createdAt, key.sealFrom)));
+  const until = Math.max(...keys.map((key) => key.openUntil));
+  const place = (time) => (100 * (time - from)) / Math.max(1, until - from);
+  box.replaceChildren(...keys.map((key) => drawKey(key, now, place)), drawAxis(from, until, now, place));
+}
+
+function drawKey(key, now, place) {
+  const row = element('div', 'key');
+  const name = element('div', 'name', key.name);
+  name.append(element('small', '', `made ${span(now - key.createdAt)} ago`));
+  const track = element('div', 'track');
+  const segment = (kind, start, end) => {
+    if (end <= start) return;
+    // What has passed is pale: the line of now divides each segment.
+    for (const [a, b, past] of [
+      [start, Math.min(end, now), true],
+      [Math.max(start, now), end, false],
+    ]) {
+      if (b <= a) continue;
+      const bar = element('i', past ? `${kind} past` : kind);
+      bar.style.left = `${place(a)}%`;
+      bar.style.width = `${place(b) - place(a)}%`;
+      track.append(bar);
+    }
+  };
+  segment('waiting', key.createdAt, key.sealFrom);
+  segment('sealing', key.sealFrom, key.sealUntil);
+  segment('opening', key.sealUntil, key.openUntil);
+  const line = element('i', 'now');
+  line.style.left = `${place(now)}%`;
+  track.append(line);
+
+  const story = element('div', 'story');
+  const strong = (text) => element('b', '', text);
+  const erased = ['erased in ', strong(span(key.openUntil - now))];
+  if (now < key.sealFrom) {
+    story.append('waits: seals from ', strong(span(key.sealFrom - now)), ' on; ', ...erased);
+  } else if (now < key.sealUntil) {
+    story.append('seals for ', strong(span(key.sealUntil - now)), ' more, then only opens; ', ...erased);
+  } else {
+    story.append('only opens; ', ...erased);
+  }
+  story.append(` · ${plural(key.ticketsSealed, 'ticket')} sealed, ${key.ticketsOpened.toLocaleString('en')} opened`);
+  row.append(name, track, story);
+  return row;
+}
+
+function drawAxis(from, until, now, place) {
+  const axis = element('div', 'axis');
+  const marks = element('div');
+  const withSeconds = until - from < 20 * 60_000;
+  const mark = (time, className) => {
+    const node = element('span', className, clock(time, withSeconds));
+    node.style.left = `${place(time)}%`;
+    marks.append(node);
+  };
+  mark(from, 'first');
+  // Too close to an end, the mark of now would lie over that end's.
+  if (place(now) > 16 && place(now) < 84) mark(now, '');
+  mark(until, 'last');
+  axis.append(element('div'), marks);
+  return axis;
+}
+
+const rows = new Map();
+
+function drawConnections() {
+  const { list, open } = state.connections;
+  const body = document.querySelector('#connections tbody');
+  setText('connections-text', open > list.length ? `the newest ${list.length} of ${open}` : '');
+  const seen = new Set();
+  for (const connection of list) {
+    seen.add(connection.id);
+    if (!rows.has(connection.id)) rows.set(connection.id, createRow(connection));
+    updateRow(rows.get(connection.id), connection);
+  }
+  for (const [id, row] of rows) {
+    if (!seen.has(id)) {
+      row.node.remove();
+      rows.delete(id);
+    }
+  }
+  body.querySelector('.none')?.remove();
+  list.forEach((connection, index) => {
+    const { node } = rows.get(connection.id);
+    if (body.children[index] !== node) body.insertBefore(node, body.children[index] ?? null);
+  });
+  if (list.length === 0) {
+    const row = element('tr', 'none');
+    const cell = element('td', 'empty', 'Nobody is connected just now.');
+    cell.colSpan = 10;
+    row.append(cell);
+    body.append(row);
+  }
+}
+
+function createRow(connection) {
+  const node = element('tr');
+  const cell = (label, className, text) => {
+    const made = element('td', className, text);
+    made.dataset.label = label;
+    node.append(made);
+    return made;
+  };
+  cell('From', 'mono from', connection.remote);
+  const session = cell('Session', '');
+  const badge = element('span', 'badge', 'full');
+  if (connection.resumed) {
+    badge.className = 'badge resumed';
+    badge.textContent = 'resumed';
+  } else if (connection.refusal) {
+    badge.className = 'badge refused';
+    badge.textContent = `full: ${connection.refusal}`;
+    badge.title = refusalReasons[connection.refusal] ?? '';
+  }
+  session.append(badge);
+  const protocol = cell('Protocol', '');
+  cell('Suite', 'suite', connection.cipherSuite.replace(/^TLS_/, '').replaceAll('_', '-'));
+  cell('Group', '', connection.namedGroup + (connection.helloRetried ? ' (retried)' : ''));
+  cell('Name', 'name', connection.serverName);
+  return {
+    node,
+    protocol,
+    requests: cell('Requests', 'right'),
+    bytesIn: cell('In', 'right'),
+    bytesOut: cell('Out', 'right'),
+    age: cell('Age', 'right'),
+  };
+}
+
+function updateRow(row, connection) {
+  const application = connection.upgraded ? 'WebSocket' : connection.alpnProtocol || 'http/1.1';
+  row.protocol.textContent = `${connection.version.replace('TLSv', 'TLS ')}, ${application}`;
+  row.requests.textContent = connection.requests.toLocaleString('en');
+  row.bytesIn.textContent = bytes(connection.bytesIn);
+  row.bytesOut.textContent = bytes(connection.bytesOut);
+  row.age.textContent = span(serverNow() - connection.openedAt);
+}
+
+function drawCounts(id, counts, empty, explain) {
+  const entries = Object.entries(counts).filter(([, count]) => count > 0);
+  const list = byId(id);
+  if (entries.length === 0) {
+    list.replaceChildren(element('dt', 'empty', empty));
+    list.firstChild.style.fontFamily = 'inherit';
+    return;
+  }
+  list.replaceChildren(
+    ...entries.flatMap(([name, count]) => {
+      const term = element('dt', '', name);
+      if (explain?.[name]) term.append(element('small', '', explain[name]));
+      return [term, element('dd', '', count.toLocaleString('en'))];
+    }),
+  );
+}
+
+function drawFacts() {
+  setText('serving', `${state.serving}  ·  ${state.urls.join('  ')}`);
+  const until = new Date(state.certificate.notAfter).toISOString().slice(0, 10);
+  const by = state.certificate.development ? ', by the development CA' : '';
+  setText(
+    'facts',
+    `Mayfly ${state.mayfly}, Node.js ${state.node}, up ${span(serverNow() - state.startedAt)}, ${bytes(state.memory)} of memory. ` +
+      `Certificate for ${state.certificate.names.join(', ')}${by}, until ${until}.`,
+  );
+}
+
+function draw() {
+  drawTiles();
+  drawRing();
+  drawConnections();
+  drawCounts('refusals', state.resumptionRefusals, 'None: every session that was offered was resumed.', refusalReasons);
+  drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.');
+  drawCounts('kinds', state.secrets.live, 'None.');
+  drawFacts();
+}
+
+const prefixed = (counts) => Object.fromEntries(Object.entries(counts).map(([name, count]) => [`upstream: ${name}`, count]));
+
+function setLive(className, text) {
+  const node = byId('live');
+  node.className = `live ${className}`;
+  setText('live', text);
+}
+
+const events = new EventSource('/events');
+events.onmessage = (event) => {
+  state = JSON.parse(event.data);
+  skew = state.now - Date.now();
+  setLive(state.draining ? 'draining' : 'on', state.draining ? 'draining' : 'live');
+  draw();
+};
+events.onerror = () => setLive('off', 'server gone');
+draw();

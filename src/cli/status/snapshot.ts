@@ -1,0 +1,205 @@
+/** What the status page tells, as one object: `/status.json`, the event stream and `/metrics` are made from it. */
+
+import { type Metric, type Sample } from '../../ledger/metrics.ts';
+import type { SecretCensus } from '../../ledger/secrets.ts';
+import type { TicketKeyStatus } from '../../session/ticket-key.ts';
+import { version } from '../package-root.ts';
+import type { Site } from '../serve/site.ts';
+
+export interface StatusSource {
+  readonly site: Site;
+  readonly census: SecretCensus;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** What is served, for people: a folder or an upstream URL. */
+  readonly serving: string;
+  readonly urls: readonly string[];
+  readonly ring: RingSettings;
+  readonly certificate: { readonly names: readonly string[]; readonly notAfter: number; readonly development: boolean };
+}
+
+export interface RingSettings {
+  readonly enabled: boolean;
+  /** Milliseconds. */
+  readonly rotate: number;
+  readonly lifetime: number;
+}
+
+export interface ConnectionStatus {
+  readonly id: number;
+  readonly remote: string;
+  readonly version: string;
+  readonly cipherSuite: string;
+  readonly namedGroup: string;
+  readonly resumed: boolean;
+  readonly refusal?: string;
+  readonly helloRetried: boolean;
+  readonly alpnProtocol: string;
+  readonly serverName: string;
+  readonly openedAt: number;
+  readonly requests: number;
+  readonly upgraded: boolean;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface StatusSnapshot {
+  readonly mayfly: string;
+  readonly node: string;
+  /** Milliseconds since the epoch, as all times here. */
+  readonly now: number;
+  readonly startedAt: number;
+  readonly draining: boolean;
+  readonly serving: string;
+  readonly urls: readonly string[];
+  readonly certificate: StatusSource['certificate'];
+  readonly handshakes: { readonly full: number; readonly resumed: number; readonly failed: number };
+  readonly resumptionRefusals: Record<string, number>;
+  readonly failures: Record<string, number>;
+  readonly requests: Record<string, number>;
+  readonly upstreamFailures: Record<string, number>;
+  readonly ring: RingSettings & { readonly keys: readonly TicketKeyStatus[] };
+  readonly connections: {
+    readonly open: number;
+    readonly total: number;
+    readonly bytesIn: number;
+    readonly bytesOut: number;
+    /** The newest first, at most `LISTED_CONNECTIONS`. */
+    readonly list: readonly ConnectionStatus[];
+  };
+  readonly secrets: { readonly born: number; readonly ended: number; readonly live: Record<string, number> };
+  /** Bytes. */
+  readonly memory: number;
+}
+
+/** A page with thousands of rows helps nobody and costs the server. */
+const LISTED_CONNECTIONS = 200;
+
+export function takeSnapshot(source: StatusSource): StatusSnapshot {
+  const { site, census } = source;
+  const books = site.connections;
+  return {
+    mayfly: version,
+    node: process.version,
+    now: Date.now(),
+    startedAt: source.startedAt,
+    draining: site.draining,
+    serving: source.serving,
+    urls: source.urls,
+    certificate: source.certificate,
+    handshakes: { full: books.full, resumed: books.resumed, failed: books.failures.total },
+    resumptionRefusals: books.refusals.toJSON(),
+    failures: books.failures.toJSON(),
+    requests: books.requests.toJSON(),
+    upstreamFailures: books.upstreamFailures.toJSON(),
+    ring: { ...source.ring, keys: site.sessions.status() },
+    connections: {
+      open: books.openCount,
+      total: books.total,
+      bytesIn: books.bytesIn,
+      bytesOut: books.bytesOut,
+      list: listConnections(source),
+    },
+    secrets: { born: census.born, ended: census.ended, live: census.live },
+    memory: process.memoryUsage.rss(),
+  };
+}
+
+function listConnections(source: StatusSource): ConnectionStatus[] {
+  const newest = [...source.site.connections.open].slice(-LISTED_CONNECTIONS).reverse();
+  return newest.map((entry) => ({
+    id: entry.id,
+    remote: entry.remote,
+    version: entry.summary?.version ?? '',
+    cipherSuite: entry.summary?.cipherSuite ?? '',
+    namedGroup: entry.summary?.namedGroup ?? '',
+    resumed: entry.summary?.resumed ?? false,
+    ...(entry.summary?.refusal === undefined ? {} : { refusal: entry.summary.refusal }),
+    helloRetried: entry.summary?.helloRetried ?? false,
+    alpnProtocol: entry.summary?.alpnProtocol ?? '',
+    serverName: entry.summary?.serverName ?? '',
+    openedAt: entry.openedAt,
+    requests: entry.requests,
+    upgraded: entry.upgraded,
+    bytesIn: entry.socket.bytesRead,
+    bytesOut: entry.socket.bytesWritten,
+  }));
+}
+
+/** The metrics for Prometheus. */
+export function metricsOf(source: StatusSource): Metric[] {
+  const books = source.site.connections;
+  const keys = source.site.sessions.status();
+  const states = ['waiting', 'sealing', 'opening'] as const;
+  const cpu = process.cpuUsage();
+  return [
+    metric('mayfly_build_info', 'gauge', 'Version of Mayfly and of Node.js.', [
+      { labels: { version, node: process.version }, value: 1 },
+    ]),
+    metric('mayfly_handshakes_total', 'counter', 'Completed handshakes, full or resumed.', [
+      { labels: { kind: 'full' }, value: books.full },
+      { labels: { kind: 'resumed' }, value: books.resumed },
+    ]),
+    metric(
+      'mayfly_resumption_refusals_total',
+      'counter',
+      'Sessions that were offered but not resumed, by reason.',
+      books.refusals.samples('reason'),
+    ),
+    metric('mayfly_failures_total', 'counter', 'Failed handshakes and broken connections.', books.failures.samples('code')),
+    metric('mayfly_connections_total', 'counter', 'Connections with a completed handshake.', books.total),
+    metric('mayfly_connections_open', 'gauge', 'Open connections.', books.openCount),
+    metric('mayfly_connection_bytes_total', 'counter', 'Bytes on connections, by direction.', [
+      { labels: { direction: 'in' }, value: books.bytesIn },
+      { labels: { direction: 'out' }, value: books.bytesOut },
+    ]),
+    metric('mayfly_requests_total', 'counter', 'HTTP requests, by protocol.', books.requests.samples('protocol')),
+    metric(
+      'mayfly_upstream_failures_total',
+      'counter',
+      'Requests that the upstream server did not answer.',
+      books.upstreamFailures.samples('reason'),
+    ),
+    metric(
+      'mayfly_ticket_keys',
+      'gauge',
+      'Ticket keys in the ring, by what they may do.',
+      states.map((state) => ({ labels: { state }, value: keys.filter((key) => key.state === state).length })),
+    ),
+    keyMetric(keys, 'mayfly_ticket_key_created_seconds', 'When the key was made.', (key) => key.createdAt / 1000),
+    keyMetric(keys, 'mayfly_ticket_key_seal_until_seconds', 'When the key stops sealing.', (key) => key.sealUntil / 1000),
+    keyMetric(keys, 'mayfly_ticket_key_open_until_seconds', 'When the key is erased.', (key) => key.openUntil / 1000),
+    keyMetric(keys, 'mayfly_ticket_key_tickets_sealed', 'Tickets sealed by the key.', (key) => key.ticketsSealed),
+    keyMetric(keys, 'mayfly_ticket_key_tickets_opened', 'Tickets opened by the key.', (key) => key.ticketsOpened),
+    metric(
+      'mayfly_secrets_live',
+      'gauge',
+      'Secrets that are not erased yet, by kind.',
+      Object.entries(source.census.live).map(([kind, value]) => ({ labels: { kind }, value })),
+    ),
+    metric('mayfly_secrets_born_total', 'counter', 'Secrets made.', source.census.born),
+    metric('mayfly_secrets_ended_total', 'counter', 'Secrets erased.', source.census.ended),
+    metric('mayfly_draining', 'gauge', '1 while the server drains.', source.site.draining ? 1 : 0),
+    metric('process_start_time_seconds', 'gauge', 'Start of the process.', source.startedAt / 1000),
+    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),
+    metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', (cpu.user + cpu.system) / 1e6),
+  ];
+}
+
+function metric(name: string, type: Metric['type'], help: string, samples: number | readonly Sample[]): Metric {
+  return { name, type, help, samples: typeof samples === 'number' ? [{ value: samples }] : samples };
+}
+
+function keyMetric(
+  keys: readonly TicketKeyStatus[],
+  name: string,
+  help: string,
+  value: (key: TicketKeyStatus) => number,
+): Metric {
+  return metric(
+    name,
+    'gauge',
+    help,
+    keys.map((key) => ({ labels: { key: key.name }, value: value(key) })),
+  );
+}

@@ -1,0 +1,470 @@
+/**
+ * The sans-IO core: bytes and calls in, actions out. One object is one TLS connection of either role.
+ *
+ *     receive(bytes) · send(data) · resume(need, answer)  ─▶  Action[]
+ *
+ * It has no sockets, timers, clocks or randomness of its own. RFC 9846.
+ */
+
+import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
+import { alertName } from './alerts.ts';
+import type { Secret } from './bytes/secret.ts';
+import type { ClientOptions, ServerOptions } from './connection-options.ts';
+import type { CipherSuite } from './crypto/suites.ts';
+import { TLSError } from './errors.ts';
+import { ClientHandshake, clientHandlers } from './handshake/client.ts';
+import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
+import { step } from './handshake/machine.ts';
+import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './handshake/post-handshake.ts';
+import { RecordChannel } from './handshake/record-channel.ts';
+import { ServerHandshake, serverHandlers } from './handshake/server.ts';
+import {
+  type ClientState,
+  clientTransitions,
+  connectedClientTransitions,
+  connectedServerTransitions,
+  type ServerState,
+  serverTransitions,
+} from './handshake/transitions.ts';
+import { exportKeyingMaterial } from './keys/exporter.ts';
+import { decodeAlert } from './messages/alert.ts';
+import { handshakeTypeName } from './messages/code-points.ts';
+import type { JoinedMessage } from './messages/message-joiner.ts';
+import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from './record/limits.ts';
+import type { OpenedRecord } from './record/tls13-protection.ts';
+
+/**
+ * Bytes kept while the host is asked. A client may send this much before it has to wait for us (its hello is already
+ * read); more would let it fill our memory while, say, a look-up is slow.
+ */
+const MAX_BUFFERED = 2 ** 17;
+
+/** How the connection ended, or that it has not: `open` for data is what `canSend` and `peerClosed` tell. */
+type Ending = 'open' | 'failed' | 'erased';
+
+export class Connection implements HandshakeHost {
+  readonly role: 'client' | 'server';
+  readonly channel: RecordChannel;
+  readonly #options: ClientOptions | ServerOptions;
+  #handshake: ClientHandshake | ServerHandshake | undefined;
+  #connected: PostHandshake | undefined;
+  #state: ClientState | ServerState;
+  #need: Need | undefined;
+  #actions: Action[] = [];
+  #summary: HandshakeSummary | undefined;
+  #suite: CipherSuite | undefined;
+  #exporterSecret: Secret | undefined;
+  #closeSent = false;
+  #peerClosed = false;
+  #ending: Ending = 'open';
+
+  private constructor(role: 'client' | 'server', options: ClientOptions | ServerOptions) {
+    this.role = role;
+    this.#options = options;
+    this.channel = new RecordChannel({
+      provider: options.provider,
+      role,
+      usageLimit: options.usageLimit,
+      recordSizeLimit: options.recordSizeLimit,
+      allocate: options.allocate,
+    });
+    this.#state = role === 'client' ? 'Start' : 'ExpectClientHello';
+  }
+
+  /** @throws TLSError `TLS_ERR_CONFIG` options that leave nothing to offer */
+  static client(options: ClientOptions): Connection {
+    const connection = new Connection('client', options);
+    connection.#handshake = new ClientHandshake(options, connection);
+    return connection;
+  }
+
+  static server(options: ServerOptions): Connection {
+    const connection = new Connection('server', options);
+    connection.#handshake = new ServerHandshake(options, connection);
+    return connection;
+  }
+
+  /** The agreed parameters, once the handshake is complete. */
+  get summary(): HandshakeSummary | undefined {
+    return this.#summary;
+  }
+
+  /** What the connection waits for. */
+  get state(): ClientState | ServerState {
+    return this.#state;
+  }
+
+  /** Application data may be sent: the handshake is complete and nothing has ended our side. */
+  get canSend(): boolean {
+    return this.#connected !== undefined && !this.#closeSent && this.#ending === 'open';
+  }
+
+  /** The peer sent close_notify. */
+  get peerClosed(): boolean {
+    return this.#peerClosed;
+  }
+
+  /** A client sends its ClientHello; a server has nothing to do. Called once, first. */
+  start(): Action[] {
+    if (this.role === 'server') {
+      return [];
+    }
+    return this.#run(() => this.#dispatch('start', undefined));
+  }
+
+  /** Takes bytes from the transport. They are lent: what has to be kept is copied. */
+  receive(bytes: Uint8Array): Action[] {
+    if (this.#ending !== 'open' || this.#peerClosed || bytes.length === 0) {
+      return [];
+    }
+    // A Buffer's slice() would be a view where the codecs want a copy.
+    const plain =
+      bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    return this.#run(() => {
+      this.channel.deframer.lend(plain);
+      this.#readRecords();
+    });
+  }
+
+  /** The transport has ended. Without close_notify before it the connection fails: data may have been cut off. */
+  transportEnded(): Action[] {
+    if (this.#ending !== 'open' || this.#peerClosed) {
+      return [];
+    }
+    return this.#run(() => {
+      const when = this.#connected === undefined ? 'during the handshake' : 'without close_notify';
+      throw new TLSError(
+        'TLS_ERR_TRUNCATED',
+        `the ${this.role === 'client' ? 'server' : 'client'} ended the connection ${when}`,
+      );
+    });
+  }
+
+  /**
+   * Protects application data. `data` may be reused when this returns.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after `close`
+   */
+  send(data: Uint8Array): Action[] {
+    if (!this.canSend) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'data can be sent only between the handshake and close');
+    }
+    if (data.length === 0) {
+      return [];
+    }
+    return this.#run(() => this.#sendData(data));
+  }
+
+  /**
+   * Answers the open need.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` when this need is not open
+   */
+  resume<K extends Need['kind']>(need: Extract<Need, { kind: K }>, answer: Answers[K]): Action[] {
+    if (this.#ending !== 'open') {
+      return [];
+    }
+    if (this.#need !== need) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', `the need ${need.kind} is not open`);
+    }
+    this.#need = undefined;
+    return this.#run(() => {
+      this.#dispatch(need.kind, answer);
+      this.#readMessages();
+      this.#readRecords();
+    });
+  }
+
+  /** Sends close_notify, once; the peer may go on sending. During the handshake it ends the connection. */
+  close(): Action[] {
+    if (this.#ending !== 'open' || this.#closeSent) {
+      return [];
+    }
+    return this.#run(() => {
+      this.#closeSent = true;
+      const duringHandshake = this.#connected === undefined;
+      if (duringHandshake) {
+        this.channel.alert('user_canceled');
+      }
+      this.channel.alert('close_notify');
+      if (duringHandshake || this.#peerClosed) {
+        this.#end('closed');
+      }
+    });
+  }
+
+  /** Gives up with a fatal alert; all secrets are erased. */
+  abort(alert: HostAlert): Action[] {
+    if (this.#ending !== 'open') {
+      return [];
+    }
+    return this.#run(() => {
+      this.channel.alert(alert);
+      this.#end(`aborted with ${alert}`);
+    });
+  }
+
+  /**
+   * Renews our traffic keys, and asks the peer to renew its own (RFC 9846 §4.7.3).
+   * @throws TLSError `TLS_ERR_WRONG_STATE`
+   */
+  updateKeys(requestPeer: boolean): Action[] {
+    if (!this.canSend) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'keys can be updated only between the handshake and close');
+    }
+    return this.#run(() => this.#connected?.update(requestPeer));
+  }
+
+  /**
+   * Keying material for another protocol (RFC 9846 §7.5). The caller owns the bytes, `length` of them.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after the end
+   */
+  exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
+    if (this.#exporterSecret === undefined || this.#suite === undefined) {
+      throw new TLSError(
+        'TLS_ERR_WRONG_STATE',
+        'there is no keying material before the handshake is complete or after the end',
+      );
+    }
+    const exported = exportKeyingMaterial({
+      provider: this.#options.provider,
+      suite: this.#suite,
+      exporterSecret: this.#exporterSecret,
+      label,
+      context,
+      length,
+    });
+    const bytes = exported.use((secret) => new Uint8Array(secret));
+    exported.erase();
+    return bytes;
+  }
+
+  /** Forgets everything; sends nothing. Idempotent. */
+  erase(why = 'closed'): void {
+    if (this.#ending === 'open') {
+      this.#end(why);
+    }
+  }
+
+  // HandshakeHost
+
+  emit(action: Action): void {
+    this.#actions.push(action);
+  }
+
+  ask(need: Need): void {
+    this.#need = need;
+    this.#actions.push({ kind: 'need', need });
+  }
+
+  completed({ summary, suite, exporterSecret, clientRandom, tickets }: CompletedHandshake): void {
+    this.#summary = summary;
+    this.#suite = suite;
+    this.#exporterSecret = exporterSecret;
+    this.#connected = new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined);
+    this.channel.outgoing.endOfHandshake();
+    this.#actions.push({ kind: 'handshakeComplete', summary });
+  }
+
+  // Running
+
+  /** Runs one call: gathers what is to be sent into one action and turns an error into an alert and an end. */
+  #run(body: () => void): Action[] {
+    try {
+      body();
+      this.#connected?.answer();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.channel.deframer.retain();
+    this.channel.joiner.retain();
+    const bytes = this.channel.take();
+    const actions = this.#actions;
+    this.#actions = [];
+    if (bytes !== undefined) {
+      actions.push({ kind: 'send', bytes });
+      moveBeforeEnd(actions);
+    }
+    return actions;
+  }
+
+  #readRecords(): void {
+    while (this.#need === undefined && this.#ending === 'open' && !this.#peerClosed) {
+      const record = this.channel.nextRecord();
+      if (record === undefined) {
+        return;
+      }
+      this.#onRecord(record);
+    }
+    if (this.#need !== undefined && this.channel.deframer.buffered > MAX_BUFFERED) {
+      throw new TLSError(
+        'TLS_ERR_UNEXPECTED_MESSAGE',
+        `the peer sent more than ${MAX_BUFFERED} bytes while it had to wait`,
+      );
+    }
+  }
+
+  #onRecord(record: OpenedRecord): void {
+    const { type, content } = record;
+    if (type === CONTENT_APPLICATION_DATA) {
+      this.#onData(content);
+      return;
+    }
+    if (type === CONTENT_HANDSHAKE) {
+      this.channel.joiner.add(asPlain(content));
+      this.#readMessages();
+      return;
+    }
+    if (type === CONTENT_ALERT) {
+      this.#onAlert(content);
+      return;
+    }
+    throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the content type ${type}`);
+  }
+
+  #onData(content: Uint8Array): void {
+    if (this.#connected === undefined || this.channel.joiner.pending) {
+      throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came where a handshake message was expected');
+    }
+    this.channel.noteRecord(content.length === 0);
+    if (content.length > 0) {
+      this.#connected.noteData();
+      this.#actions.push({ kind: 'data', bytes: content });
+    }
+  }
+
+  #readMessages(): void {
+    while (this.#need === undefined && this.#ending === 'open') {
+      const message = this.channel.joiner.next();
+      if (message === undefined) {
+        return;
+      }
+      const name = handshakeTypeName(message.type);
+      if (name === undefined) {
+        throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${message.type}`);
+      }
+      this.#dispatch(name, message);
+    }
+  }
+
+  #dispatch(event: string, payload: JoinedMessage | Answers[Need['kind']]): void {
+    this.#state = step({ ...this.#rules(), state: this.#state, event, payload }) as ClientState | ServerState;
+    if (this.#state === 'Connected' && this.#handshake !== undefined) {
+      this.#handshake = undefined;
+    }
+  }
+
+  #rules(): Pick<Parameters<typeof step>[0], 'table' | 'handlers' | 'context'> {
+    const isClient = this.role === 'client';
+    if (this.#handshake === undefined) {
+      return isClient
+        ? { table: connectedClientTransitions, handlers: connectedClientHandlers, context: this.#connected }
+        : { table: connectedServerTransitions, handlers: connectedServerHandlers, context: this.#connected };
+    }
+    return isClient
+      ? { table: clientTransitions, handlers: clientHandlers, context: this.#handshake }
+      : { table: serverTransitions, handlers: serverHandlers, context: this.#handshake };
+  }
+
+  #onAlert(content: Uint8Array): void {
+    const { description } = decodeAlert(content);
+    if (this.channel.joiner.pending) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
+    }
+    const name = alertName(description);
+    if (name === 'close_notify') {
+      this.#onCloseNotify();
+      return;
+    }
+    if (name === 'user_canceled') {
+      // Informational; close_notify follows (RFC 9846 §6.1).
+      this.channel.noteRecord(true);
+      return;
+    }
+    const shown = name ?? `unassigned alert ${description}`;
+    this.#end(`the peer sent ${shown}`);
+    const error = new TLSError(
+      'TLS_ERR_ALERT_RECEIVED',
+      `the ${this.role === 'client' ? 'server' : 'client'} ended the connection: ${shown}`,
+      { alert: name },
+    );
+    this.#actions.push({ kind: 'failed', error });
+  }
+
+  #onCloseNotify(): void {
+    if (this.#connected === undefined) {
+      throw new TLSError(
+        'TLS_ERR_TRUNCATED',
+        `the ${this.role === 'client' ? 'server' : 'client'} closed the connection during the handshake`,
+      );
+    }
+    this.#peerClosed = true;
+    this.#actions.push({ kind: 'peerClosed' });
+    if (this.#closeSent) {
+      this.#end('closed');
+    }
+  }
+
+  #sendData(data: Uint8Array): void {
+    const { channel } = this;
+    const connected = this.#connected as PostHandshake;
+    let at = 0;
+    while (at < data.length) {
+      if (connected.writable <= 0) {
+        connected.update(false);
+      }
+      const room = Math.max(1, connected.writable) * channel.maxFragment;
+      const end = Math.min(data.length, at + room);
+      channel.applicationData(data, at, end);
+      at = end;
+    }
+  }
+
+  #fail(reason: unknown): void {
+    const error =
+      reason instanceof TLSError
+        ? reason
+        : new TLSError('TLS_ERR_INTERNAL', 'the connection failed by an error of its own', { cause: reason });
+    if (this.#ending !== 'open') {
+      return;
+    }
+    if (error.alert !== undefined && !this.#closeSent) {
+      this.#sendAlertIfPossible(error);
+    }
+    this.#end(error.code);
+    this.#actions.push({ kind: 'failed', error });
+    this.#ending = 'failed';
+  }
+
+  #sendAlertIfPossible(error: TLSError): void {
+    try {
+      this.channel.alert(error.alert as NonNullable<TLSError['alert']>);
+    } catch {
+      // The write key itself is what failed (its usage limit): nothing can be said under it any more.
+    }
+  }
+
+  #end(why: string): void {
+    this.#ending = 'erased';
+    this.#need = undefined;
+    // What was queued under keys that are about to go has to be sealed first.
+    this.channel.flushHandshake();
+    this.#handshake?.erase(why);
+    this.#handshake = undefined;
+    this.#connected?.erase(why);
+    this.#connected = undefined;
+    this.#exporterSecret?.erase(why);
+    this.#exporterSecret = undefined;
+    this.channel.erase(why);
+  }
+}
+
+function asPlain(bytes: Uint8Array): Uint8Array {
+  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** `failed` is the last action: the alert that goes with it is sent before. */
+function moveBeforeEnd(actions: Action[]): void {
+  const at = actions.length - 2;
+  if (at >= 0 && actions[at].kind === 'failed') {
+    [actions[at], actions[at + 1]] = [actions[at + 1], actions[at]];
+  }
+}

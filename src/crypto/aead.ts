@@ -1,0 +1,87 @@
+/**
+ * AEAD keys over `node:crypto`: AES-GCM (RFC 5116 §5, NIST SP 800-38D) and ChaCha20-Poly1305 (RFC 8439 §2.8), with
+ * 12-byte nonces and 16-byte tags.
+ *
+ *     sealed = ciphertext || tag
+ */
+
+import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+import { Secret } from '../bytes/secret.ts';
+import { TLSError } from '../errors.ts';
+import { hasTransfer, type Transferable } from './capabilities.ts';
+import type { AeadKey } from './provider.ts';
+import type { AeadName } from './suites.ts';
+
+const NONCE_LENGTH = 12;
+const TAG_LENGTH = 16;
+/** Below this, giving memory back by hand costs more than leaving it to the collector. */
+const SMALLEST_TRANSFER = 1024;
+const TAG_OPTIONS = { authTagLength: TAG_LENGTH };
+
+const keyLengths: Record<AeadName, number> = { 'aes-128-gcm': 16, 'aes-256-gcm': 32, 'chacha20-poly1305': 32 };
+
+export class NodeAeadKey implements AeadKey {
+  // The types know the AEAD methods by a literal algorithm name; ChaCha20-Poly1305 has the same ones as GCM.
+  readonly #algorithm: CipherGCMTypes;
+  readonly #key: Secret;
+
+  constructor(name: AeadName, key: Uint8Array) {
+    if (key.length !== keyLengths[name]) {
+      throw new TLSError('TLS_ERR_INTERNAL', `${name} takes a key of ${keyLengths[name]} bytes, not ${key.length}`);
+    }
+    this.#algorithm = name as CipherGCMTypes;
+    this.#key = Secret.copy('aeadKey', key);
+  }
+
+  seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
+    const key = this.#usable(nonce);
+    const end = offset + plaintext.length;
+    if (end + TAG_LENGTH > out.length) {
+      throw new TLSError('TLS_ERR_INTERNAL', `${plaintext.length} bytes and a tag do not fit at ${offset} of ${out.length}`);
+    }
+    const cipher = createCipheriv(this.#algorithm, key, nonce, TAG_OPTIONS);
+    cipher.setAAD(aad);
+    const ciphertext = cipher.update(plaintext);
+    cipher.final();
+    out.set(ciphertext, offset);
+    out.set(cipher.getAuthTag(), end);
+    free(ciphertext);
+  }
+
+  open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
+    const key = this.#usable(nonce);
+    const end = sealed.length - TAG_LENGTH;
+    if (end < 0) {
+      return undefined;
+    }
+    const decipher = createDecipheriv(this.#algorithm, key, nonce, TAG_OPTIONS);
+    decipher.setAAD(aad);
+    decipher.setAuthTag(sealed.subarray(end));
+    const plaintext = decipher.update(sealed.subarray(0, end));
+    try {
+      decipher.final();
+    } catch {
+      plaintext.fill(0);
+      return undefined;
+    }
+    return plaintext;
+  }
+
+  erase(why?: string): void {
+    this.#key.erase(why);
+  }
+
+  #usable(nonce: Uint8Array): Uint8Array {
+    if (nonce.length !== NONCE_LENGTH) {
+      throw new TLSError('TLS_ERR_INTERNAL', `a nonce has ${NONCE_LENGTH} bytes, not ${nonce.length}`);
+    }
+    return this.#key.expose();
+  }
+}
+
+/** Gives the cipher's own output back at once, where Node can and the memory is no slice of something larger. */
+function free(output: Uint8Array): void {
+  if (output.length >= SMALLEST_TRANSFER && output.length === output.buffer.byteLength && hasTransfer()) {
+    (output.buffer as Transferable).transfer(0);
+  }
+}

@@ -1,0 +1,53 @@
+/** The cryptographic provider over `node:crypto`. */
+
+import { timingSafeEqual } from 'node:crypto';
+import { NodeAeadKey } from './aead.ts';
+import type { RandomSource } from './exchange.ts';
+import { hash, hmac, NodeRunningHash } from './hashing.ts';
+import { encapsulateTo, generateShare, type ShareSources, supportsShare } from './key-shares.ts';
+import { importPrivate, importSpki } from './keys.ts';
+import { type MlKem, mlKem768 } from './ml-kem.ts';
+import type { CryptoProvider } from './provider.ts';
+import { pooledRandom } from './random-pool.ts';
+import { signWith, verifyScheme } from './signing.ts';
+
+export interface NodeProviderOptions {
+  /**
+   * Where `random` and the private parts of key shares come from, so that a test can replay a handshake from a seed.
+   * Signatures keep Node's own randomness: replays use Ed25519 or Ed448, which have none. Default: Node's generator.
+   */
+  readonly random?: (bytes: Uint8Array) => void;
+}
+
+export function createNodeProvider(options: NodeProviderOptions = {}): CryptoProvider {
+  const sources = shareSources(options.random);
+  return {
+    random: options.random ?? pooledRandom,
+    hash,
+    createHash: (name) => new NodeRunningHash(name),
+    hmac,
+    aead: (name, key) => new NodeAeadKey(name, key),
+    supportsGroup: supportsShare,
+    generateKeyShare: (group) => generateShare(group, sources),
+    encapsulate: (group, clientKeyExchange) => encapsulateTo(group, clientKeyExchange, sources),
+    importPrivateKey: importPrivate,
+    importPublicKey: importSpki,
+    sign: signWith,
+    verify: verifyScheme,
+    equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+  };
+}
+
+function shareSources(random: RandomSource | undefined): ShareSources {
+  let mlKem: MlKem | undefined;
+  return {
+    random,
+    mlKem: () => {
+      mlKem ??= mlKem768(random, pooledRandom);
+      return mlKem;
+    },
+  };
+}
+
+/** The provider for production: all randomness is Node's. */
+export const nodeProvider: CryptoProvider = createNodeProvider();

@@ -1,0 +1,32 @@
+/**
+ * Random bytes from a pool: one call into the system's generator serves many small requests.
+ *
+ * What was handed out is erased from the pool at once, so the pool never holds bytes that are in use elsewhere.
+ */
+
+import { randomFillSync } from 'node:crypto';
+
+const POOL_LENGTH = 8192;
+/** Requests above this go to the generator directly: copying would cost more than the call. */
+const LARGEST_FROM_POOL = 512;
+
+let pool: Uint8Array | undefined;
+let used = POOL_LENGTH;
+
+/** Fills `bytes` with secure randomness. */
+export function pooledRandom(bytes: Uint8Array): void {
+  const length = bytes.length;
+  if (length > LARGEST_FROM_POOL) {
+    randomFillSync(bytes);
+    return;
+  }
+  if (pool === undefined || used + length > POOL_LENGTH) {
+    pool ??= new Uint8Array(new ArrayBuffer(POOL_LENGTH));
+    randomFillSync(pool);
+    used = 0;
+  }
+  const slice = pool.subarray(used, used + length);
+  bytes.set(slice);
+  slice.fill(0);
+  used += length;
+}

@@ -1,0 +1,101 @@
+/**
+ * x25519 (RFC 7748 §6.1; in TLS: RFC 9846 §4.3.8.2, §7.4.2).
+ *
+ *     publicKey = X25519(privateKey, 9)      sharedSecret = X25519(privateKey, peer), refused when all-zero
+ *
+ * A key made by Node's generator is never exported: its public part is computed by agreeing with the base point. That
+ * is cheaper than an export as SubjectPublicKeyInfo, and an export as JWK can hang on old Nodes. Private keys are never
+ * imported as JWK: that would put them into a string.
+ */
+
+import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { exportRawPublic, hasRawPublicKeys, newerCrypto } from './capabilities.ts';
+import { badKeyShare, checkShareLength, type Exchange, type RandomSource, spentKeyShare } from './exchange.ts';
+
+export const X25519_LENGTH = 32;
+
+export class X25519Exchange implements Exchange {
+  readonly publicKey: Uint8Array;
+  #privateKey: KeyObject | undefined;
+
+  constructor(privateKey: KeyObject, publicKey: Uint8Array) {
+    this.#privateKey = privateKey;
+    this.publicKey = publicKey;
+  }
+
+  /** With a `random` source the private key is its next 32 bytes; without, Node's generator makes it. */
+  static generate(random?: RandomSource): X25519Exchange {
+    if (random !== undefined) {
+      const scalar = new Uint8Array(new ArrayBuffer(X25519_LENGTH));
+      random(scalar);
+      return X25519Exchange.fromScalar(scalar);
+    }
+    const { privateKey, publicKey } = generateKeyPairSync('x25519');
+    const bytes = hasRawPublicKeys() ? exportRawPublic(publicKey) : publicKeyOf(privateKey);
+    return new X25519Exchange(privateKey, bytes);
+  }
+
+  /** Takes the 32 bytes over and erases them. */
+  static fromScalar(scalar: Uint8Array): X25519Exchange {
+    const der = new Uint8Array(new ArrayBuffer(PKCS8_PREFIX.length + X25519_LENGTH));
+    der.set(PKCS8_PREFIX);
+    der.set(scalar, PKCS8_PREFIX.length);
+    scalar.fill(0);
+    const privateKey = createPrivateKey({ key: der as Buffer, format: 'der', type: 'pkcs8' });
+    der.fill(0);
+    return new X25519Exchange(privateKey, publicKeyOf(privateKey));
+  }
+
+  agree(peer: Uint8Array): Uint8Array {
+    const privateKey = this.#privateKey;
+    if (privateKey === undefined) {
+      throw spentKeyShare('x25519');
+    }
+    this.#privateKey = undefined;
+    checkShareLength('x25519', peer, X25519_LENGTH);
+    let secret: Uint8Array;
+    try {
+      secret = diffieHellman({ privateKey, publicKey: importPublic(peer) });
+    } catch (error) {
+      throw badKeyShare('x25519', 'is a point of small order or unreadable', error);
+    }
+    // OpenSSL refuses an all-zero result itself; another build behind node:crypto might not.
+    if (isZero(secret)) {
+      throw badKeyShare('x25519', 'is a point of small order');
+    }
+    return secret;
+  }
+
+  erase(): void {
+    this.#privateKey = undefined;
+  }
+}
+
+function publicKeyOf(privateKey: KeyObject): Uint8Array {
+  basePoint ??= importPublic(Uint8Array.of(9, ...new Uint8Array(X25519_LENGTH - 1)));
+  return diffieHellman({ privateKey, publicKey: basePoint });
+}
+
+/** As JWK where Node has no raw import: some 15 times cheaper than SubjectPublicKeyInfo on those Nodes. */
+function importPublic(bytes: Uint8Array): KeyObject {
+  if (hasRawPublicKeys()) {
+    return newerCrypto.createPublicKey({ key: bytes, format: 'raw-public', asymmetricKeyType: 'x25519' });
+  }
+  const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
+  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  let union = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    union |= bytes[i];
+  }
+  return union === 0;
+}
+
+let basePoint: KeyObject | undefined;
+
+/** PrivateKeyInfo for x25519 up to the 32 key bytes (RFC 8410 §7). */
+const PKCS8_PREFIX = Uint8Array.of(
+  0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20,
+);

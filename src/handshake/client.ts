@@ -1,0 +1,448 @@
+/**
+ * The TLS 1.3 client: what it does with each message of the server.
+ *
+ *     ClientHello ───▶
+ *                      ◀─── ServerHello, {EncryptedExtensions}, {Certificate, CertificateVerify}, {Finished}
+ *     {Finished}  ───▶
+ *                      ◀─── [NewSessionTicket]
+ *
+ * RFC 9846 §2, §4, Appendix A.1. What comes later is in post-handshake.ts.
+ */
+
+import type { HandshakeSummary, Need } from '../actions.ts';
+import { EMPTY, sameBytes } from '../bytes/bytes.ts';
+import type { ClientOptions } from '../connection-options.ts';
+import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
+import type { PublicKey } from '../crypto/provider.ts';
+import { certificateVerifySchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
+import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import { finishedVerifyData } from '../keys/finished.ts';
+import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
+import { type HandshakeSecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
+import { decodeCertificate, encodeCertificate } from '../messages/certificate.ts';
+import { decodeCertificateRequest } from '../messages/certificate-request.ts';
+import { certificateVerifyContent, decodeCertificateVerify } from '../messages/certificate-verify.ts';
+import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { decodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
+import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.ts';
+import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import {
+  DOWNGRADE_TLS11,
+  DOWNGRADE_TLS12,
+  decodeServerHello,
+  isHelloRetryRequest,
+  type ServerHello,
+} from '../messages/server-hello.ts';
+import { ClientOffer } from './client-offer.ts';
+import type { HandshakeHost } from './host.ts';
+import { ReceivedTickets } from './received-tickets.ts';
+import { Transcript } from './transcript.ts';
+import type { clientTransitions, Handlers } from './transitions.ts';
+
+/** Everything a client holds between messages; dropped, with its secrets erased, when the handshake is over. */
+export class ClientHandshake {
+  readonly options: ClientOptions;
+  readonly host: HandshakeHost;
+  readonly transcript: Transcript;
+  readonly offer: ClientOffer;
+  suite: CipherSuite | undefined;
+  group: NamedGroupInfo | undefined;
+  helloRetried = false;
+  resumed = false;
+  alpnProtocol = '';
+  handshakeSecret: HandshakeSecret | undefined;
+  mainSecret: MainSecret | undefined;
+  clientHandshakeSecret: TrafficSecret | undefined;
+  serverHandshakeSecret: TrafficSecret | undefined;
+  certificateRequestContext: Uint8Array | undefined;
+  peerCertificates: readonly Uint8Array[] = [];
+  peerKey: PublicKey | undefined;
+  signatureScheme: SignatureScheme | undefined;
+
+  constructor(options: ClientOptions, host: HandshakeHost) {
+    this.options = options;
+    this.host = host;
+    this.transcript = new Transcript(options.provider);
+    this.offer = new ClientOffer(options);
+  }
+
+  erase(why: string): void {
+    this.offer.erase();
+    this.handshakeSecret?.erase(why);
+    this.mainSecret?.erase(why);
+    this.clientHandshakeSecret?.erase(why);
+    this.serverHandshakeSecret?.erase(why);
+  }
+}
+
+export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake> = {
+  Start: { start: sendClientHello },
+  ExpectServerHello: { server_hello: onFirstServerHello },
+  ExpectServerHelloAfterRetry: { server_hello: onSecondServerHello },
+  ExpectEncryptedExtensions: { encrypted_extensions: onEncryptedExtensions },
+  ExpectCertificateOrCertificateRequest: { certificate_request: onCertificateRequest, certificate: onCertificate },
+  ExpectCertificate: { certificate: onCertificate },
+  AwaitCertificateVerdict: { verifyCertificate: onVerdict },
+  ExpectCertificateVerify: { certificate_verify: onCertificateVerify },
+  ExpectFinished: { finished: onFinished },
+};
+
+function sendClientHello(hs: ClientHandshake): 'ExpectServerHello' {
+  hs.host.channel.handshake(hs.offer.first(hs.transcript));
+  hs.host.channel.allowChangeCipherSpec(true);
+  return 'ExpectServerHello';
+}
+
+function onFirstServerHello(
+  hs: ClientHandshake,
+  message: JoinedMessage,
+): 'ExpectServerHelloAfterRetry' | 'ExpectEncryptedExtensions' {
+  const hello = decodeServerHello(message.body);
+  if (isHelloRetryRequest(hello)) {
+    return onHelloRetryRequest(hs, message, hello);
+  }
+  return onServerHello(hs, message, hello);
+}
+
+function onSecondServerHello(hs: ClientHandshake, message: JoinedMessage): 'ExpectEncryptedExtensions' {
+  const hello = decodeServerHello(message.body);
+  if (isHelloRetryRequest(hello)) {
+    throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'the server sent a second HelloRetryRequest');
+  }
+  return onServerHello(hs, message, hello);
+}
+
+function onHelloRetryRequest(
+  hs: ClientHandshake,
+  message: JoinedMessage,
+  retry: ServerHello,
+): 'ExpectServerHelloAfterRetry' {
+  const { channel } = hs.host;
+  const suite = checkHello(hs, retry);
+  refuseMisplaced(retry.extensions.types, 'hello_retry_request');
+  refuseUnsolicited(retry.extensions.types, hs.offer.offeredTypes, 'hello_retry_request');
+  const { selectedGroup, cookie } = retry.extensions;
+  let group: NamedGroupInfo | undefined;
+  if (selectedGroup !== undefined) {
+    group = namedGroupByCode(selectedGroup);
+    if (group === undefined || !hs.offer.namedGroups.includes(group.name) || hs.offer.hasShare(group.name)) {
+      throw new TLSError(
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        `the HelloRetryRequest asks for group ${selectedGroup}, which was not offered or already sent`,
+      );
+    }
+  }
+  if (group === undefined && cookie === undefined) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the HelloRetryRequest changes nothing');
+  }
+  channel.joiner.boundary();
+  hs.suite = suite;
+  hs.group = group;
+  hs.helloRetried = true;
+  hs.transcript.start(suite.hash);
+  hs.transcript.replaceWithMessageHash();
+  hs.transcript.add(message.raw);
+  channel.changeCipherSpec();
+  channel.handshake(hs.offer.second(hs.transcript, group, cookie, suite.name));
+  return 'ExpectServerHelloAfterRetry';
+}
+
+function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: ServerHello): 'ExpectEncryptedExtensions' {
+  const { provider } = hs.options;
+  const { channel } = hs.host;
+  const suite = checkHello(hs, hello);
+  refuseMisplaced(hello.extensions.types, 'server_hello');
+  refuseUnsolicited(hello.extensions.types, hs.offer.offeredTypes, 'server_hello');
+  const { keyShare, selectedIdentity } = hello.extensions;
+  if (hs.helloRetried && suite !== hs.suite) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the cipher suite after its HelloRetryRequest');
+  }
+  if (keyShare === undefined) {
+    throw new TLSError(
+      'TLS_ERR_MISSING_EXTENSION',
+      'the ServerHello has no key_share: Mayfly resumes with psk_dhe_ke only',
+    );
+  }
+  const group = namedGroupByCode(keyShare.group);
+  const share = group === undefined ? undefined : hs.offer.takeShare(group.name);
+  if (group === undefined || share === undefined || (hs.group !== undefined && hs.group !== group)) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the server chose group ${keyShare.group}, for which no share was sent`,
+    );
+  }
+  const early = hs.offer.takeEarlySecret();
+  try {
+    if (selectedIdentity !== undefined) {
+      checkSelectedIdentity(hs, suite, selectedIdentity);
+      hs.resumed = true;
+    }
+    const sharedSecret = share.agree(keyShare.keyExchange);
+    hs.handshakeSecret =
+      hs.resumed && early !== undefined
+        ? early.toHandshakeSecret(suite, sharedSecret)
+        : handshakeSecretWithoutPsk(provider, suite, sharedSecret);
+  } finally {
+    early?.erase('not used');
+    hs.offer.erase();
+  }
+  hs.suite = suite;
+  hs.group = group;
+  hs.transcript.start(suite.hash);
+  hs.transcript.add(message.raw);
+  const transcriptHash = hs.transcript.digest();
+  hs.clientHandshakeSecret = hs.handshakeSecret.clientHandshakeTrafficSecret(transcriptHash);
+  hs.serverHandshakeSecret = hs.handshakeSecret.serverHandshakeTrafficSecret(transcriptHash);
+  hs.mainSecret = hs.handshakeSecret.toMainSecret();
+  hs.handshakeSecret = undefined;
+  logSecret(hs, hs.clientHandshakeSecret);
+  logSecret(hs, hs.serverHandshakeSecret);
+  channel.protectRead(hs.serverHandshakeSecret, channel.joiner.boundary());
+  return 'ExpectEncryptedExtensions';
+}
+
+/** The rules that ServerHello and HelloRetryRequest share; returns the chosen suite. */
+function checkHello(hs: ClientHandshake, hello: ServerHello): CipherSuite {
+  if (hello.extensions.supportedVersion === undefined) {
+    refuseOldVersion(hello);
+  }
+  if (hello.extensions.supportedVersion !== TLS13 || hello.legacyVersion !== TLS12) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the server chose version ${hello.extensions.supportedVersion}, which was not offered`,
+    );
+  }
+  if (!sameBytes(hello.legacySessionIdEcho, hs.offer.legacySessionId)) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server does not echo the legacy session ID');
+  }
+  if (hello.compressionMethod !== 0) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server chose compression method ${hello.compressionMethod}`);
+  }
+  const suite = cipherSuiteByCode(hello.cipherSuite);
+  if (suite === undefined || !hs.offer.cipherSuites.includes(suite.name)) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the server chose cipher suite ${hello.cipherSuite}, which was not offered`,
+    );
+  }
+  return suite;
+}
+
+function refuseOldVersion(hello: ServerHello): never {
+  const sentinel = hello.random.subarray(24);
+  if (sameBytes(sentinel, DOWNGRADE_TLS12) || sameBytes(sentinel, DOWNGRADE_TLS11)) {
+    throw new TLSError(
+      'TLS_ERR_DOWNGRADE',
+      'the server supports TLS 1.3, but somebody in between made it choose an older version',
+    );
+  }
+  throw new TLSError(
+    'TLS_ERR_PROTOCOL_VERSION',
+    `the server chose version ${hello.legacyVersion.toString(16)}, TLS 1.3 was offered`,
+  );
+}
+
+function checkSelectedIdentity(hs: ClientHandshake, suite: CipherSuite, selectedIdentity: number): void {
+  const { session } = hs.offer;
+  if (session === undefined || selectedIdentity !== 0) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server chose PSK ${selectedIdentity}, which was not offered`);
+  }
+  if (cipherSuites[session.cipherSuite].hash !== suite.hash) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the server resumed with ${suite.name}, whose hash is not the session's`,
+    );
+  }
+}
+
+function onEncryptedExtensions(
+  hs: ClientHandshake,
+  message: JoinedMessage,
+): 'ExpectFinished' | 'ExpectCertificateOrCertificateRequest' {
+  const { extensions } = decodeEncryptedExtensions(message.body);
+  refuseMisplaced(extensions.types, 'encrypted_extensions');
+  refuseUnsolicited(extensions.types, hs.offer.offeredTypes, 'encrypted_extensions');
+  if (extensions.alpnProtocol !== undefined) {
+    if (!hs.options.alpnProtocols?.includes(extensions.alpnProtocol)) {
+      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server chose an application protocol that was not offered');
+    }
+    hs.alpnProtocol = extensions.alpnProtocol;
+  }
+  if (extensions.recordSizeLimit !== undefined) {
+    hs.host.channel.limitSentRecords(extensions.recordSizeLimit);
+    hs.host.channel.limitReceivedRecords(hs.options.recordSizeLimit as number);
+  }
+  hs.transcript.add(message.raw);
+  if (!hs.resumed) {
+    return 'ExpectCertificateOrCertificateRequest';
+  }
+  hs.peerCertificates = hs.offer.session?.peerCertificates ?? [];
+  return 'ExpectFinished';
+}
+
+function onCertificateRequest(hs: ClientHandshake, message: JoinedMessage): 'ExpectCertificate' {
+  const request = decodeCertificateRequest(message.body);
+  if (request.requestContext.length !== 0) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the CertificateRequest of a handshake has a context');
+  }
+  hs.certificateRequestContext = request.requestContext;
+  hs.transcript.add(message.raw);
+  return 'ExpectCertificate';
+}
+
+function onCertificate(hs: ClientHandshake, message: JoinedMessage): 'AwaitCertificateVerdict' {
+  const { requestContext, entries } = decodeCertificate(message.body);
+  if (requestContext.length !== 0) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the server's Certificate has a request context");
+  }
+  if (entries.length === 0) {
+    throw new TLSError('TLS_ERR_NO_CERTIFICATE', 'the server sent no certificate');
+  }
+  for (const entry of entries) {
+    refuseUnsolicited(entry.extensions.types, hs.offer.offeredTypes, 'certificate');
+  }
+  hs.transcript.add(message.raw);
+  hs.peerCertificates = entries.map((entry) => entry.certificate);
+  const need: Need = {
+    kind: 'verifyCertificate',
+    chain: hs.peerCertificates,
+    serverName: hs.options.serverName,
+  };
+  hs.host.ask(need);
+  return 'AwaitCertificateVerdict';
+}
+
+function onVerdict(hs: ClientHandshake, verdict: PublicKey | TLSError): 'ExpectCertificateVerify' {
+  if (verdict instanceof Error) {
+    throw verdict;
+  }
+  hs.peerKey = verdict;
+  return 'ExpectCertificateVerify';
+}
+
+function onCertificateVerify(hs: ClientHandshake, message: JoinedMessage): 'ExpectFinished' {
+  const { scheme: code, signature } = decodeCertificateVerify(message.body);
+  const scheme = signatureSchemeByCode(code);
+  if (scheme === undefined || !certificateVerifySchemes.includes(scheme)) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server signed with scheme ${code}, which was not offered`);
+  }
+  const content = certificateVerifyContent('server', hs.transcript.digest());
+  if (!hs.options.provider.verify(scheme, present(hs.peerKey), content, signature)) {
+    throw new TLSError(
+      'TLS_ERR_BAD_SIGNATURE',
+      `the server's ${scheme} signature over the handshake does not verify with its certificate's key`,
+    );
+  }
+  hs.signatureScheme = scheme;
+  hs.transcript.add(message.raw);
+  return 'ExpectFinished';
+}
+
+function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' {
+  const { provider } = hs.options;
+  const { channel } = hs.host;
+  const suite = present(hs.suite);
+  const { verifyData } = decodeFinished(message.body, suite.hashLength);
+  const expected = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
+  if (!provider.equal(verifyData, expected)) {
+    throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
+  }
+  const boundary = channel.joiner.boundary();
+  hs.transcript.add(message.raw);
+  const transcriptHash = hs.transcript.digest();
+  const mainSecret = present(hs.mainSecret);
+  const clientSecret = mainSecret.clientApplicationTrafficSecret(transcriptHash);
+  const serverSecret = mainSecret.serverApplicationTrafficSecret(transcriptHash);
+  const exporterSecret = mainSecret.exporterSecret(transcriptHash);
+  logSecret(hs, clientSecret);
+  logSecret(hs, serverSecret);
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: exporterSecretLine(exporterSecret, hs.offer.random) });
+  }
+  channel.protectRead(serverSecret, boundary);
+  channel.allowChangeCipherSpec(false);
+  sendClientFlight(hs);
+  channel.protectWrite(clientSecret);
+  const summary = summarize(hs, suite);
+  const tickets =
+    hs.options.wantSessions === false
+      ? undefined
+      : new ReceivedTickets({
+          provider,
+          suite,
+          resumptionSecret: mainSecret.resumptionSecret(hs.transcript.digest()),
+          summary,
+          now: hs.options.now,
+        });
+  mainSecret.erase('handshake complete');
+  hs.host.completed({ summary, suite, exporterSecret, clientRandom: hs.offer.random, tickets });
+  return 'Connected';
+}
+
+/** change_cipher_spec for middleboxes, an empty Certificate if one was asked for, Finished. */
+function sendClientFlight(hs: ClientHandshake): void {
+  const { channel } = hs.host;
+  const secret = present(hs.clientHandshakeSecret);
+  if (!hs.helloRetried) {
+    channel.changeCipherSpec();
+  }
+  channel.protectWrite(secret);
+  if (hs.certificateRequestContext !== undefined) {
+    const certificate = encodeCertificate({ requestContext: EMPTY, entries: [] });
+    hs.transcript.add(certificate);
+    channel.handshake(certificate);
+  }
+  const finished = encodeFinished({
+    verifyData: finishedVerifyData(hs.options.provider, secret, hs.transcript.digest()),
+  });
+  hs.transcript.add(finished);
+  channel.handshake(finished);
+}
+
+function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
+  const { offer, options } = hs;
+  const now = options.now();
+  return {
+    role: 'client',
+    version: 'TLSv1.3',
+    cipherSuite: suite.name,
+    namedGroup: present(hs.group).name,
+    signatureScheme: hs.signatureScheme,
+    serverName: options.serverName,
+    alpnProtocol: hs.alpnProtocol,
+    resumed: hs.resumed,
+    refusal:
+      options.session !== undefined && !hs.resumed
+        ? offer.session === undefined
+          ? 'expired_ticket'
+          : 'by_peer'
+        : undefined,
+    helloRetried: hs.helloRetried,
+    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
+    authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,
+    peerCertificates: hs.peerCertificates,
+    offered: {
+      cipherSuites: offer.cipherSuites,
+      namedGroups: offer.namedGroups,
+      keyShares: offer.sharedGroups,
+      alpnProtocols: options.alpnProtocols ?? [],
+    },
+  };
+}
+
+/** A line for the key log, if one was asked for. */
+function logSecret(hs: ClientHandshake, secret: TrafficSecret): void {
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, hs.offer.random) });
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'the client lacks a value that its state must have');
+  }
+  return value;
+}

@@ -1,0 +1,26 @@
+/** What a handshake needs from the connection that runs it. */
+
+import type { Action, HandshakeSummary, Need } from '../actions.ts';
+import type { Secret } from '../bytes/secret.ts';
+import type { CipherSuite } from '../crypto/suites.ts';
+import type { ReceivedTickets } from './received-tickets.ts';
+import type { RecordChannel } from './record-channel.ts';
+
+export interface HandshakeHost {
+  readonly channel: RecordChannel;
+  emit(action: Action): void;
+  /** Raises a need: the handshake goes on with its answer. */
+  ask(need: Need): void;
+  /** Application data may flow: the handshake ends here and its secrets pass to the connection. */
+  completed(result: CompletedHandshake): void;
+}
+
+export interface CompletedHandshake {
+  readonly summary: HandshakeSummary;
+  readonly suite: CipherSuite;
+  readonly exporterSecret: Secret;
+  /** For the key log. */
+  readonly clientRandom: Uint8Array;
+  /** Client: what reads the tickets to come. */
+  readonly tickets?: ReceivedTickets;
+}

@@ -1,0 +1,112 @@
+/**
+ * The messages after the handshake: KeyUpdate both ways, and the client's new tickets. RFC 9846 §4.7.
+ */
+
+import { TLSError } from '../errors.ts';
+import { trafficSecretLine } from '../keys/key-log.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
+import { decodeKeyUpdate, encodeKeyUpdate } from '../messages/key-update.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import type { HandshakeHost } from './host.ts';
+import type { ReceivedTickets } from './received-tickets.ts';
+import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
+
+/** KeyUpdates with no application data between them: each costs us three HMACs and a key set-up, and moves nothing. */
+const MAX_KEY_UPDATES_IN_A_ROW = 32;
+/** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
+const UPDATE_AT_REMAINING = 4;
+
+export class PostHandshake {
+  readonly host: HandshakeHost;
+  readonly tickets: ReceivedTickets | undefined;
+  /** Present when the key log was asked for. */
+  readonly #clientRandom: Uint8Array | undefined;
+  #keyUpdatesInARow = 0;
+  #answerDue = false;
+  #requestOutstanding = false;
+
+  constructor(host: HandshakeHost, tickets: ReceivedTickets | undefined, clientRandom: Uint8Array | undefined) {
+    this.host = host;
+    this.tickets = tickets;
+    this.#clientRandom = clientRandom;
+  }
+
+  noteData(): void {
+    this.#keyUpdatesInARow = 0;
+    this.tickets?.noteData();
+  }
+
+  onKeyUpdate(message: JoinedMessage): void {
+    const { updateRequested } = decodeKeyUpdate(message.body);
+    this.#keyUpdatesInARow += 1;
+    if (this.#keyUpdatesInARow > MAX_KEY_UPDATES_IN_A_ROW) {
+      throw new TLSError(
+        'TLS_ERR_TOO_MANY_KEY_UPDATES',
+        `the peer sent more than ${MAX_KEY_UPDATES_IN_A_ROW} KeyUpdates in a row`,
+      );
+    }
+    const { channel } = this.host;
+    const secret = channel.updateRead(channel.joiner.boundary());
+    this.#log(secret);
+    this.host.emit({ kind: 'keyUpdate', direction: 'read', generation: secret.generation });
+    this.#requestOutstanding = false;
+    if (updateRequested) {
+      this.#answerDue = true;
+    }
+  }
+
+  /** Answers a request, once for however many came together. Called when everything received was read. */
+  answer(): void {
+    if (this.#answerDue) {
+      this.update(false);
+    }
+  }
+
+  /** Renews our write keys; asks the peer to renew its own unless a request is under way already. */
+  update(requestPeer: boolean): void {
+    const { channel } = this.host;
+    const updateRequested = requestPeer && !this.#requestOutstanding;
+    this.#requestOutstanding ||= updateRequested;
+    this.#answerDue = false;
+    channel.handshake(encodeKeyUpdate({ updateRequested }));
+    const secret = channel.updateWrite();
+    this.#log(secret);
+    this.host.emit({ kind: 'keyUpdate', direction: 'write', generation: secret.generation });
+  }
+
+  /** Records that may be written before the write key has to be renewed. */
+  get writable(): number {
+    return this.host.channel.writeRemaining - UPDATE_AT_REMAINING;
+  }
+
+  erase(why: string): void {
+    this.tickets?.erase(why);
+  }
+
+  #log(secret: TrafficSecret): void {
+    if (this.#clientRandom !== undefined) {
+      this.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, this.#clientRandom) });
+    }
+  }
+}
+
+export const connectedClientHandlers: Handlers<typeof connectedClientTransitions, PostHandshake> = {
+  Connected: { new_session_ticket: onNewSessionTicket, key_update: onKeyUpdate },
+};
+
+export const connectedServerHandlers: Handlers<typeof connectedServerTransitions, PostHandshake> = {
+  Connected: { key_update: onKeyUpdate },
+};
+
+function onNewSessionTicket(connected: PostHandshake, message: JoinedMessage): 'Connected' {
+  const session = connected.tickets?.read(message.body);
+  if (session !== undefined) {
+    connected.host.emit({ kind: 'session', session });
+  }
+  return 'Connected';
+}
+
+function onKeyUpdate(connected: PostHandshake, message: JoinedMessage): 'Connected' {
+  connected.onKeyUpdate(message);
+  return 'Connected';
+}

@@ -1,0 +1,81 @@
+/** Turns the tickets that a client receives into sessions. RFC 9846 §4.7.1. */
+
+import type { HandshakeSummary } from '../actions.ts';
+import type { Secret } from '../bytes/secret.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { CipherSuite } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import { resumptionPsk } from '../keys/ladder.ts';
+import { decodeNewSessionTicket } from '../messages/new-session-ticket.ts';
+import type { ClientSession } from '../session/client-session.ts';
+
+/** Tickets with no application data between them: a server could fill our session cache, and costs us an HMAC each. */
+const MAX_TICKETS_IN_A_ROW = 32;
+/** Seconds; RFC 9846 §4.7.1. */
+const MAX_TICKET_LIFETIME = 604_800;
+
+export class ReceivedTickets {
+  readonly #provider: CryptoProvider;
+  readonly #suite: CipherSuite;
+  readonly #resumptionSecret: Secret;
+  readonly #summary: HandshakeSummary;
+  readonly #now: () => number;
+  #inARow = 0;
+
+  /** Takes `resumptionSecret` over. */
+  constructor(options: {
+    readonly provider: CryptoProvider;
+    readonly suite: CipherSuite;
+    readonly resumptionSecret: Secret;
+    readonly summary: HandshakeSummary;
+    readonly now: () => number;
+  }) {
+    this.#provider = options.provider;
+    this.#suite = options.suite;
+    this.#resumptionSecret = options.resumptionSecret;
+    this.#summary = options.summary;
+    this.#now = options.now;
+  }
+
+  /** The session of a NewSessionTicket, or undefined for one that must be thrown away at once (lifetime 0). */
+  read(body: Uint8Array): ClientSession | undefined {
+    this.#inARow += 1;
+    if (this.#inARow > MAX_TICKETS_IN_A_ROW) {
+      throw new TLSError(
+        'TLS_ERR_TOO_MANY_TICKETS',
+        `the server sent more than ${MAX_TICKETS_IN_A_ROW} tickets in a row`,
+      );
+    }
+    const message = decodeNewSessionTicket(body);
+    if (message.ticketLifetime > MAX_TICKET_LIFETIME) {
+      throw new TLSError(
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        `a ticket's lifetime of ${message.ticketLifetime} s exceeds 7 days`,
+      );
+    }
+    if (message.ticketLifetime === 0) {
+      return undefined;
+    }
+    return {
+      version: 'TLSv1.3',
+      cipherSuite: this.#suite.name,
+      ticket: message.ticket,
+      secret: resumptionPsk(this.#provider, this.#suite, this.#resumptionSecret, message.ticketNonce),
+      receivedAt: this.#now(),
+      ticketLifetime: message.ticketLifetime,
+      ticketAgeAdd: message.ticketAgeAdd,
+      authenticatedAt: this.#summary.authenticatedAt,
+      serverName: this.#summary.serverName,
+      alpnProtocol: this.#summary.alpnProtocol,
+      peerCertificates: this.#summary.peerCertificates,
+    };
+  }
+
+  noteData(): void {
+    this.#inARow = 0;
+  }
+
+  erase(why: string): void {
+    this.#resumptionSecret.erase(why);
+  }
+}

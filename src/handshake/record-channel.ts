@@ -1,0 +1,288 @@
+/**
+ * The record layer of one connection, both ways: what is written and read is plaintext until a traffic secret is set,
+ * protected from then on, and never goes back.
+ *
+ * RFC 9846 §5, §7.3.
+ */
+
+import { ALERT_LEVEL_FATAL, ALERT_LEVEL_WARNING, type AlertDescription, alertCodes } from '../alerts.ts';
+import { concat } from '../bytes/bytes.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
+import { TLSError } from '../errors.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
+import { MessageJoiner, type RecordBoundary } from '../messages/message-joiner.ts';
+import { Deframer } from '../record/deframer.ts';
+import {
+  CONTENT_ALERT,
+  CONTENT_APPLICATION_DATA,
+  CONTENT_CHANGE_CIPHER_SPEC,
+  CONTENT_HANDSHAKE,
+  MAX_EMPTY_RECORDS,
+  MAX_PLAINTEXT,
+} from '../record/limits.ts';
+import { Outgoing } from '../record/outgoing.ts';
+import { PlaintextWriter } from '../record/plaintext-writer.ts';
+import { ProtectedWriter } from '../record/protected-writer.ts';
+import { type OpenedRecord, RecordOpener, RecordSealer } from '../record/tls13-protection.ts';
+
+/**
+ * Early data that a server skips after refusing it. A peer could make us try to open records for ever; this is what a
+ * client that guessed our largest `max_early_data_size` would send.
+ */
+const MAX_SKIPPED_EARLY_DATA = 2 ** 16;
+
+export interface ChannelOptions {
+  readonly provider: CryptoProvider;
+  readonly role: 'client' | 'server';
+  readonly usageLimit: number | undefined;
+  /** What we advertise in record_size_limit, bytes of TLSInnerPlaintext. */
+  readonly recordSizeLimit: number | undefined;
+  readonly allocate: ((length: number) => Uint8Array) | undefined;
+}
+
+export class RecordChannel {
+  readonly deframer = new Deframer();
+  readonly joiner = new MessageJoiner();
+  readonly outgoing: Outgoing;
+  readonly #options: ChannelOptions;
+  #plaintext: PlaintextWriter | undefined;
+  #writer: ProtectedWriter | undefined;
+  #opener: RecordOpener | undefined;
+  #writeSecret: TrafficSecret | undefined;
+  #readSecret: TrafficSecret | undefined;
+  #pendingHandshake: Uint8Array[] = [];
+  #maxFragment = MAX_PLAINTEXT;
+  #receiveLimit = MAX_PLAINTEXT + 1;
+  #emptyRecords = 0;
+  #changeCipherSpecLegal = false;
+  #skipEarlyData: 'no' | 'undecryptable' | 'all' = 'no';
+  #skipped = 0;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    this.outgoing = new Outgoing(options.allocate);
+    this.#plaintext = new PlaintextWriter(this.outgoing, options.role === 'client' ? 0x0301 : 0x0303);
+  }
+
+  // Reading
+
+  /** The next record's content. Contents of protected records are fresh allocations, others are borrowed. */
+  nextRecord(): OpenedRecord | undefined {
+    for (;;) {
+      const record = this.deframer.next();
+      if (record === undefined) {
+        return undefined;
+      }
+      if (record.type === CONTENT_CHANGE_CIPHER_SPEC) {
+        this.#checkChangeCipherSpec(record.fragment);
+        continue;
+      }
+      const opener = this.#opener;
+      if (opener === undefined) {
+        if (record.type === CONTENT_APPLICATION_DATA) {
+          if (this.#skipEarlyData === 'all' && this.#skip(record.fragment.length)) {
+            continue;
+          }
+          throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came before the handshake made keys');
+        }
+        return { type: record.type, content: record.fragment };
+      }
+      if (record.type !== CONTENT_APPLICATION_DATA) {
+        return this.#plaintextAfterKeys(record.type, record.fragment);
+      }
+      if (this.#skipEarlyData === 'undecryptable') {
+        const opened = opener.tryOpen(record);
+        if (opened === undefined && this.#skip(record.fragment.length)) {
+          continue;
+        }
+        this.#skipEarlyData = 'no';
+        if (opened !== undefined) {
+          return opened;
+        }
+      }
+      return opener.open(record);
+    }
+  }
+
+  /** Counts a record that carried nothing; one that carried something starts the count anew. */
+  noteRecord(empty: boolean): void {
+    if (!empty) {
+      this.#emptyRecords = 0;
+      return;
+    }
+    this.#emptyRecords += 1;
+    if (this.#emptyRecords > MAX_EMPTY_RECORDS) {
+      throw new TLSError('TLS_ERR_EMPTY_RECORDS', `more than ${MAX_EMPTY_RECORDS} records in a row carry nothing`);
+    }
+  }
+
+  /** From the first ClientHello to the peer's Finished a change_cipher_spec is ignored (RFC 9846 §5). */
+  allowChangeCipherSpec(allowed: boolean): void {
+    this.#changeCipherSpecLegal = allowed;
+  }
+
+  /** A server that refused early data skips what the client sent of it (RFC 9846 §4.3.10). */
+  skipEarlyData(which: 'undecryptable' | 'all'): void {
+    this.#skipEarlyData = which;
+  }
+
+  /** Opens with this secret from the next record on. The proof comes from the joiner. */
+  protectRead(secret: TrafficSecret, _boundary: RecordBoundary): void {
+    this.#opener?.erase('next key');
+    this.#readSecret?.erase('next key');
+    this.#readSecret = secret;
+    this.#opener = new RecordOpener(
+      this.#options.provider,
+      secret.suite.aead,
+      secret.trafficKeys(),
+      this.#limit(secret),
+      this.#receiveLimit,
+    );
+  }
+
+  /** KeyUpdate of the peer; returns the new generation. */
+  updateRead(boundary: RecordBoundary): TrafficSecret {
+    const next = expect(this.#readSecret).next();
+    this.#readSecret = undefined;
+    this.protectRead(next, boundary);
+    return next;
+  }
+
+  get readRemaining(): number {
+    return this.#opener?.remaining ?? Number.POSITIVE_INFINITY;
+  }
+
+  get readGeneration(): number {
+    return this.#readSecret?.generation ?? 0;
+  }
+
+  /** What we announced, once the peer has agreed (RFC 8449 §4). Applies to keys set later. */
+  limitReceivedRecords(innerLength: number): void {
+    this.#receiveLimit = Math.min(innerLength, MAX_PLAINTEXT + 1);
+  }
+
+  // Writing
+
+  /** Queues a whole handshake message; messages of one flight share records. */
+  handshake(raw: Uint8Array): void {
+    this.#pendingHandshake.push(raw);
+  }
+
+  changeCipherSpec(): void {
+    this.flushHandshake();
+    expect(this.#plaintext).changeCipherSpec();
+  }
+
+  /** The peer's record_size_limit, bytes of TLSInnerPlaintext. */
+  limitSentRecords(innerLength: number): void {
+    this.#maxFragment = Math.min(innerLength - 1, MAX_PLAINTEXT);
+  }
+
+  protectWrite(secret: TrafficSecret): void {
+    this.flushHandshake();
+    this.#writer?.sealer.erase('next key');
+    this.#writeSecret?.erase('next key');
+    this.#plaintext = undefined;
+    this.#writeSecret = secret;
+    const sealer = new RecordSealer(
+      this.#options.provider,
+      secret.suite.aead,
+      secret.trafficKeys(),
+      this.#limit(secret),
+    );
+    this.#writer = new ProtectedWriter(this.outgoing, sealer, this.#maxFragment);
+  }
+
+  /** Our KeyUpdate, after its message was queued; returns the new secret. */
+  updateWrite(): TrafficSecret {
+    this.flushHandshake();
+    const next = expect(this.#writeSecret).next();
+    this.#writeSecret = undefined;
+    this.protectWrite(next);
+    return next;
+  }
+
+  /** Records that the write key may still protect. */
+  get writeRemaining(): number {
+    return expect(this.#writer).sealer.remaining;
+  }
+
+  get writeGeneration(): number {
+    return this.#writeSecret?.generation ?? 0;
+  }
+
+  /** Bytes of plaintext per record. */
+  get maxFragment(): number {
+    return expect(this.#writer).maxFragment;
+  }
+
+  applicationData(data: Uint8Array, start: number, end: number): void {
+    expect(this.#writer).applicationData(data, start, end);
+  }
+
+  alert(description: AlertDescription): void {
+    this.flushHandshake();
+    const level =
+      description === 'close_notify' || description === 'user_canceled' ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
+    const bytes = new Uint8Array([level, alertCodes[description]]);
+    (this.#writer ?? expect(this.#plaintext)).alert(bytes);
+  }
+
+  flushHandshake(): void {
+    const pending = this.#pendingHandshake;
+    if (pending.length === 0) {
+      return;
+    }
+    this.#pendingHandshake = [];
+    (this.#writer ?? expect(this.#plaintext)).handshake(pending.length === 1 ? pending[0] : concat(...pending));
+  }
+
+  /** All bytes to send since the last call. */
+  take(): Uint8Array | undefined {
+    this.flushHandshake();
+    return this.outgoing.take();
+  }
+
+  erase(why: string): void {
+    this.#writer?.sealer.erase(why);
+    this.#opener?.erase(why);
+    this.#writeSecret?.erase(why);
+    this.#readSecret?.erase(why);
+    this.#pendingHandshake = [];
+    this.deframer.clear();
+  }
+
+  #limit(secret: TrafficSecret): number {
+    return Math.min(this.#options.usageLimit ?? secret.suite.usageLimit, secret.suite.usageLimit);
+  }
+
+  #checkChangeCipherSpec(fragment: Uint8Array): void {
+    if (!this.#changeCipherSpecLegal || this.joiner.pending || fragment.length !== 1 || fragment[0] !== 1) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'a change_cipher_spec came where none is allowed');
+    }
+    this.noteRecord(true);
+  }
+
+  /**
+   * A plaintext alert may still come from a client that could not make keys; nothing else may (RFC 9846 §5.2, §6).
+   */
+  #plaintextAfterKeys(type: number, fragment: Uint8Array): OpenedRecord {
+    if (type === CONTENT_ALERT && this.#options.role === 'server' && this.#changeCipherSpecLegal) {
+      return { type, content: fragment };
+    }
+    const what = type === CONTENT_HANDSHAKE ? 'a handshake message' : 'a record';
+    throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `${what} came unprotected after keys were made`);
+  }
+
+  #skip(length: number): boolean {
+    this.#skipped += length;
+    return this.#skipped <= MAX_SKIPPED_EARLY_DATA;
+  }
+}
+
+function expect<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'the record layer is not in the state that this call needs');
+  }
+  return value;
+}

@@ -1,0 +1,195 @@
+/**
+ * What a server chooses from a ClientHello: version, suite, group, protocol and credential. Pure: nothing is sent.
+ *
+ * RFC 9846 §4.2.2, §4.3, §9.2; RFC 7301 §3.2; RFC 8449 §4.
+ */
+
+import type { ClientHelloInfo } from '../actions.ts';
+import { sameBytes } from '../bytes/bytes.ts';
+import type { Credential, ServerContext, ServerOptions } from '../connection-options.ts';
+import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
+import { type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
+import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import type { ClientHello, KeyShareEntry } from '../messages/client-hello.ts';
+import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { isIPv4Literal } from '../messages/server-name.ts';
+
+/** Refuses a hello that is not TLS 1.3 or lacks what TLS 1.3 demands. */
+export function checkClientHello(hello: ClientHello): void {
+  const { extensions } = hello;
+  if (extensions.supportedVersions === undefined || !extensions.supportedVersions.includes(TLS13)) {
+    throw new TLSError('TLS_ERR_PROTOCOL_VERSION', 'the client does not offer TLS 1.3');
+  }
+  if (hello.legacyVersion !== TLS12) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the ClientHello has legacy_version ${hello.legacyVersion.toString(16)}`,
+    );
+  }
+  if (hello.compressionMethods.length !== 1) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the client offers compression');
+  }
+  if (extensions.supportedGroups === undefined || extensions.keyShares === undefined) {
+    throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello lacks supported_groups or key_share');
+  }
+  if (extensions.preSharedKey === undefined && extensions.signatureAlgorithms === undefined) {
+    throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello lacks signature_algorithms');
+  }
+  if (extensions.preSharedKey !== undefined && extensions.pskKeyExchangeModes === undefined) {
+    throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello offers a PSK without psk_key_exchange_modes');
+  }
+  const groups = extensions.supportedGroups;
+  const stray = extensions.keyShares.find((share) => !groups.includes(share.group));
+  if (stray !== undefined) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the ClientHello has a share for group ${stray.group}, which it does not support`,
+    );
+  }
+}
+
+export function clientHelloInfo(hello: ClientHello): ClientHelloInfo {
+  const { serverName = '', alpnProtocols = [], signatureAlgorithms = [] } = hello.extensions;
+  return {
+    serverName: isIPv4Literal(serverName) ? '' : serverName,
+    alpnProtocols,
+    signatureSchemes: signatureAlgorithms.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined),
+  };
+}
+
+/** The server's order decides, but a client that puts ChaCha20-Poly1305 first has no AES in hardware. */
+export function chooseSuite(options: ServerOptions, hello: ClientHello): CipherSuite {
+  const ours = options.cipherSuites ?? ALL_SUITES;
+  const first = hello.cipherSuites.map(cipherSuiteByCode).find((suite) => suite !== undefined);
+  if (first?.aead === 'chacha20-poly1305' && ours.includes(first.name)) {
+    return first;
+  }
+  const name = ours.find((suite) => hello.cipherSuites.includes(cipherSuites[suite].code));
+  if (name === undefined) {
+    throw new TLSError('TLS_ERR_NO_COMMON_SUITE', 'the client offers no cipher suite that this server speaks');
+  }
+  return cipherSuites[name];
+}
+
+export interface ChosenGroup {
+  readonly group: NamedGroupInfo;
+  /** Absent: the client has to be asked for it with a HelloRetryRequest. */
+  readonly share: KeyShareEntry | undefined;
+}
+
+/**
+ * The best group for which a share came; but a hybrid that the client supports is worth a round trip, as a recording of
+ * this connection may be kept until there are quantum computers.
+ */
+export function chooseGroup(options: ServerOptions, hello: ClientHello): ChosenGroup {
+  const { supportedGroups = [], keyShares = [] } = hello.extensions;
+  const ours = options.namedGroups ?? ALL_GROUPS;
+  const common = ours
+    .map((name) => namedGroups[name])
+    .filter((group) => supportedGroups.includes(group.code) && options.provider.supportsGroup(group.name));
+  if (common.length === 0) {
+    throw new TLSError('TLS_ERR_NO_COMMON_GROUP', 'the client supports no key exchange group that this server speaks');
+  }
+  for (const group of common) {
+    const share = keyShares.find((entry) => entry.group === group.code);
+    if (share !== undefined || group.name === 'X25519MLKEM768') {
+      return { group, share };
+    }
+  }
+  return { group: common[0], share: undefined };
+}
+
+export interface ChosenCredential {
+  readonly credential: Credential;
+  readonly scheme: SignatureScheme;
+}
+
+/** The first credential whose key can sign in a way the client accepts. */
+export function chooseCredential(context: ServerContext, info: ClientHelloInfo): ChosenCredential | undefined {
+  for (const credential of context.credentials) {
+    const scheme = credential.schemes.find((candidate) => info.signatureSchemes.includes(candidate));
+    if (scheme !== undefined) {
+      return { credential, scheme };
+    }
+  }
+  return undefined;
+}
+
+/** Empty when the client asks for none or the server has none. */
+export function chooseProtocol(context: ServerContext, info: ClientHelloInfo): string {
+  if (info.alpnProtocols.length === 0 || (context.chooseProtocol === undefined && context.alpnProtocols.length === 0)) {
+    return '';
+  }
+  const chosen =
+    context.chooseProtocol === undefined
+      ? context.alpnProtocols.find((protocol) => info.alpnProtocols.includes(protocol))
+      : context.chooseProtocol(info);
+  if (chosen === undefined || !info.alpnProtocols.includes(chosen)) {
+    throw new TLSError(
+      'TLS_ERR_NO_APPLICATION_PROTOCOL',
+      'the client and the server have no application protocol in common',
+    );
+  }
+  return chosen;
+}
+
+/**
+ * Holds the second ClientHello against the first: only what RFC 9846 §4.2.2 names may differ. Otherwise a client could
+ * be served by what it never asked for in the hello that chose the policy.
+ */
+export function checkSecondHello(options: {
+  readonly first: ClientHello;
+  readonly second: ClientHello;
+  readonly group: NamedGroupInfo;
+  readonly cookie: Uint8Array | undefined;
+}): KeyShareEntry {
+  const { first, second, group, cookie } = options;
+  const a = first.extensions;
+  const b = second.extensions;
+  const same =
+    sameBytes(first.random, second.random) &&
+    sameBytes(first.legacySessionId, second.legacySessionId) &&
+    sameList(first.cipherSuites, second.cipherSuites) &&
+    a.serverName === b.serverName &&
+    sameList(a.alpnProtocols, b.alpnProtocols) &&
+    sameList(a.supportedGroups, b.supportedGroups) &&
+    sameList(a.signatureAlgorithms, b.signatureAlgorithms) &&
+    sameList(a.signatureAlgorithmsCert, b.signatureAlgorithmsCert) &&
+    sameList(a.supportedVersions, b.supportedVersions) &&
+    sameList(a.pskKeyExchangeModes, b.pskKeyExchangeModes) &&
+    a.recordSizeLimit === b.recordSizeLimit;
+  if (!same) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      'the second ClientHello differs from the first in more than it may',
+    );
+  }
+  if (b.earlyData !== undefined) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the second ClientHello offers early data');
+  }
+  if (cookie !== undefined && (b.cookie === undefined || !sameBytes(b.cookie, cookie))) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the second ClientHello does not return the cookie');
+  }
+  if (cookie === undefined && b.cookie !== undefined) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the second ClientHello has a cookie that was not sent');
+  }
+  const shares = b.keyShares ?? [];
+  if (shares.length !== 1 || shares[0].group !== group.code) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `the second ClientHello must have exactly one share, for ${group.name}`,
+    );
+  }
+  return shares[0];
+}
+
+function sameList<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): boolean {
+  if (a === undefined || b === undefined) {
+    return a === b;
+  }
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+const ALL_SUITES = Object.values(cipherSuites).map((suite) => suite.name);
+const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];

@@ -1,0 +1,444 @@
+/**
+ * The TLS 1.3 server: what it does with each message of the client.
+ *
+ *     ClientHello ───▶
+ *                      ◀─── ServerHello, {EncryptedExtensions}, {Certificate, CertificateVerify}, {Finished},
+ *                           [NewSessionTicket…], all in one write
+ *     {Finished}  ───▶
+ *
+ * RFC 9846 §2, §4, Appendix A.2.
+ */
+
+import type { ClientHelloInfo, HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+import { EMPTY } from '../bytes/bytes.ts';
+import type { Secret } from '../bytes/secret.ts';
+import type { Credential, ServerContext, ServerOptions } from '../connection-options.ts';
+import type { NamedGroupInfo } from '../crypto/groups.ts';
+import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import type { CipherSuite } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import { finishedVerifyData } from '../keys/finished.ts';
+import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
+import { type EarlySecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
+import { encodeCertificate } from '../messages/certificate.ts';
+import { certificateVerifyContent, encodeCertificateVerify } from '../messages/certificate-verify.ts';
+import { type ClientHello, decodeClientHello, type KeyShareEntry } from '../messages/client-hello.ts';
+import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { encodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
+import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import { encodeServerHello, HELLO_RETRY_REQUEST_RANDOM } from '../messages/server-hello.ts';
+import { ticketsToSend } from '../session/ticket-issuance.ts';
+import type { HandshakeHost } from './host.ts';
+import {
+  checkClientHello,
+  checkSecondHello,
+  chooseCredential,
+  chooseGroup,
+  chooseProtocol,
+  chooseSuite,
+  clientHelloInfo,
+} from './server-negotiation.ts';
+import { bindersOffset, chooseSession, contextPolicyHash, issueTickets, verifyBinder } from './server-resumption.ts';
+import { Transcript } from './transcript.ts';
+import type { Handlers, serverTransitions } from './transitions.ts';
+
+type AfterHello = 'AwaitSignature' | 'ExpectFinished';
+
+/** Everything a server holds between messages; dropped, with its secrets erased, when the handshake is over. */
+export class ServerHandshake {
+  readonly options: ServerOptions;
+  readonly host: HandshakeHost;
+  readonly transcript: Transcript;
+  hello: ClientHello | undefined;
+  rawHello: Uint8Array = EMPTY;
+  info: ClientHelloInfo | undefined;
+  context: ServerContext | undefined;
+  suite: CipherSuite | undefined;
+  group: NamedGroupInfo | undefined;
+  helloRetried = false;
+  alpnProtocol = '';
+  policyHash: Uint8Array = EMPTY;
+  credential: Credential | undefined;
+  scheme: SignatureScheme | undefined;
+  earlySecret: EarlySecret | undefined;
+  resumed = false;
+  refusal: ResumptionRefusal | undefined;
+  authenticatedAt = 0;
+  mainSecret: MainSecret | undefined;
+  clientHandshakeSecret: TrafficSecret | undefined;
+  serverHandshakeSecret: TrafficSecret | undefined;
+  clientApplicationSecret: TrafficSecret | undefined;
+  exporterSecret: Secret | undefined;
+  expectedFinished: Uint8Array = EMPTY;
+
+  constructor(options: ServerOptions, host: HandshakeHost) {
+    this.options = options;
+    this.host = host;
+    this.transcript = new Transcript(options.provider);
+  }
+
+  erase(why: string): void {
+    this.earlySecret?.erase(why);
+    this.mainSecret?.erase(why);
+    this.clientHandshakeSecret?.erase(why);
+    this.serverHandshakeSecret?.erase(why);
+    this.clientApplicationSecret?.erase(why);
+    this.exporterSecret?.erase(why);
+  }
+}
+
+export const serverHandlers: Handlers<typeof serverTransitions, ServerHandshake> = {
+  ExpectClientHello: { client_hello: onClientHello },
+  AwaitContext: { context: onContext },
+  ExpectClientHelloAfterRetry: { client_hello: onSecondClientHello },
+  AwaitSignature: { sign: onSignature },
+  ExpectFinished: { finished: onFinished },
+};
+
+function onClientHello(
+  hs: ServerHandshake,
+  message: JoinedMessage,
+): 'AwaitContext' | 'ExpectClientHelloAfterRetry' | AfterHello {
+  const hello = decodeClientHello(message.body);
+  hs.host.channel.joiner.boundary();
+  checkClientHello(hello);
+  hs.hello = hello;
+  // The transcript outlives the record that the message came in.
+  hs.rawHello = new Uint8Array(message.raw);
+  hs.info = clientHelloInfo(hello);
+  hs.host.channel.allowChangeCipherSpec(true);
+  const { context } = hs.options;
+  if (context === 'ask') {
+    hs.host.ask({ kind: 'context', clientHello: hs.info });
+    return 'AwaitContext';
+  }
+  return onContext(hs, context);
+}
+
+function onContext(
+  hs: ServerHandshake,
+  context: ServerContext | undefined,
+): 'ExpectClientHelloAfterRetry' | AfterHello {
+  const hello = present(hs.hello);
+  const info = present(hs.info);
+  if (context === undefined) {
+    throw new TLSError(
+      'TLS_ERR_UNRECOGNIZED_NAME',
+      `there is no certificate for ${info.serverName || 'a client without server_name'}`,
+    );
+  }
+  hs.context = context;
+  hs.suite = chooseSuite(hs.options, hello);
+  hs.alpnProtocol = chooseProtocol(context, info);
+  hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol);
+  const { group, share } = chooseGroup(hs.options, hello);
+  hs.group = group;
+  if (share === undefined) {
+    return sendHelloRetryRequest(hs, hello, group);
+  }
+  if (hello.extensions.earlyData !== undefined) {
+    hs.host.channel.skipEarlyData('undecryptable');
+  }
+  return sendFlight(hs, hello, share);
+}
+
+function sendHelloRetryRequest(
+  hs: ServerHandshake,
+  hello: ClientHello,
+  group: NamedGroupInfo,
+): 'ExpectClientHelloAfterRetry' {
+  const { channel } = hs.host;
+  const { helloRetryCookie } = hs.options;
+  hs.helloRetried = true;
+  hs.transcript.add(hs.rawHello);
+  hs.transcript.start(present(hs.suite).hash);
+  hs.transcript.replaceWithMessageHash();
+  const retry = encodeServerHello({
+    legacyVersion: TLS12,
+    random: HELLO_RETRY_REQUEST_RANDOM,
+    legacySessionIdEcho: hello.legacySessionId,
+    cipherSuite: present(hs.suite).code,
+    compressionMethod: 0,
+    extensions: { supportedVersion: TLS13, selectedGroup: group.code, cookie: helloRetryCookie },
+  });
+  hs.transcript.add(retry);
+  channel.handshake(retry);
+  if (hello.legacySessionId.length > 0) {
+    channel.changeCipherSpec();
+  }
+  if (hello.extensions.earlyData !== undefined) {
+    channel.skipEarlyData('all');
+  }
+  return 'ExpectClientHelloAfterRetry';
+}
+
+function onSecondClientHello(hs: ServerHandshake, message: JoinedMessage): AfterHello {
+  const hello = decodeClientHello(message.body);
+  checkClientHello(hello);
+  const share = checkSecondHello({
+    first: present(hs.hello),
+    second: hello,
+    group: present(hs.group),
+    cookie: hs.options.helloRetryCookie,
+  });
+  hs.hello = hello;
+  hs.rawHello = new Uint8Array(message.raw);
+  return sendFlight(hs, hello, share);
+}
+
+/** ServerHello to EncryptedExtensions, and on to the end of the flight unless a signature has to be waited for. */
+function sendFlight(hs: ServerHandshake, hello: ClientHello, share: KeyShareEntry): AfterHello {
+  const { channel } = hs.host;
+  const { provider } = hs.options;
+  const suite = present(hs.suite);
+  const group = present(hs.group);
+  const boundary = channel.joiner.boundary();
+  const selectedIdentity = resume(hs, hello, suite);
+  if (!hs.resumed) {
+    chooseSigner(hs);
+  }
+  const { keyExchange, sharedSecret } = provider.encapsulate(group.name, share.keyExchange);
+  const random = new Uint8Array(32);
+  provider.random(random);
+  const serverHello = encodeServerHello({
+    legacyVersion: TLS12,
+    random,
+    legacySessionIdEcho: hello.legacySessionId,
+    cipherSuite: suite.code,
+    compressionMethod: 0,
+    extensions: { supportedVersion: TLS13, keyShare: { group: group.code, keyExchange }, selectedIdentity },
+  });
+  hs.transcript.add(serverHello);
+  channel.handshake(serverHello);
+  if (hello.legacySessionId.length > 0 && !hs.helloRetried) {
+    channel.changeCipherSpec();
+  }
+  const handshakeSecret =
+    hs.earlySecret === undefined
+      ? handshakeSecretWithoutPsk(provider, suite, sharedSecret)
+      : hs.earlySecret.toHandshakeSecret(suite, sharedSecret);
+  hs.earlySecret = undefined;
+  const transcriptHash = hs.transcript.digest();
+  hs.clientHandshakeSecret = handshakeSecret.clientHandshakeTrafficSecret(transcriptHash);
+  hs.serverHandshakeSecret = handshakeSecret.serverHandshakeTrafficSecret(transcriptHash);
+  hs.mainSecret = handshakeSecret.toMainSecret();
+  logSecret(hs, hs.clientHandshakeSecret);
+  logSecret(hs, hs.serverHandshakeSecret);
+  channel.protectWrite(hs.serverHandshakeSecret);
+  channel.protectRead(hs.clientHandshakeSecret, boundary);
+  sendEncryptedExtensions(hs, hello);
+  return hs.resumed ? sendFinished(hs) : sendCertificate(hs);
+}
+
+/** Adds the ClientHello to the transcript and finds out whether it resumes a session; returns the selected identity. */
+function resume(hs: ServerHandshake, hello: ClientHello, suite: CipherSuite): number | undefined {
+  const { provider, now } = hs.options;
+  const offer = hello.extensions.preSharedKey;
+  hs.transcript.start(suite.hash);
+  if (offer === undefined) {
+    hs.transcript.add(hs.rawHello);
+    return undefined;
+  }
+  const cut = bindersOffset(hs.rawHello, offer);
+  hs.transcript.add(hs.rawHello.subarray(0, cut));
+  const choice = chooseSession({
+    provider,
+    policy: present(hs.context).tickets,
+    now: now(),
+    offer,
+    modes: hello.extensions.pskKeyExchangeModes ?? [],
+    suite,
+    policyHash: hs.policyHash,
+  });
+  if ('refusal' in choice) {
+    hs.refusal = choice.refusal;
+    hs.transcript.add(hs.rawHello.subarray(cut));
+    return undefined;
+  }
+  const { state, identity } = choice;
+  hs.earlySecret = verifyBinder({
+    provider,
+    suite,
+    psk: state.secret,
+    binder: offer.binders[identity],
+    truncatedHash: hs.transcript.digest(),
+  });
+  hs.transcript.add(hs.rawHello.subarray(cut));
+  hs.resumed = true;
+  hs.authenticatedAt = state.authenticatedAt;
+  return identity;
+}
+
+function chooseSigner(hs: ServerHandshake): void {
+  const chosen = chooseCredential(present(hs.context), present(hs.info));
+  if (chosen === undefined) {
+    throw new TLSError(
+      'TLS_ERR_NO_COMMON_SIGNATURE_SCHEME',
+      "the client accepts no signature that this server's certificates can make",
+    );
+  }
+  hs.credential = chosen.credential;
+  hs.scheme = chosen.scheme;
+}
+
+function sendEncryptedExtensions(hs: ServerHandshake, hello: ClientHello): void {
+  const { recordSizeLimit: theirs } = hello.extensions;
+  const ours = hs.options.recordSizeLimit ?? 2 ** 14 + 1;
+  const message = encodeEncryptedExtensions({
+    extensions: {
+      alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
+      recordSizeLimit: theirs === undefined ? undefined : ours,
+      serverName: hello.extensions.serverName === undefined || hs.resumed ? undefined : true,
+    },
+  });
+  hs.transcript.add(message);
+  hs.host.channel.handshake(message);
+}
+
+function sendCertificate(hs: ServerHandshake): AfterHello {
+  const { privateKey } = present(hs.credential);
+  const scheme = present(hs.scheme);
+  const certificate = certificateMessage(present(hs.credential));
+  hs.transcript.add(certificate);
+  hs.host.channel.handshake(certificate);
+  const data = certificateVerifyContent('server', hs.transcript.digest());
+  if (privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data });
+    return 'AwaitSignature';
+  }
+  return onSignature(hs, hs.options.provider.sign(scheme, privateKey, data));
+}
+
+function onSignature(hs: ServerHandshake, signature: Uint8Array): 'ExpectFinished' {
+  const message = encodeCertificateVerify({ scheme: signatureSchemes[present(hs.scheme)], signature });
+  hs.transcript.add(message);
+  hs.host.channel.handshake(message);
+  return sendFinished(hs);
+}
+
+/** Finished, and the tickets with it: without a client certificate the client's Finished is known beforehand. */
+function sendFinished(hs: ServerHandshake): 'ExpectFinished' {
+  const { provider, now } = hs.options;
+  const { channel } = hs.host;
+  const suite = present(hs.suite);
+  const verifyData = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
+  const finished = encodeFinished({ verifyData });
+  hs.transcript.add(finished);
+  channel.handshake(finished);
+  const mainSecret = present(hs.mainSecret);
+  const transcriptHash = hs.transcript.digest();
+  const serverSecret = mainSecret.serverApplicationTrafficSecret(transcriptHash);
+  hs.clientApplicationSecret = mainSecret.clientApplicationTrafficSecret(transcriptHash);
+  hs.exporterSecret = mainSecret.exporterSecret(transcriptHash);
+  logSecret(hs, hs.clientApplicationSecret);
+  logSecret(hs, serverSecret);
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: exporterSecretLine(hs.exporterSecret, present(hs.hello).random) });
+  }
+  channel.protectWrite(serverSecret);
+  hs.expectedFinished = finishedVerifyData(provider, present(hs.clientHandshakeSecret), transcriptHash);
+  if (!hs.resumed) {
+    hs.authenticatedAt = now();
+  }
+  sendTickets(hs, mainSecret, suite);
+  mainSecret.erase('handshake complete');
+  hs.mainSecret = undefined;
+  return 'ExpectFinished';
+}
+
+function sendTickets(hs: ServerHandshake, mainSecret: MainSecret, suite: CipherSuite): void {
+  const { provider, now } = hs.options;
+  const policy = present(hs.context).tickets;
+  const { ticketRequest, pskKeyExchangeModes } = present(hs.hello).extensions;
+  if (policy === undefined || pskKeyExchangeModes?.includes(1) !== true) {
+    return;
+  }
+  const count = ticketsToSend(policy, ticketRequest, hs.resumed);
+  if (count === 0) {
+    return;
+  }
+  hs.transcript.add(encodeFinished({ verifyData: hs.expectedFinished }));
+  const resumptionSecret = mainSecret.resumptionSecret(hs.transcript.digest());
+  const tickets = issueTickets({
+    provider,
+    policy,
+    resumptionSecret,
+    content: {
+      suite,
+      authenticatedAt: hs.authenticatedAt,
+      serverName: present(hs.info).serverName,
+      alpnProtocol: hs.alpnProtocol,
+      policyHash: hs.policyHash,
+    },
+    count,
+    now: now(),
+  });
+  resumptionSecret.erase();
+  for (const ticket of tickets) {
+    hs.host.channel.handshake(ticket);
+  }
+}
+
+function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connected' {
+  const { channel } = hs.host;
+  const suite = present(hs.suite);
+  const { verifyData } = decodeFinished(message.body, suite.hashLength);
+  if (!hs.options.provider.equal(verifyData, hs.expectedFinished)) {
+    throw new TLSError('TLS_ERR_BAD_FINISHED', "the client's Finished does not verify");
+  }
+  channel.protectRead(present(hs.clientApplicationSecret), channel.joiner.boundary());
+  channel.allowChangeCipherSpec(false);
+  const exporterSecret = present(hs.exporterSecret);
+  hs.clientApplicationSecret = undefined;
+  hs.exporterSecret = undefined;
+  hs.host.completed({ summary: summarize(hs, suite), suite, exporterSecret, clientRandom: present(hs.hello).random });
+  return 'Connected';
+}
+
+function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
+  return {
+    role: 'server',
+    version: 'TLSv1.3',
+    cipherSuite: suite.name,
+    namedGroup: present(hs.group).name,
+    signatureScheme: hs.scheme,
+    serverName: present(hs.info).serverName,
+    alpnProtocol: hs.alpnProtocol,
+    resumed: hs.resumed,
+    refusal: hs.refusal,
+    helloRetried: hs.helloRetried,
+    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
+    authenticatedAt: hs.authenticatedAt,
+    peerCertificates: [],
+  };
+}
+
+const certificateMessages = new WeakMap<Credential, Uint8Array>();
+
+/** The Certificate message is the same in every handshake: it is encoded once per credential. */
+function certificateMessage(credential: Credential): Uint8Array {
+  let message = certificateMessages.get(credential);
+  if (message === undefined) {
+    message = encodeCertificate({
+      requestContext: EMPTY,
+      entries: credential.certificateChain.map((certificate) => ({ certificate, extensions: {} })),
+    });
+    certificateMessages.set(credential, message);
+  }
+  return message;
+}
+
+function logSecret(hs: ServerHandshake, secret: TrafficSecret): void {
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, present(hs.hello).random) });
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'the server lacks a value that its state must have');
+  }
+  return value;
+}

@@ -1,0 +1,58 @@
+/**
+ * Which message, or which answer of the host, is legal in which state, and where it may lead. Declared once: the
+ * compiler checks the handlers against it, the runner refuses everything else, and docs/state-machine.md is made from it.
+ *
+ * States are named by what they wait for. RFC 9846 Appendix A.
+ */
+
+import type { Answers } from '../actions.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+
+export const clientTransitions = {
+  Start: { start: ['ExpectServerHello'] },
+  ExpectServerHello: { server_hello: ['ExpectEncryptedExtensions', 'ExpectServerHelloAfterRetry'] },
+  ExpectServerHelloAfterRetry: { server_hello: ['ExpectEncryptedExtensions'] },
+  ExpectEncryptedExtensions: { encrypted_extensions: ['ExpectCertificateOrCertificateRequest', 'ExpectFinished'] },
+  ExpectCertificateOrCertificateRequest: {
+    certificate_request: ['ExpectCertificate'],
+    certificate: ['AwaitCertificateVerdict'],
+  },
+  ExpectCertificate: { certificate: ['AwaitCertificateVerdict'] },
+  AwaitCertificateVerdict: { verifyCertificate: ['ExpectCertificateVerify'] },
+  ExpectCertificateVerify: { certificate_verify: ['ExpectFinished'] },
+  ExpectFinished: { finished: ['Connected'] },
+} as const;
+
+/** After the handshake; its own table, because nothing of the handshake's state is kept. */
+export const connectedClientTransitions = {
+  Connected: { new_session_ticket: ['Connected'], key_update: ['Connected'] },
+} as const;
+
+export const serverTransitions = {
+  ExpectClientHello: {
+    client_hello: ['AwaitContext', 'ExpectClientHelloAfterRetry', 'AwaitSignature', 'ExpectFinished'],
+  },
+  AwaitContext: { context: ['ExpectClientHelloAfterRetry', 'AwaitSignature', 'ExpectFinished'] },
+  ExpectClientHelloAfterRetry: { client_hello: ['AwaitSignature', 'ExpectFinished'] },
+  AwaitSignature: { sign: ['ExpectFinished'] },
+  ExpectFinished: { finished: ['Connected'] },
+} as const;
+
+export const connectedServerTransitions = {
+  Connected: { key_update: ['Connected'] },
+} as const;
+
+export type ClientState = keyof typeof clientTransitions | 'Connected';
+export type ServerState = keyof typeof serverTransitions | 'Connected';
+
+/** What comes with an event: a message, the host's answer, or nothing. */
+export type EventPayload<E> = E extends keyof Answers ? Answers[E] : E extends 'start' ? undefined : JoinedMessage;
+
+type Table = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+
+/** One handler per declared transition; it can only return a declared next state. */
+export type Handlers<T extends Table, C> = {
+  readonly [S in keyof T]: {
+    readonly [E in keyof T[S]]: (context: C, payload: EventPayload<E>) => T[S][E][number];
+  };
+};

@@ -1,0 +1,251 @@
+/**
+ * The TLS 1.3 key schedule, one type per rung. Moving on spends the rung: its secret is erased, and the next rung is
+ * the only way to reach what lies further down.
+ *
+ *     0 ─▶ Extract ◀─ PSK   = EarlySecret ─▶ binder_key
+ *            │ Derive-Secret(., "derived", "")
+ *            ▼
+ *          Extract ◀─ (EC)DHE = HandshakeSecret ─▶ client/server_handshake_traffic_secret
+ *            │ Derive-Secret(., "derived", "")
+ *            ▼
+ *          Extract ◀─ 0      = MainSecret ─▶ client/server_application_traffic_secret_0, exporter_secret, resumption_secret
+ *
+ * RFC 9846 §7.1.
+ */
+
+import { EMPTY } from '../bytes/bytes.ts';
+import type { Secret } from '../bytes/secret.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { CipherSuite, HashName } from '../crypto/suites.ts';
+import { expandLabel, hkdfExtract, PreparedLabel } from './hkdf.ts';
+import { TrafficSecret } from './traffic.ts';
+
+const DERIVED = new PreparedLabel('derived');
+const RESUMPTION_BINDER = new PreparedLabel('res binder');
+const CLIENT_HANDSHAKE = new PreparedLabel('c hs traffic');
+const SERVER_HANDSHAKE = new PreparedLabel('s hs traffic');
+const CLIENT_APPLICATION = new PreparedLabel('c ap traffic');
+const SERVER_APPLICATION = new PreparedLabel('s ap traffic');
+const EXPORTER = new PreparedLabel('exp master');
+const RESUMPTION = new PreparedLabel('res master');
+const TICKET_PSK = new PreparedLabel('resumption');
+
+/** The first rung: made from a PSK, or from zeros in a full handshake. */
+export class EarlySecret {
+  readonly #provider: CryptoProvider;
+  readonly #hash: HashName;
+  readonly #secret: Secret;
+
+  private constructor(provider: CryptoProvider, hash: HashName, secret: Secret) {
+    this.#provider = provider;
+    this.#hash = hash;
+    this.#secret = secret;
+  }
+
+  /** `psk` is lent; without one the rung carries no secret at all. */
+  static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret {
+    const zeros = constants(provider, hash).zeros;
+    const input = psk === undefined ? zeros : psk.expose();
+    return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, input, 'earlySecret'));
+  }
+
+  /** binder_key of a resumption PSK (RFC 9846 §4.3.11.2). */
+  resumptionBinderKey(): Secret {
+    const { emptyHash, zeros } = constants(this.#provider, this.#hash);
+    return expandLabel(
+      this.#provider,
+      this.#hash,
+      this.#secret.expose(),
+      RESUMPTION_BINDER,
+      emptyHash,
+      zeros.length,
+      'binderKey',
+    );
+  }
+
+  /** On to the next rung with the (EC)DHE or hybrid result, which is erased too. */
+  toHandshakeSecret(suite: CipherSuite, sharedSecret: Secret): HandshakeSecret {
+    const derived = deriveNext(this.#provider, this.#hash, this.#secret);
+    const next = hkdfExtract(this.#provider, this.#hash, derived.expose(), sharedSecret.expose(), 'handshakeSecret');
+    derived.erase();
+    sharedSecret.erase();
+    this.#secret.erase();
+    return new HandshakeSecret(this.#provider, suite, next);
+  }
+
+  erase(why?: string): void {
+    this.#secret.erase(why);
+  }
+}
+
+/**
+ * The handshake secret of a full handshake: the rung above it holds no secret, so its derived salt is a constant per
+ * hash. Its plain twin is `EarlySecret.create(provider, hash).toHandshakeSecret(…)`; the test "a full handshake's
+ * shortcut equals the ladder" keeps them equal.
+ */
+export function handshakeSecretWithoutPsk(
+  provider: CryptoProvider,
+  suite: CipherSuite,
+  sharedSecret: Secret,
+): HandshakeSecret {
+  const { saltWithoutPsk } = constants(provider, suite.hash);
+  const secret = hkdfExtract(provider, suite.hash, saltWithoutPsk, sharedSecret.expose(), 'handshakeSecret');
+  sharedSecret.erase();
+  return new HandshakeSecret(provider, suite, secret);
+}
+
+export class HandshakeSecret {
+  readonly #provider: CryptoProvider;
+  readonly #suite: CipherSuite;
+  readonly #secret: Secret;
+
+  constructor(provider: CryptoProvider, suite: CipherSuite, secret: Secret) {
+    this.#provider = provider;
+    this.#suite = suite;
+    this.#secret = secret;
+  }
+
+  /** `transcriptHash` covers ClientHello…ServerHello. */
+  clientHandshakeTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
+    const label = 'CLIENT_HANDSHAKE_TRAFFIC_SECRET';
+    return new TrafficSecret(
+      this.#provider,
+      this.#suite,
+      label,
+      derive(this.#provider, this.#suite, this.#secret, CLIENT_HANDSHAKE, transcriptHash, label),
+    );
+  }
+
+  /** `transcriptHash` covers ClientHello…ServerHello. */
+  serverHandshakeTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
+    const label = 'SERVER_HANDSHAKE_TRAFFIC_SECRET';
+    return new TrafficSecret(
+      this.#provider,
+      this.#suite,
+      label,
+      derive(this.#provider, this.#suite, this.#secret, SERVER_HANDSHAKE, transcriptHash, label),
+    );
+  }
+
+  toMainSecret(): MainSecret {
+    const { zeros } = constants(this.#provider, this.#suite.hash);
+    const derived = deriveNext(this.#provider, this.#suite.hash, this.#secret);
+    const next = hkdfExtract(this.#provider, this.#suite.hash, derived.expose(), zeros, 'mainSecret');
+    derived.erase();
+    this.#secret.erase();
+    return new MainSecret(this.#provider, this.#suite, next);
+  }
+
+  erase(why?: string): void {
+    this.#secret.erase(why);
+  }
+}
+
+/** The last rung (RFC 8446 called it the master secret). Erased before the first application data is protected. */
+export class MainSecret {
+  readonly #provider: CryptoProvider;
+  readonly #suite: CipherSuite;
+  readonly #secret: Secret;
+
+  constructor(provider: CryptoProvider, suite: CipherSuite, secret: Secret) {
+    this.#provider = provider;
+    this.#suite = suite;
+    this.#secret = secret;
+  }
+
+  /** `transcriptHash` covers ClientHello…server Finished. */
+  clientApplicationTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
+    const label = 'CLIENT_TRAFFIC_SECRET';
+    return new TrafficSecret(
+      this.#provider,
+      this.#suite,
+      label,
+      derive(this.#provider, this.#suite, this.#secret, CLIENT_APPLICATION, transcriptHash, label),
+    );
+  }
+
+  /** `transcriptHash` covers ClientHello…server Finished. */
+  serverApplicationTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
+    const label = 'SERVER_TRAFFIC_SECRET';
+    return new TrafficSecret(
+      this.#provider,
+      this.#suite,
+      label,
+      derive(this.#provider, this.#suite, this.#secret, SERVER_APPLICATION, transcriptHash, label),
+    );
+  }
+
+  /** `transcriptHash` covers ClientHello…server Finished. */
+  exporterSecret(transcriptHash: Uint8Array): Secret {
+    return derive(this.#provider, this.#suite, this.#secret, EXPORTER, transcriptHash, 'EXPORTER_SECRET');
+  }
+
+  /** `transcriptHash` covers ClientHello…client Finished. */
+  resumptionSecret(transcriptHash: Uint8Array): Secret {
+    return derive(this.#provider, this.#suite, this.#secret, RESUMPTION, transcriptHash, 'resumptionSecret');
+  }
+
+  erase(why?: string): void {
+    this.#secret.erase(why);
+  }
+}
+
+/** The PSK of one ticket: HKDF-Expand-Label(resumption_secret, "resumption", ticket_nonce, Hash.length). RFC 9846 §4.7.1. */
+export function resumptionPsk(
+  provider: CryptoProvider,
+  suite: CipherSuite,
+  resumptionSecret: Secret,
+  ticketNonce: Uint8Array,
+): Secret {
+  return expandLabel(
+    provider,
+    suite.hash,
+    resumptionSecret.expose(),
+    TICKET_PSK,
+    ticketNonce,
+    suite.hashLength,
+    'resumptionPsk',
+  );
+}
+
+interface HashConstants {
+  readonly zeros: Uint8Array;
+  /** Hash of the empty string: the context of "derived" and of the binder keys. */
+  readonly emptyHash: Uint8Array;
+  /** Derive-Secret(EarlySecret of zeros, "derived", ""): no secret, it is the same in every full handshake of the world. */
+  readonly saltWithoutPsk: Uint8Array;
+}
+
+/** Public values, the same for every provider. */
+const constantsByHash = new Map<HashName, HashConstants>();
+
+function constants(provider: CryptoProvider, hash: HashName): HashConstants {
+  let known = constantsByHash.get(hash);
+  if (known === undefined) {
+    const emptyHash = provider.hash(hash, EMPTY);
+    const zeros = new Uint8Array(emptyHash.length);
+    const early = hkdfExtract(provider, hash, zeros, zeros, 'earlySecret');
+    const salt = expandLabel(provider, hash, early.expose(), DERIVED, emptyHash, emptyHash.length, 'derived');
+    known = { zeros, emptyHash, saltWithoutPsk: salt.expose().slice() };
+    early.erase();
+    salt.erase();
+    constantsByHash.set(hash, known);
+  }
+  return known;
+}
+
+function deriveNext(provider: CryptoProvider, hash: HashName, secret: Secret): Secret {
+  const { emptyHash } = constants(provider, hash);
+  return expandLabel(provider, hash, secret.expose(), DERIVED, emptyHash, emptyHash.length, 'derived');
+}
+
+function derive(
+  provider: CryptoProvider,
+  suite: CipherSuite,
+  secret: Secret,
+  label: PreparedLabel,
+  transcriptHash: Uint8Array,
+  kind: string,
+): Secret {
+  return expandLabel(provider, suite.hash, secret.expose(), label, transcriptHash, suite.hashLength, kind);
+}

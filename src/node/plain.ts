@@ -1,0 +1,28 @@
+/** The plain (unencrypted) parts of Node's networking that the commands need: the status page and the way upstream. */
+
+import { Agent, type AgentOptions, createServer, type RequestListener, type Server } from 'node:http';
+import { connect, createServer as createTcpServer, isIP, type Server as TcpServer, type Socket } from 'node:net';
+
+export type { Server as PlainServer } from 'node:http';
+export type { Server as TcpServer, Socket as TcpSocket } from 'node:net';
+export { isIP };
+
+/** A pool of plain connections to upstream servers. */
+export function plainAgent(options: AgentOptions): Agent {
+  return new Agent(options);
+}
+
+/** A plain HTTP server, for loopback only. */
+export function plainServer(handler: RequestListener): Server {
+  return createServer(handler);
+}
+
+/** A TCP server that hands each accepted socket on, e.g. to a TLS server's `connection` event. */
+export function tcpServer(onSocket: (socket: Socket) => void): TcpServer {
+  return createTcpServer(onSocket);
+}
+
+/** A TCP connection. */
+export function tcpConnect(host: string, port: number): Socket {
+  return connect({ host, port, noDelay: true });
+}

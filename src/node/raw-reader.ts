@@ -1,0 +1,91 @@
+/**
+ * How ciphertext comes in: where the transport is a TCP socket, into one buffer per thread that the core reads in place,
+ * so that a connection at rest holds no read buffer and no chunk is allocated per read. Anywhere else by 'data' events.
+ *
+ * A socket that we open ourselves gets the buffer by `net`'s public `onread` option. A socket that `net.Server` accepted
+ * has no such option: it is given the buffer the way the option does it, if this Node has that way; if not, 'data'
+ * events do the same work more slowly.
+ */
+
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+export const owner: unique symbol = Symbol('owner');
+
+/** What the transport's listeners call: they are shared by all connections and find theirs on the transport. */
+export interface RawOwner {
+  /** False stops reading. The bytes are valid only during the call. */
+  receiveRaw(bytes: Uint8Array): boolean;
+}
+
+export type OwnedDuplex = Duplex & { [owner]: RawOwner };
+
+/** The `onread` option for sockets that we open. */
+export function readOption(): { buffer: Uint8Array; callback: (nread: number, buffer: Uint8Array) => boolean } {
+  readBuffer ??= new Uint8Array(READ_BUFFER_SIZE);
+  onread ??= { buffer: readBuffer, callback: onRead };
+  return onread;
+}
+
+/** Starts to hand what arrives on `raw` to its owner. */
+export function readFrom(raw: OwnedDuplex): void {
+  if (!hasReadBuffer(raw) && !giveReadBuffer(raw)) {
+    raw.on('data', onData);
+  }
+}
+
+function hasReadBuffer(raw: Duplex): boolean {
+  return socketFields !== undefined && (raw as unknown as Record<symbol, unknown>)[socketFields.buffer] === readBuffer;
+}
+
+function giveReadBuffer(raw: Duplex): boolean {
+  if (!(raw instanceof Socket) || socketFields === undefined || raw.readableLength > 0 || raw.listenerCount('data') > 0) {
+    return false;
+  }
+  const handle = (raw as unknown as { _handle?: { useUserBuffer?: (buffer: Uint8Array) => void } })._handle;
+  if (typeof handle?.useUserBuffer !== 'function') {
+    return false;
+  }
+  const { buffer, callback } = readOption();
+  const fields = raw as unknown as Record<symbol, unknown>;
+  fields[socketFields.buffer] = buffer;
+  fields[socketFields.callback] = callback;
+  handle.useUserBuffer(buffer);
+  return true;
+}
+
+function onRead(this: unknown, nread: number, buffer: Uint8Array): boolean {
+  return (this as OwnedDuplex)[owner].receiveRaw(buffer.subarray(0, nread));
+}
+
+function onData(this: Duplex, chunk: Uint8Array): void {
+  if (!(this as OwnedDuplex)[owner].receiveRaw(chunk)) {
+    this.pause();
+  }
+}
+
+interface SocketFields {
+  readonly buffer: symbol;
+  readonly callback: symbol;
+}
+
+/** The names under which a `net.Socket` keeps its `onread` option; undefined where this Node has others. */
+const socketFields: SocketFields | undefined = findSocketFields();
+
+function findSocketFields(): SocketFields | undefined {
+  const buffer = new Uint8Array(1);
+  const callback = () => true;
+  const probe = new Socket({ onread: { buffer, callback } });
+  const fields = probe as unknown as Record<symbol, unknown>;
+  const symbols = Object.getOwnPropertySymbols(probe);
+  const bufferField = symbols.find((symbol) => fields[symbol] === buffer);
+  const callbackField = symbols.find((symbol) => fields[symbol] === callback);
+  probe.destroy();
+  return bufferField === undefined || callbackField === undefined
+    ? undefined
+    : { buffer: bufferField, callback: callbackField };
+}
+
+let readBuffer: Uint8Array | undefined;
+let onread: { buffer: Uint8Array; callback: (nread: number, buffer: Uint8Array) => boolean } | undefined;
+const READ_BUFFER_SIZE = 131_072;

@@ -1,0 +1,272 @@
+/**
+ * The writing side of a TLSSocket: plaintext is gathered, sealed and handed to the transport, at the transport's pace.
+ *
+ * Small writes of one turn of the event loop leave in one record, at the next tick; larger ones are sealed at once, in
+ * slices, for as long as the transport takes them.
+ */
+
+import { Socket } from 'node:net';
+import type { Duplex, DuplexOptions } from 'node:stream';
+import type { Action } from '../actions.ts';
+import type { Connection } from '../connection.ts';
+import { TLSError } from '../errors.ts';
+import { endLending, giveOutput, isShared, lendOutput, OUTPUT_SLICE, returnOutput } from './output-buffer.ts';
+import { SocketSurface } from './socket-surface.ts';
+import { Stage } from './stage.ts';
+
+export type Callback = (error?: Error | null) => void;
+
+/** Writes that wait: for the handshake, or for the transport to take more. */
+interface Waiting {
+  readonly chunks: readonly Uint8Array[];
+  readonly callback: Callback;
+}
+
+export abstract class SocketWriter extends SocketSurface {
+  /** From the start to the end of the handshake. */
+  secureConnecting = true;
+  protected connection: Connection | undefined;
+  /** While what arrived is being handed on: what is written in between leaves at its end. */
+  protected receiving = false;
+  #sliceLength: number = OUTPUT_SLICE;
+  #stage: Stage | undefined;
+  #flushDue = false;
+  #waiting: Waiting | undefined;
+  #finishing: Callback | undefined;
+  /** The shared output buffer, while the transport holds it. */
+  #given: Buffer | undefined;
+  #plaintextOut = 0;
+
+  protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
+    super(raw, options);
+  }
+
+  /** Bytes given to `write`, sent or waiting. */
+  get bytesWritten(): number {
+    return this.#plaintextOut + (this.#stage?.length ?? 0) + this.writableLength;
+  }
+
+  /** The most plaintext in one record: 512 to 16384 bytes. False for anything else. */
+  setMaxSendFragment(size: number): boolean {
+    if (!Number.isInteger(size) || size < 512 || size > 16_384) {
+      return false;
+    }
+    this.#sliceLength = size === 16_384 ? OUTPUT_SLICE : size;
+    return true;
+  }
+
+  override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
+    if (this.secureConnecting || this.raw?.writableNeedDrain !== false) {
+      this.#waiting = { chunks: [chunk], callback };
+      return;
+    }
+    if (chunk.length < DIRECT_LENGTH) {
+      this.#gather(chunk);
+      callback();
+      return;
+    }
+    this.#send([chunk], callback);
+  }
+
+  override _writev(chunks: { chunk: Uint8Array }[], callback: Callback): void {
+    const list = chunks.map(({ chunk }) => chunk);
+    if (this.secureConnecting || this.raw?.writableNeedDrain !== false) {
+      this.#waiting = { chunks: list, callback };
+      return;
+    }
+    this.#send(list, callback);
+  }
+
+  override _final(callback: Callback): void {
+    if (this.secureConnecting) {
+      this.#finishing = callback;
+      return;
+    }
+    this.flush();
+    const { connection, raw } = this;
+    if (connection === undefined || raw === undefined || raw.destroyed) {
+      callback();
+      return;
+    }
+    this.transmit(connection.close());
+    raw.end(callback);
+  }
+
+  /** The handshake is over: what waited for it goes out. */
+  protected release(): void {
+    this.rawDrained();
+    const finishing = this.#finishing;
+    if (finishing !== undefined && !this.destroyed) {
+      this.#finishing = undefined;
+      this._final(finishing);
+    }
+  }
+
+  /** The transport takes more. */
+  rawDrained(): void {
+    if (this.#given !== undefined && this.raw?.writableLength === 0) {
+      returnOutput(this.#given);
+      this.#given = undefined;
+    }
+    const waiting = this.#waiting;
+    if (waiting !== undefined && !this.secureConnecting && !this.destroyed) {
+      this.#waiting = undefined;
+      this.#send(waiting.chunks, waiting.callback);
+    }
+  }
+
+  /** On the way out: what was accepted leaves and the peer learns that it was all; or nothing does. */
+  protected endWriting(error: Error | null): Callback | undefined {
+    const { connection, raw } = this;
+    if (error === null && connection?.canSend && raw !== undefined && !raw.destroyed && !raw.writableNeedDrain) {
+      this.flush();
+      this.transmit(connection.close());
+    }
+    this.#stage?.clear();
+    this.#stage = undefined;
+    const callback = this.#waiting?.callback;
+    this.#waiting = undefined;
+    return callback;
+  }
+
+  /** Seals and sends what was gathered. */
+  flush(): void {
+    this.#flushDue = false;
+    const stage = this.#stage;
+    if (stage === undefined) {
+      return;
+    }
+    this.#stage = undefined;
+    this.#seal(stage.bytes());
+    stage.clear();
+  }
+
+  protected get flushDue(): boolean {
+    return this.#flushDue;
+  }
+
+  /** Writes what the core wants sent: before anything else is done, so that no other code runs in between. */
+  protected transmit(actions: readonly Action[]): void {
+    const raw = this.raw as Duplex;
+    for (const action of actions) {
+      if (action.kind !== 'send' || raw.destroyed || raw.writableEnded) {
+        continue;
+      }
+      const { bytes } = action;
+      this.touch();
+      raw.write(bytes);
+      if (raw.writableLength > 0 && isShared(bytes)) {
+        const given = giveOutput();
+        // Where no 'drain' will tell that the transport is done, the buffer is left to the garbage collector.
+        if (raw.writableNeedDrain) {
+          this.#given = given;
+        }
+      }
+    }
+  }
+
+  protected abstract perform(actions: readonly Action[]): void;
+  protected abstract crash(error: unknown): void;
+
+  /** Sends chunk by chunk while the transport takes them; what is left waits for its 'drain'. */
+  #send(chunks: readonly Uint8Array[], callback: Callback): void {
+    const raw = this.raw as Duplex;
+    for (let i = 0; i < chunks.length; i++) {
+      const chunk = chunks[i];
+      if (chunk.length < DIRECT_LENGTH) {
+        this.#gather(chunk);
+        continue;
+      }
+      this.flush();
+      const sent = this.#sealWhileTaken(chunk, raw);
+      const rest = chunk.length - sent;
+      if (rest > 0 || (raw.writableNeedDrain && i + 1 < chunks.length)) {
+        const left = chunks.slice(i + 1);
+        this.#waiting = { chunks: rest > 0 ? [chunk.subarray(sent), ...left] : left, callback };
+        return;
+      }
+    }
+    if (raw.writableNeedDrain) {
+      this.#waiting = { chunks: [], callback };
+      return;
+    }
+    callback();
+  }
+
+  #sealWhileTaken(chunk: Uint8Array, raw: Duplex): number {
+    let at = 0;
+    while (at < chunk.length && !raw.writableNeedDrain && !this.destroyed) {
+      const end = Math.min(chunk.length, at + OUTPUT_SLICE);
+      this.#seal(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end));
+      at = end;
+    }
+    return at;
+  }
+
+  #gather(chunk: Uint8Array): void {
+    if (chunk.length === 0) {
+      return;
+    }
+    this.#stage ??= new Stage();
+    if (!this.#stage.add(chunk)) {
+      this.flush();
+      this.#stage = new Stage();
+      this.#stage.add(chunk);
+    }
+    if (!this.#flushDue) {
+      this.#flushDue = true;
+      if (!this.receiving) {
+        process.nextTick(flushGathered, this);
+      }
+    }
+  }
+
+  #seal(bytes: Uint8Array): void {
+    if (this.#sliceLength < OUTPUT_SLICE && bytes.length > this.#sliceLength) {
+      for (let at = 0; at < bytes.length; at += this.#sliceLength) {
+        this.#sealSlice(bytes.subarray(at, at + this.#sliceLength));
+      }
+      return;
+    }
+    this.#sealSlice(bytes);
+  }
+
+  #sealSlice(bytes: Uint8Array): void {
+    const { connection } = this;
+    if (!connection?.canSend || this.destroyed) {
+      return;
+    }
+    this.#plaintextOut += bytes.length;
+    let actions: Action[];
+    // Only a TCP socket is known to run no other code inside `write`, and to keep nothing once `writableLength` is 0.
+    if (this.raw instanceof Socket) {
+      lendOutput();
+    }
+    try {
+      actions = connection.send(bytes);
+    } catch (error) {
+      this.crash(error);
+      return;
+    } finally {
+      endLending();
+    }
+    this.perform(actions);
+  }
+
+  /** @throws TLSError `TLS_ERR_WRONG_STATE` */
+  protected openConnection(what: string): Connection {
+    const { connection } = this;
+    if (!connection?.canSend) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', `${what}() needs a socket whose handshake is complete and that is open`);
+    }
+    return connection;
+  }
+}
+
+/** At the next tick; unless a larger write has flushed in the meantime. */
+function flushGathered(writer: SocketWriter): void {
+  writer.flush();
+}
+
+/** From here on a write fills enough of a record to be sealed by itself. */
+const DIRECT_LENGTH = 8_192;

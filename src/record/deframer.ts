@@ -1,0 +1,186 @@
+/**
+ * Deframer: cuts a byte stream into records, in place where they arrived whole.
+ *
+ *     struct { ContentType type; ProtocolVersion legacy_record_version; uint16 length; opaque fragment[length]; }
+ *
+ * RFC 9846 §5.1. Bytes are borrowed during one `receive`: views into them are valid until it returns, and `retain`
+ * copies what is left over.
+ */
+
+import { TLSError } from '../errors.ts';
+import {
+  CONTENT_APPLICATION_DATA,
+  CONTENT_CHANGE_CIPHER_SPEC,
+  MAX_CIPHERTEXT,
+  MAX_PLAINTEXT,
+  RECORD_HEADER_LENGTH,
+} from './limits.ts';
+
+export interface RawRecord {
+  readonly type: number;
+  /** The five bytes of the header: the additional data of a protected record. */
+  readonly header: Uint8Array;
+  readonly fragment: Uint8Array;
+}
+
+export class Deframer {
+  /** Bytes of earlier calls that are not consumed yet; exactly one record, as soon as its length is known. */
+  #kept: Uint8Array | undefined;
+  #keptLength = 0;
+  /** Bytes of this call. */
+  #bytes: Uint8Array | undefined;
+  #offset = 0;
+  #started = false;
+
+  /** Lends the bytes of this call. Everything lent before must have been consumed or retained. */
+  lend(bytes: Uint8Array): void {
+    if (this.#bytes !== undefined) {
+      throw new TLSError('TLS_ERR_INTERNAL', 'the deframer already holds bytes');
+    }
+    this.#bytes = bytes;
+    this.#offset = 0;
+  }
+
+  /** The next whole record, or undefined when more bytes are needed. */
+  next(): RawRecord | undefined {
+    if (this.#kept !== undefined) {
+      return this.#nextFromKept();
+    }
+    const bytes = this.#bytes;
+    if (bytes === undefined) {
+      return undefined;
+    }
+    const at = this.#offset;
+    const left = bytes.length - at;
+    if (left === 0) {
+      return undefined;
+    }
+    this.#checkStart(bytes[at]);
+    if (left < RECORD_HEADER_LENGTH) {
+      return undefined;
+    }
+    const length = this.#checkHeader(bytes, at);
+    if (left < RECORD_HEADER_LENGTH + length) {
+      return undefined;
+    }
+    this.#offset = at + RECORD_HEADER_LENGTH + length;
+    return record(bytes, at, length);
+  }
+
+  /** Ends the loan: copies what was not consumed, which is at most what the peer sent in this call. */
+  retain(): void {
+    const bytes = this.#bytes;
+    this.#bytes = undefined;
+    if (bytes === undefined || this.#offset === bytes.length) {
+      return;
+    }
+    const rest = bytes.subarray(this.#offset);
+    if (this.#kept === undefined) {
+      this.#kept = new Uint8Array(rest);
+      this.#keptLength = rest.length;
+      return;
+    }
+    const needed = this.#keptLength + rest.length;
+    if (this.#kept.length < needed) {
+      // Doubling, so that a peer that trickles bytes while the host is asked costs linear time.
+      const grown = new Uint8Array(Math.max(needed, 2 * this.#kept.length));
+      grown.set(this.#kept.subarray(0, this.#keptLength));
+      this.#kept = grown;
+    }
+    this.#kept.set(rest, this.#keptLength);
+    this.#keptLength = needed;
+  }
+
+  /** Bytes that wait for the rest of their record, or for the host's answer. */
+  get buffered(): number {
+    return this.#keptLength + (this.#bytes === undefined ? 0 : this.#bytes.length - this.#offset);
+  }
+
+  clear(): void {
+    this.#kept = undefined;
+    this.#keptLength = 0;
+    this.#bytes = undefined;
+  }
+
+  #nextFromKept(): RawRecord | undefined {
+    const header = this.#fillKept(RECORD_HEADER_LENGTH);
+    if (this.#keptLength > 0) {
+      this.#checkStart(header[0]);
+    }
+    if (this.#keptLength < RECORD_HEADER_LENGTH) {
+      return undefined;
+    }
+    const length = this.#checkHeader(header, 0);
+    const total = RECORD_HEADER_LENGTH + length;
+    const kept = this.#fillKept(total);
+    if (this.#keptLength < total) {
+      return undefined;
+    }
+    if (this.#keptLength === total) {
+      this.#kept = undefined;
+      this.#keptLength = 0;
+    } else {
+      this.#kept = kept.subarray(total, this.#keptLength);
+      this.#keptLength -= total;
+    }
+    return record(kept, 0, length);
+  }
+
+  /** Takes from the lent bytes until `wanted` are kept, and no more: later records stay in place. */
+  #fillKept(wanted: number): Uint8Array {
+    let kept = this.#kept as Uint8Array;
+    const missing = wanted - this.#keptLength;
+    const bytes = this.#bytes;
+    if (missing <= 0 || bytes === undefined) {
+      return kept;
+    }
+    if (kept.length < wanted) {
+      const grown = new Uint8Array(wanted);
+      grown.set(kept.subarray(0, this.#keptLength));
+      kept = grown;
+      this.#kept = kept;
+    }
+    const taken = Math.min(missing, bytes.length - this.#offset);
+    kept.set(bytes.subarray(this.#offset, this.#offset + taken), this.#keptLength);
+    this.#offset += taken;
+    this.#keptLength += taken;
+    return kept;
+  }
+
+  #checkStart(type: number): void {
+    if (type >= CONTENT_CHANGE_CIPHER_SPEC && type <= CONTENT_APPLICATION_DATA) {
+      return;
+    }
+    if (!this.#started) {
+      throw new TLSError('TLS_ERR_NOT_TLS', `the peer does not speak TLS: its first byte is ${type}`);
+    }
+    throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the unknown content type ${type}`);
+  }
+
+  /** Returns the fragment's length. */
+  #checkHeader(bytes: Uint8Array, at: number): number {
+    const type = bytes[at];
+    const length = (bytes[at + 3] << 8) | bytes[at + 4];
+    if (bytes[at + 1] !== 3) {
+      if (!this.#started) {
+        throw new TLSError('TLS_ERR_NOT_TLS', 'the peer does not speak TLS: its first record has no TLS version');
+      }
+      throw new TLSError('TLS_ERR_DECODE', `a record has the version ${bytes[at + 1]}.${bytes[at + 2]}`);
+    }
+    const limit = type === CONTENT_APPLICATION_DATA ? MAX_CIPHERTEXT : MAX_PLAINTEXT;
+    if (length > limit) {
+      throw new TLSError('TLS_ERR_RECORD_OVERFLOW', `a record of ${length} bytes exceeds ${limit}`);
+    }
+    this.#started = true;
+    return length;
+  }
+}
+
+function record(bytes: Uint8Array, at: number, length: number): RawRecord {
+  const start = at + RECORD_HEADER_LENGTH;
+  return {
+    type: bytes[at],
+    header: bytes.subarray(at, start),
+    fragment: bytes.subarray(start, start + length),
+  };
+}

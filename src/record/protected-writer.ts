@@ -1,0 +1,42 @@
+/** The keyed record layer: everything is sealed, fragmented to what the peer accepts. RFC 9846 §5.1, §5.2; RFC 8449. */
+
+import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE, RECORD_OVERHEAD } from './limits.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { RecordSealer } from './tls13-protection.ts';
+
+export class ProtectedWriter {
+  readonly #out: Outgoing;
+  readonly sealer: RecordSealer;
+  /** Bytes of plaintext per record. */
+  readonly maxFragment: number;
+
+  constructor(out: Outgoing, sealer: RecordSealer, maxFragment: number) {
+    this.#out = out;
+    this.sealer = sealer;
+    this.maxFragment = maxFragment;
+  }
+
+  /** Records that `length` bytes need. */
+  recordCount(length: number): number {
+    return Math.max(1, Math.ceil(length / this.maxFragment));
+  }
+
+  handshake(messages: Uint8Array): void {
+    this.#write(CONTENT_HANDSHAKE, messages, 0, messages.length);
+  }
+
+  alert(alert: Uint8Array): void {
+    this.#write(CONTENT_ALERT, alert, 0, alert.length);
+  }
+
+  applicationData(data: Uint8Array, start: number, end: number): void {
+    this.#write(CONTENT_APPLICATION_DATA, data, start, end);
+  }
+
+  #write(type: number, data: Uint8Array, start: number, end: number): void {
+    let at = this.#out.reserve(end - start + this.recordCount(end - start) * RECORD_OVERHEAD);
+    for (let from = start; from < end; from += this.maxFragment) {
+      at = this.sealer.seal(type, data, from, Math.min(end, from + this.maxFragment), this.#out.bytes, at);
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** How many tickets a connection gets and how long each may live. RFC 9846 §4.7.1, RFC 9149. */
+
+import type { TicketPolicy } from '../connection-options.ts';
+import { TLSError } from '../errors.ts';
+import type { TicketKey } from './ticket-key.ts';
+
+/** What a client asks for in `ticket_request` (RFC 9149 §2): 0..255 each. */
+export interface TicketRequest {
+  readonly newSession: number;
+  readonly resumption: number;
+}
+
+/**
+ * Tickets to send on this connection. A client that asks gets what it asks for, down to none, up to `maxTickets`
+ * (RFC 9149 §2); one that does not gets the policy's number.
+ */
+export function ticketsToSend(policy: TicketPolicy, request: TicketRequest | undefined, resumed: boolean): number {
+  if (request === undefined) {
+    return resumed ? policy.ticketsPerResumption : policy.ticketsPerConnection;
+  }
+  return Math.min(resumed ? request.resumption : request.newSession, policy.maxTickets);
+}
+
+/**
+ * The ticket_lifetime to announce, in whole seconds: no longer than the policy's, than what is left of the full
+ * handshake's validity, and than `key` will open. 0 means: send no ticket.
+ */
+export function remainingLifetime(
+  policy: TicketPolicy,
+  authenticatedAt: number,
+  now: number,
+  key?: Pick<TicketKey, 'openUntil'>,
+): number {
+  const untilHandshakeEnds = policy.handshakeValidity - (now - authenticatedAt) / 1000;
+  const untilKeyEnds = key === undefined ? Number.POSITIVE_INFINITY : (key.openUntil - now) / 1000;
+  // A clock that was set back must not lengthen the handshake's validity: hence the cap by the policy's own numbers.
+  const seconds = Math.min(policy.ticketLifetime, policy.handshakeValidity, untilHandshakeEnds, untilKeyEnds);
+  return Math.max(0, Math.floor(seconds));
+}
+
+/**
+ * Holds a ticket policy against the house's bounds.
+ * @throws TLSError `TLS_ERR_CONFIG`
+ */
+export function checkTicketPolicy(policy: Omit<TicketPolicy, 'keys'>): void {
+  checkNumber('ticketsPerConnection', policy.ticketsPerConnection, 0, MAX_TICKETS, 'tickets');
+  checkNumber('ticketsPerResumption', policy.ticketsPerResumption, 0, MAX_TICKETS, 'tickets');
+  checkNumber('maxTickets', policy.maxTickets, 0, MAX_TICKETS, 'tickets');
+  checkNumber('ticketLifetime', policy.ticketLifetime, 1, MAX_TICKET_LIFETIME, 'seconds');
+  checkNumber('handshakeValidity', policy.handshakeValidity, 1, MAX_HANDSHAKE_VALIDITY, 'seconds');
+}
+
+function checkNumber(name: string, value: number, min: number, max: number, unit: string): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      `${name} must be a whole number of ${unit} from ${min} to ${max}, got ${value}`,
+    );
+  }
+}
+
+/** Each ticket costs the server a sealing and the client memory. */
+const MAX_TICKETS = 32;
+/** Seconds: 23 hours, so that a key that seals for an hour is gone within a day. */
+const MAX_TICKET_LIFETIME = 82_800;
+/** Seconds: seven days. */
+const MAX_HANDSHAKE_VALIDITY = 604_800;

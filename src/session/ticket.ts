@@ -1,0 +1,164 @@
+/**
+ * Tickets: a session's state, sealed under a key of its own.
+ *
+ *     ticket = format(1) ‖ key name(16) ‖ salt(32) ‖ AES-256-GCM(key, nonce, EncodedSessionState) ‖ tag(16)
+ *     key    = HKDF-Expand(ring key, "mayfly ticket" ‖ salt, 32) = HMAC-SHA-256(ring key, "mayfly ticket" ‖ salt ‖ 0x01)
+ *     nonce  = the first 12 bytes of the salt
+ *     AAD    = format ‖ key name ‖ salt
+ *
+ * A key per ticket: random nonces under one long-lived key would bound how many tickets it may seal. As each key seals
+ * once, its nonce need not be secret; that it differs from ticket to ticket keeps one guess from being tried on many.
+ * The ring key is 32 uniformly random bytes, so there is nothing for HKDF-Extract to do. All of it has 256 bits: no
+ * ticket is weaker than the connection it resumes. The state is padded, so that the ticket's length tells next to
+ * nothing of the server name.
+ *
+ * RFC 5869 §2.3, §3.3; RFC 9846 §4.7.1.
+ */
+
+import { utf8 } from '../bytes/bytes.ts';
+import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
+import { decodeSessionState, encodeSessionState, type SessionState } from './session-state.ts';
+import type { TicketKey, TicketKeySource } from './ticket-key.ts';
+
+export interface SealTicketOptions {
+  readonly provider: CryptoProvider;
+  /** From `TicketKeySource.sealingKey`. */
+  readonly key: TicketKey;
+  readonly state: SessionState;
+  /** Fills the salt. Default: the provider's. */
+  readonly random?: (bytes: Uint8Array) => void;
+}
+
+export interface OpenTicketOptions {
+  readonly provider: CryptoProvider;
+  readonly keys: TicketKeySource;
+  /** As the peer sent it: any bytes at all. */
+  readonly ticket: Uint8Array;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+export type OpenedTicket =
+  | { readonly state: SessionState; readonly refusal?: undefined }
+  | { readonly state?: undefined; readonly refusal: 'unknown_key' | 'bad_ticket' | 'expired_ticket' };
+
+/**
+ * Seals `state` into a ticket; about 200 bytes. The state's secret stays the caller's.
+ * @throws TLSError `TLS_ERR_SESSION_STATE` the state has no encoding; `TLS_ERR_SECRET_ERASED` the key has ended
+ */
+export function sealTicket({ provider, key, state, random }: SealTicketOptions): Uint8Array {
+  const plaintext = encodeSessionState(state, PADDING_MULTIPLE);
+  try {
+    const ticket = new Uint8Array(HEADER_LENGTH + plaintext.length + TAG_LENGTH);
+    const header = ticket.subarray(0, HEADER_LENGTH);
+    const salt = ticket.subarray(SALT_AT, HEADER_LENGTH);
+    ticket[0] = FORMAT;
+    ticket.set(key.name, 1);
+    if (random === undefined) {
+      provider.random(salt);
+    } else {
+      random(salt);
+    }
+    withTicketKey(provider, key, salt, (aead, nonce) => {
+      aead.seal(nonce, header, plaintext.expose(), ticket, HEADER_LENGTH);
+    });
+    if (key.uses !== undefined) {
+      key.uses.sealed++;
+    }
+    return ticket;
+  } finally {
+    plaintext.erase();
+  }
+}
+
+/**
+ * Opens a ticket, or says why not. The state's secret is the caller's to erase. Does not throw on any ticket.
+ *
+ * A refusal leads to a full handshake, never to an error (RFC 9846 §4.3.11). Nothing of a ticket but its key's name is
+ * looked at before the whole of it is authenticated.
+ */
+export function openTicket({ provider, keys, ticket, now }: OpenTicketOptions): OpenedTicket {
+  if (ticket.length < MIN_TICKET_LENGTH || ticket.length > MAX_TICKET_LENGTH || ticket[0] !== FORMAT) {
+    return BAD_TICKET;
+  }
+  const key = keys.openingKey(ticket.subarray(1, SALT_AT), now);
+  if (key === undefined || key.secret.erased) {
+    return UNKNOWN_KEY;
+  }
+  if (now >= key.openUntil) {
+    return EXPIRED_TICKET;
+  }
+  const header = ticket.subarray(0, HEADER_LENGTH);
+  const plaintext = withTicketKey(provider, key, ticket.subarray(SALT_AT, HEADER_LENGTH), (aead, nonce) =>
+    aead.open(nonce, header, ticket.subarray(HEADER_LENGTH)),
+  );
+  if (plaintext === undefined) {
+    return BAD_TICKET;
+  }
+  const state = decodeAndErase(plaintext);
+  if (state === undefined) {
+    return BAD_TICKET;
+  }
+  const age = now - state.issuedAt;
+  if (age >= state.ticketLifetime * 1000 || age < -MAX_CLOCK_SKEW) {
+    state.secret.erase('expired');
+    return EXPIRED_TICKET;
+  }
+  if (key.uses !== undefined) {
+    key.uses.opened++;
+  }
+  return { state };
+}
+
+function withTicketKey<T>(
+  provider: CryptoProvider,
+  key: TicketKey,
+  salt: Uint8Array,
+  callback: (aead: AeadKey, nonce: Uint8Array) => T,
+): T {
+  const info = new Uint8Array(EXPAND_LABEL.length + SALT_LENGTH + 1);
+  info.set(EXPAND_LABEL);
+  info.set(salt, EXPAND_LABEL.length);
+  info[info.length - 1] = 1;
+  const ticketSecret = provider.hmac('sha256', key.secret.expose(), info);
+  const aead = provider.aead('aes-256-gcm', ticketSecret);
+  ticketSecret.fill(0);
+  try {
+    return callback(aead, salt.subarray(0, NONCE_LENGTH));
+  } finally {
+    aead.erase();
+  }
+}
+
+/** Undefined for a state of another build of Mayfly, sealed under the same ring key. */
+function decodeAndErase(plaintext: Uint8Array): SessionState | undefined {
+  try {
+    return decodeSessionState(plaintext);
+  } catch {
+    return undefined;
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+/**
+ * Milliseconds that the clock of another member of the fleet may run ahead of ours. A ticket from further in the future
+ * was made before our clock was set back: its age cannot be known.
+ */
+export const MAX_CLOCK_SKEW = 60_000;
+
+const FORMAT = 1;
+const SALT_AT = 1 + 16;
+const SALT_LENGTH = 32;
+const HEADER_LENGTH = SALT_AT + SALT_LENGTH;
+const NONCE_LENGTH = 12;
+const TAG_LENGTH = 16;
+const PADDING_MULTIPLE = 32;
+const MIN_TICKET_LENGTH = HEADER_LENGTH + TAG_LENGTH + PADDING_MULTIPLE;
+/** The longest that `sealTicket` makes is below 800 bytes; what is longer would only make us hash and decrypt for nothing. */
+const MAX_TICKET_LENGTH = 1024;
+const EXPAND_LABEL = utf8('mayfly ticket');
+
+const BAD_TICKET: OpenedTicket = { refusal: 'bad_ticket' };
+const UNKNOWN_KEY: OpenedTicket = { refusal: 'unknown_key' };
+const EXPIRED_TICKET: OpenedTicket = { refusal: 'expired_ticket' };

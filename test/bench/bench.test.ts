@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { median, significant, spread } from '../../bench/statistics.ts';
+
+const main = fileURLToPath(new URL('../../bench/main.js', import.meta.url));
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function bench(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+interface JsonRow {
+  readonly name: string;
+  readonly ours: number;
+  readonly nodeTls: number;
+  readonly ratio: number;
+}
+
+for (const row of ['handshake_full_1.3', 'handshake_resumed_1.3', 'transfer_bulk', 'pingpong_1B', 'memory_idle']) {
+  test(`bench --quick --json prints one JSON document with ${row} and nothing else on stdout`, async () => {
+    const { code, stdout, stderr } = await bench(
+      '--quick',
+      '--json',
+      '--only',
+      row,
+      '--budget-ms',
+      '2000',
+      '--rounds',
+      '1',
+    );
+    assert.equal(code, 0, stderr + stdout);
+    const document = JSON.parse(stdout) as { rows: JsonRow[] };
+    assert.deepEqual(
+      document.rows.map(({ name }) => name),
+      [row],
+    );
+    const [{ ours, nodeTls, ratio }] = document.rows;
+    for (const figure of [ours, nodeTls, ratio]) {
+      assert.ok(Number.isFinite(figure) && figure > 0, stdout);
+    }
+    const expected = row === 'memory_idle' ? nodeTls / ours : ours / nodeTls;
+    assert.ok(Math.abs(ratio / expected - 1) < 0.02, stdout);
+  });
+}
+
+for (const [what, args, telling] of [
+  ['an unknown flag', ['--fast'], '--fast'],
+  ['an unknown row', ['--only', 'handshake_2.0'], 'handshake_2.0'],
+  ['a number of rounds that is none', ['--rounds', 'many'], 'many'],
+  ['an argument that belongs to no flag', ['quick'], 'too many arguments'],
+  ['two flags that exclude each other', ['--cross', '--same'], '--cross'],
+] as const) {
+  test(`bench refuses ${what} with exit code 2 and a line that names it`, async () => {
+    const { code, stdout, stderr } = await bench(...args);
+    assert.equal(code, 2);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^bench: /);
+    assert.ok(stderr.includes(telling), stderr);
+  });
+}
+
+test('bench --help lists the flags and the rows', async () => {
+  const { code, stdout } = await bench('--help');
+  assert.equal(code, 0);
+  assert.match(stdout, /--quick[\s\S]*--json[\s\S]*--only[\s\S]*--profile/);
+  assert.match(stdout.replace(/\s+/g, ' '), /handshake_full_1\.3/);
+});
+
+test('the median of an even number of values is the mean of the middle two, whatever their order', () => {
+  assert.equal(median([9, 1, 3, 5]), 4);
+  assert.equal(median([7, 1, 3]), 3);
+});
+
+test('the spread is the distance of the extremes in parts of the median', () => {
+  assert.equal(spread([90, 100, 120]), 0.3);
+});
+
+test('figures are rounded to their significant digits', () => {
+  assert.equal(significant(12345), 12300);
+  assert.equal(significant(0.0123456), 0.0123);
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { hmac, plainHmac } from '../../src/crypto/hashing.ts';
+import { createNodeProvider, nodeProvider } from '../../src/crypto/node-provider.ts';
+import { assertBytes, bytes, runVectors } from './wycheproof.ts';
+
+test('HMAC-SHA256 agrees with Wycheproof', () => {
+  interface Vector {
+    readonly key: string;
+    readonly msg: string;
+    readonly tag: string;
+  }
+  const counts = runVectors<unknown, Vector>('hmac_sha256_test.json', (vector) => {
+    const expected = bytes(vector.tag);
+    const mac = nodeProvider.hmac('sha256', bytes(vector.key), bytes(vector.msg)).subarray(0, expected.length);
+    assert.equal(nodeProvider.equal(mac, expected), vector.result === 'valid');
+    return vector.result;
+  });
+  assert.deepEqual(counts, { valid: 66, invalid: 108 });
+});
+
+test('the fast HMAC equals its plain twin for keys and data of any length, before and after', () => {
+  for (const name of ['sha256', 'sha384'] as const) {
+    const hashLength = name === 'sha256' ? 32 : 48;
+    const keys = fc.oneof(
+      fc.uint8Array({ minLength: hashLength, maxLength: hashLength }),
+      fc.uint8Array({ maxLength: 200 }),
+    );
+    const data = fc.oneof(fc.uint8Array({ maxLength: 255 }), fc.uint8Array({ minLength: 254, maxLength: 600 }));
+    fc.assert(
+      fc.property(keys, data, (key, message) => {
+        assertBytes(hmac(name, key, message), plainHmac(name, key, message));
+        assertBytes(hmac(name, key, message), plainHmac(name, key, message));
+      }),
+      { numRuns: 300 },
+    );
+  }
+});
+
+test('a running hash gives the value so far and goes on', () => {
+  for (const name of ['sha256', 'sha384'] as const) {
+    const running = nodeProvider.createHash(name);
+    assertBytes(running.digest(), nodeProvider.hash(name, new Uint8Array(0)));
+    running.update(Uint8Array.of(1, 2));
+    assertBytes(running.digest(), createHash(name).update(Uint8Array.of(1, 2)).digest());
+    running.update(Uint8Array.of(3));
+    assertBytes(running.digest(), nodeProvider.hash(name, Uint8Array.of(1, 2, 3)));
+  }
+});
+
+test('equal tells equal from different bytes and lengths', () => {
+  assert.equal(nodeProvider.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 2)), true);
+  assert.equal(nodeProvider.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 3)), false);
+  assert.equal(nodeProvider.equal(Uint8Array.of(1, 2), Uint8Array.of(1)), false);
+  assert.equal(nodeProvider.equal(new Uint8Array(0), new Uint8Array(0)), true);
+});
+
+test('random fills every length, without repeating itself', () => {
+  const seen = new Set<string>();
+  for (let round = 0; round < 3000; round++) {
+    const length = [16, 32, 64, 500, 512, 513, 9000][round % 7];
+    const filled = new Uint8Array(length);
+    nodeProvider.random(filled);
+    seen.add(Buffer.from(filled.subarray(length - 16)).toString('hex'));
+  }
+  assert.equal(seen.size, 3000);
+  nodeProvider.random(new Uint8Array(0));
+});
+
+test('an injected source of randomness is what random gives', () => {
+  const provider = createNodeProvider({ random: (target) => target.fill(7) });
+  const filled = new Uint8Array(3);
+  provider.random(filled);
+  assertBytes(filled, Uint8Array.of(7, 7, 7));
+});

@@ -1,0 +1,146 @@
+/** The policy hash, the check of an opened session, and how many tickets are sent for how long. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { TicketPolicy } from '../../src/connection-options.ts';
+import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
+import { createPolicyHasher, policyHash } from '../../src/session/policy-hash.ts';
+import { type CheckSessionOptions, checkSession } from '../../src/session/session-check.ts';
+import { checkTicketPolicy, remainingLifetime, ticketsToSend } from '../../src/session/ticket-issuance.ts';
+import { HOUR, sessionState, T0 } from './fixtures.ts';
+
+const leaf = new Uint8Array(500).fill(1);
+const policy = {
+  provider,
+  serverName: 'a.example',
+  alpnProtocol: 'h2',
+  certificateChain: [leaf],
+  clientAuthentication: 'none',
+};
+
+describe('policy hash', () => {
+  it('differs when any part differs', () => {
+    const variants = [
+      policy,
+      { ...policy, serverName: 'b.example' },
+      { ...policy, serverName: '' },
+      { ...policy, alpnProtocol: 'http/1.1' },
+      { ...policy, certificateChain: [leaf.subarray(1)] },
+      { ...policy, certificateChain: [] },
+      { ...policy, clientAuthentication: 'required:1234' },
+      { ...policy, extra: new Uint8Array([1]) },
+      // The same bytes, divided otherwise.
+      { ...policy, serverName: 'a.exampleh', alpnProtocol: '2' },
+      { ...policy, serverName: 'a.example\0h2', alpnProtocol: '' },
+      { ...policy, clientAuthentication: 'none\0', extra: new Uint8Array([0]) },
+    ];
+    const hashes = variants.map((options) => Buffer.from(policyHash(options)).toString('hex'));
+    assert.equal(new Set(hashes).size, variants.length);
+    assert(hashes.every((hash) => hash.length === 64));
+  });
+
+  it('is the same for the rest of the chain and the case of the server name', () => {
+    assert.deepEqual(policyHash({ ...policy, certificateChain: [leaf, new Uint8Array(9)] }), policyHash(policy));
+    assert.deepEqual(policyHash({ ...policy, serverName: 'A.Example' }), policyHash(policy));
+  });
+
+  it('a prepared hasher gives what policyHash gives, before and after it remembers', () => {
+    const hasher = createPolicyHasher({ provider, certificateChains: [[leaf]], clientAuthentication: 'none' });
+    for (let i = 0; i < 3; i++) {
+      assert.deepEqual(hasher('a.example', 'h2'), policyHash(policy));
+      assert.deepEqual(hasher('', 'h2'), policyHash({ ...policy, serverName: '' }));
+    }
+    for (let i = 0; i < 1000; i++) {
+      hasher(`n${i}.example`, 'h2');
+    }
+    assert.deepEqual(hasher('n999.example', 'h2'), policyHash({ ...policy, serverName: 'n999.example' }));
+  });
+});
+
+describe('session check', () => {
+  const good: CheckSessionOptions = {
+    state: sessionState(),
+    now: T0 + HOUR,
+    handshakeValidity: 86_400,
+    obfuscatedTicketAge: (0xdeadbeef + HOUR) >>> 0,
+    policyHash: new Uint8Array(32).fill(7),
+    cipherSuite: 'TLS_CHACHA20_POLY1305_SHA256',
+  };
+
+  it('accepts a session of the same policy and hash, also under another suite', () => {
+    assert.equal(checkSession(good), undefined);
+    assert.equal(checkSession({ ...good, earlyData: true }), undefined);
+  });
+
+  it('refuses once the full handshake at the head of the chain is too old', () => {
+    const state = sessionState({ authenticatedAt: T0 - 23 * HOUR });
+    assert.equal(checkSession({ ...good, state, now: T0 + HOUR - 1 }), undefined);
+    assert.equal(checkSession({ ...good, state }), 'expired_handshake');
+  });
+
+  it('refuses a handshake from the future: the clock was set back and its age is unknown', () => {
+    const state = sessionState({ authenticatedAt: T0 + 10 * HOUR, issuedAt: T0 + 10 * HOUR });
+    assert.equal(checkSession({ ...good, state }), 'expired_handshake');
+  });
+
+  it('refuses a ticket past its lifetime, another policy, and a suite of another hash', () => {
+    assert.equal(checkSession({ ...good, now: T0 + 2 * HOUR }), 'expired_ticket');
+    assert.equal(checkSession({ ...good, policyHash: new Uint8Array(32).fill(8) }), 'policy_changed');
+    assert.equal(checkSession({ ...good, cipherSuite: 'TLS_AES_256_GCM_SHA384' }), 'suite_changed');
+  });
+
+  it('looks at the claimed age for early data only', () => {
+    const late = { ...good, obfuscatedTicketAge: good.obfuscatedTicketAge + 10_001 };
+    assert.equal(checkSession(late), undefined);
+    assert.equal(checkSession({ ...late, earlyData: true }), 'age_mismatch');
+    const near = { ...good, obfuscatedTicketAge: good.obfuscatedTicketAge - 9_999, earlyData: true };
+    assert.equal(checkSession(near), undefined);
+  });
+});
+
+describe('ticket issuance', () => {
+  const tickets: TicketPolicy = {
+    keys: { sealingKey: () => undefined, openingKey: () => undefined, status: () => [] },
+    ticketsPerConnection: 2,
+    ticketsPerResumption: 1,
+    maxTickets: 8,
+    ticketLifetime: 7200,
+    handshakeValidity: 86_400,
+  };
+
+  it('a client that asks for nothing gets the policy’s number', () => {
+    assert.equal(ticketsToSend(tickets, undefined, false), 2);
+    assert.equal(ticketsToSend(tickets, undefined, true), 1);
+  });
+
+  it('a client that asks gets what it asks for, down to none and up to the cap', () => {
+    assert.equal(ticketsToSend(tickets, { newSession: 4, resumption: 0 }, false), 4);
+    assert.equal(ticketsToSend(tickets, { newSession: 4, resumption: 0 }, true), 0);
+    assert.equal(ticketsToSend(tickets, { newSession: 255, resumption: 255 }, true), 8);
+  });
+
+  it('a ticket outlives neither the policy, the handshake’s validity, nor its key', () => {
+    assert.equal(remainingLifetime(tickets, T0, T0), 7200);
+    assert.equal(remainingLifetime(tickets, T0, T0 + 23 * HOUR), 3600);
+    assert.equal(remainingLifetime(tickets, T0, T0 + 23 * HOUR + 1), 3599);
+    assert.equal(remainingLifetime(tickets, T0, T0 + 25 * HOUR), 0);
+    assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 + 90_500 }), 90);
+    assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 - 1 }), 0);
+    assert.equal(remainingLifetime({ ...tickets, ticketLifetime: 60_000, handshakeValidity: 100 }, T0 + HOUR, T0), 100);
+  });
+
+  it('a policy out of bounds is refused', () => {
+    assert.doesNotThrow(() => checkTicketPolicy(tickets));
+    for (const wrong of [
+      { ticketsPerConnection: -1 },
+      { ticketsPerResumption: 1.5 },
+      { maxTickets: 1000 },
+      { ticketLifetime: 0 },
+      { ticketLifetime: 82_801 },
+      { handshakeValidity: 0 },
+      { handshakeValidity: 604_801 },
+    ]) {
+      assert.throws(() => checkTicketPolicy({ ...tickets, ...wrong }), { code: 'TLS_ERR_CONFIG' });
+    }
+  });
+});

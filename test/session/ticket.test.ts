@@ -1,0 +1,256 @@
+/** Tickets: sealing, opening, and every way to be refused. */
+
+import assert from 'node:assert/strict';
+import { createDecipheriv, createHmac } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { Secret } from '../../src/bytes/secret.ts';
+import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
+import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
+import { decodeSessionState } from '../../src/session/session-state.ts';
+import { openTicket, sealTicket } from '../../src/session/ticket.ts';
+import type { TicketKey, TicketKeySource } from '../../src/session/ticket-key.ts';
+import { HOUR, MINUTE, plain, sessionState, T0 } from './fixtures.ts';
+import { SimulatedClock } from './simulated-clock.ts';
+
+function ticketKey(): TicketKey {
+  return {
+    name: new Uint8Array(16).fill(9),
+    secret: Secret.copy('ticketKey', new Uint8Array(32).fill(5)),
+    createdAt: T0,
+    sealFrom: T0,
+    sealUntil: T0 + HOUR,
+    openUntil: T0 + 3 * HOUR,
+  };
+}
+
+/** One block of HKDF-Expand with SHA-256 (RFC 5869 §2.3). */
+function hkdfExpand(prk: Uint8Array, info: Uint8Array): Uint8Array {
+  return createHmac('sha256', prk).update(info).update('\x01').digest();
+}
+
+/** Gives out its key whatever the name and the time: what is left are the ticket's own checks. */
+function careless(key: TicketKey): TicketKeySource {
+  return { sealingKey: () => key, openingKey: () => key, status: () => [] };
+}
+
+function localKeys(clock: SimulatedClock): LocalTicketKeys {
+  return new LocalTicketKeys({ provider, clock, rotateEvery: HOUR, ticketLifetime: 2 * HOUR });
+}
+
+function sealWith(keys: TicketKeySource, now: number): Uint8Array {
+  const key = keys.sealingKey(now);
+  assert(key);
+  return sealTicket({ provider, key, state: sessionState({ issuedAt: now }) });
+}
+
+describe('ticket', () => {
+  const key = ticketKey();
+  const keys = careless(key);
+
+  it('opening gives back the state that was sealed', () => {
+    for (const cipherSuite of ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'] as const) {
+      const state = sessionState({ cipherSuite });
+      const opened = openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: T0 + 1 });
+      assert(opened.state);
+      assert.deepEqual(plain(opened.state), plain(state));
+    }
+  });
+
+  it('a flipped bit at any position is refused', () => {
+    const ticket = sealTicket({ provider, key, state: sessionState() });
+    for (let bit = 0; bit < ticket.length * 8; bit++) {
+      const tampered = new Uint8Array(ticket);
+      tampered[bit >> 3] ^= 1 << (bit & 7);
+      assert.equal(openTicket({ provider, keys, ticket: tampered, now: T0 }).refusal, 'bad_ticket', `bit ${bit}`);
+    }
+  });
+
+  it('every truncation, an extension, and a flood of bytes are refused', () => {
+    const ticket = sealTicket({ provider, key, state: sessionState() });
+    for (let length = 0; length < ticket.length; length++) {
+      const refusal = openTicket({ provider, keys, ticket: ticket.subarray(0, length), now: T0 }).refusal;
+      assert.equal(refusal, 'bad_ticket', `${length} bytes`);
+    }
+    for (const extra of [1, 32, 65_000]) {
+      const longer = new Uint8Array(ticket.length + extra);
+      longer.set(ticket);
+      assert.equal(openTicket({ provider, keys, ticket: longer, now: T0 }).refusal, 'bad_ticket');
+    }
+  });
+
+  it('a ticket under another secret of the same name is refused', () => {
+    const other = { ...key, secret: Secret.copy('ticketKey', new Uint8Array(32).fill(6)) };
+    const ticket = sealTicket({ provider, key: other, state: sessionState() });
+    assert.equal(openTicket({ provider, keys, ticket, now: T0 }).refusal, 'bad_ticket');
+  });
+
+  it('two tickets of one state have nothing in common but format and key name', () => {
+    const [a, b] = [1, 2].map(() => sealTicket({ provider, key, state: sessionState() }));
+    assert.deepEqual(a.subarray(0, 17), b.subarray(0, 17));
+    for (let at = 17; at + 16 <= a.length; at += 16) {
+      assert.notDeepEqual(a.subarray(at, at + 16), b.subarray(at, at + 16));
+    }
+  });
+
+  it('the same salt gives the same ticket, so that a handshake can be replayed from a seed', () => {
+    const random = (bytes: Uint8Array): void => void bytes.fill(0x55);
+    const [a, b] = [1, 2].map(() => sealTicket({ provider, key, state: sessionState(), random }));
+    assert.deepEqual(a, b);
+  });
+
+  it('the key and the nonce are those of the written formula', () => {
+    const state = sessionState();
+    const ticket = sealTicket({ provider, key, state });
+    const salt = ticket.subarray(17, 49);
+    const ticketKeyBytes = new Uint8Array(
+      hkdfExpand(key.secret.expose(), Buffer.concat([Buffer.from('mayfly ticket'), salt])),
+    );
+    const decipher = createDecipheriv('aes-256-gcm', ticketKeyBytes, salt.subarray(0, 12));
+    decipher.setAAD(ticket.subarray(0, 49)).setAuthTag(ticket.subarray(-16));
+    const plaintext = Buffer.concat([decipher.update(ticket.subarray(49, -16)), decipher.final()]);
+    assert.deepEqual(plain(decodeSessionState(plaintext)), plain(state));
+  });
+
+  it('server names of similar length give tickets of the same length, below 300 bytes', () => {
+    const lengths = new Set<number>();
+    for (let length = 0; length <= 80; length++) {
+      lengths.add(sealTicket({ provider, key, state: sessionState({ serverName: 'n'.repeat(length) }) }).length);
+    }
+    assert(lengths.size <= 4, `${lengths.size} lengths`);
+    assert(Math.max(...lengths) < 300);
+    const names = ['a.io', 'example.com', 'www.example.com'];
+    const typical = new Set(
+      names.map((serverName) => sealTicket({ provider, key, state: sessionState({ serverName }) }).length),
+    );
+    assert.equal(typical.size, 1);
+  });
+
+  it('the longest state that can be encoded still makes a ticket that opens', () => {
+    const name = 'n'.repeat(255);
+    const state = sessionState({ cipherSuite: 'TLS_AES_256_GCM_SHA384', serverName: name, alpnProtocol: name });
+    assert(openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: T0 }).state);
+  });
+
+  it('a ticket is refused once its lifetime is over, to the millisecond', () => {
+    const ticket = sealTicket({ provider, key, state: sessionState({ ticketLifetime: 60 }) });
+    assert(openTicket({ provider, keys, ticket, now: T0 + 59_999 }).state);
+    assert.equal(openTicket({ provider, keys, ticket, now: T0 + 60_000 }).refusal, 'expired_ticket');
+  });
+
+  it('a ticket from the future beyond the skew of clocks is refused', () => {
+    const ticket = sealTicket({ provider, key, state: sessionState() });
+    assert(openTicket({ provider, keys, ticket, now: T0 - 60_000 }).state);
+    assert.equal(openTicket({ provider, keys, ticket, now: T0 - 60_001 }).refusal, 'expired_ticket');
+  });
+
+  it('a source that gives out a key past its openUntil is not believed', () => {
+    const ticket = sealTicket({ provider, key, state: sessionState({ ticketLifetime: 80_000 }) });
+    assert.equal(openTicket({ provider, keys, ticket, now: key.openUntil }).refusal, 'expired_ticket');
+  });
+
+  it('the plaintext of an opened ticket is erased', () => {
+    const plaintexts: Uint8Array[] = [];
+    const spying = {
+      ...provider,
+      aead: (...args: Parameters<typeof provider.aead>) => {
+        const aead = provider.aead(...args);
+        return {
+          seal: aead.seal.bind(aead),
+          erase: aead.erase.bind(aead),
+          open: (...parts: Parameters<typeof aead.open>) => {
+            const plaintext = aead.open(...parts);
+            if (plaintext !== undefined) {
+              plaintexts.push(plaintext);
+            }
+            return plaintext;
+          },
+        };
+      },
+    };
+    assert(
+      openTicket({ provider: spying, keys, ticket: sealTicket({ provider, key, state: sessionState() }), now: T0 })
+        .state,
+    );
+    assert.equal(plaintexts.length, 1);
+    assert(plaintexts[0].every((byte) => byte === 0));
+  });
+
+  it('the derived keys are erased after sealing and opening', () => {
+    const derived: Uint8Array[] = [];
+    const spying = {
+      ...provider,
+      hmac: (...args: Parameters<typeof provider.hmac>) => {
+        const value = provider.hmac(...args);
+        derived.push(value);
+        return value;
+      },
+    };
+    const ticket = sealTicket({ provider: spying, key, state: sessionState() });
+    assert(openTicket({ provider: spying, keys, ticket, now: T0 }).state);
+    assert.equal(derived.length, 2);
+    assert(derived.every((bytes) => bytes.every((byte) => byte === 0)));
+  });
+});
+
+describe('ticket under the keys of this process', () => {
+  it('a ticket sealed under the previous key opens until that key’s openUntil and not after', () => {
+    const clock = new SimulatedClock();
+    const keys = localKeys(clock);
+    clock.advance(HOUR - 1);
+    const old = keys.sealingKey(clock.now());
+    assert(old);
+    const ticket = sealTicket({
+      provider,
+      key: old,
+      state: sessionState({ issuedAt: clock.now(), ticketLifetime: 82_800 }),
+    });
+    clock.advance(1);
+    assert.notEqual(keys.sealingKey(clock.now()), old);
+    clock.advance(2 * HOUR - 1);
+    assert(openTicket({ provider, keys, ticket, now: clock.now() }).state);
+    assert.equal(old.secret.erased, false);
+    clock.advance(1);
+    assert.equal(old.secret.erased, true);
+    assert.equal(openTicket({ provider, keys, ticket, now: clock.now() }).refusal, 'unknown_key');
+    keys.close();
+  });
+
+  it('flush kills every outstanding ticket and seals under a new key', () => {
+    const clock = new SimulatedClock();
+    const keys = localKeys(clock);
+    const before = sealWith(keys, clock.now());
+    keys.flush();
+    assert.equal(openTicket({ provider, keys, ticket: before, now: clock.now() }).refusal, 'unknown_key');
+    assert(openTicket({ provider, keys, ticket: sealWith(keys, clock.now()), now: clock.now() }).state);
+    keys.close();
+  });
+
+  it('after close nothing seals and nothing opens', () => {
+    const clock = new SimulatedClock();
+    const keys = localKeys(clock);
+    const ticket = sealWith(keys, clock.now());
+    keys.close();
+    assert.equal(keys.sealingKey(clock.now()), undefined);
+    assert.equal(openTicket({ provider, keys, ticket, now: clock.now() }).refusal, 'unknown_key');
+  });
+
+  it('tickets are counted with the key that sealed and opened them', () => {
+    const clock = new SimulatedClock();
+    const keys = localKeys(clock);
+    const ticket = sealWith(keys, clock.now());
+    sealWith(keys, clock.now());
+    keys.rotate();
+    sealWith(keys, clock.now());
+    clock.advance(MINUTE);
+    assert(openTicket({ provider, keys, ticket, now: clock.now() }).state);
+    const tampered = new Uint8Array(ticket);
+    tampered[ticket.length - 1] ^= 1;
+    assert.equal(openTicket({ provider, keys, ticket: tampered, now: clock.now() }).refusal, 'bad_ticket');
+    const counts = keys.status().map((key) => [key.state, key.ticketsSealed, key.ticketsOpened]);
+    assert.deepEqual(counts, [
+      ['opening', 2, 1],
+      ['sealing', 1, 0],
+    ]);
+    keys.close();
+  });
+});
