@@ -10,7 +10,16 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
-import { type BitString, contextTag, DerReader, TAG_BOOLEAN, TAG_INTEGER, TAG_OCTET_STRING, TAG_OID, TAG_SEQUENCE } from './der.ts';
+import {
+  type BitString,
+  contextTag,
+  DerReader,
+  TAG_BOOLEAN,
+  TAG_INTEGER,
+  TAG_OCTET_STRING,
+  TAG_OID,
+  TAG_SEQUENCE,
+} from './der.ts';
 import { type DistinguishedName, nameText, readDistinguishedName } from './distinguished-name.ts';
 import {
   type AccessDescription,
@@ -103,7 +112,10 @@ export interface ParsedCertificate {
  */
 export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) {
-    throw new TLSError('TLS_ERR_BAD_CERTIFICATE', `a certificate is ${der.length} bytes long, more than ${MAX_CERTIFICATE_BYTES}`);
+    throw new TLSError(
+      'TLS_ERR_BAD_CERTIFICATE',
+      `a certificate is ${der.length} bytes long, more than ${MAX_CERTIFICATE_BYTES}`,
+    );
   }
   const file = new DerReader(der, 'certificate');
   const outer = file.enter(TAG_SEQUENCE, 'body');

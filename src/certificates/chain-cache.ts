@@ -47,7 +47,12 @@ export function createChainCache({ maxEntries = 256, maxAge = 300_000 }: ChainCa
       const verdict = verifyCertificateChain({ ...options, chain });
       if (key !== undefined && maxEntries > 0) {
         entries.delete(key);
-        entries.set(key, { chain, verdict, from: options.now, until: Math.min(verdict.notAfter, options.now + maxAge) });
+        entries.set(key, {
+          chain,
+          verdict,
+          from: options.now,
+          until: Math.min(verdict.notAfter, options.now + maxAge),
+        });
         evict(entries, maxEntries);
       }
       return verdict;
@@ -59,7 +64,14 @@ export function createChainCache({ maxEntries = 256, maxAge = 300_000 }: ChainCa
 }
 
 /** Tells apart what must not share a verdict, and by four bytes of the leaf's signature the chains of one name. */
-function cacheKey({ chain, roots, purpose, serverName, checkName = true, form = 'strict' }: VerifyOptions): string | undefined {
+function cacheKey({
+  chain,
+  roots,
+  purpose,
+  serverName,
+  checkName = true,
+  form = 'strict',
+}: VerifyOptions): string | undefined {
   const leaf = chain[0];
   if (leaf === undefined || leaf.length < 4) {
     return undefined;

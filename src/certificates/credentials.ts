@@ -4,8 +4,8 @@ import type { ClientHelloInfo } from '../actions.ts';
 import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential } from '../connection-options.ts';
 import type { SignatureScheme } from '../crypto/signatures.ts';
-import { DerReader, TAG_SEQUENCE } from './der.ts';
 import type { ParsedCertificate } from './certificate.ts';
+import { DerReader, TAG_SEQUENCE } from './der.ts';
 import { keyOids } from './oids.ts';
 
 /** The first credential that can make a signature the client accepts (RFC 9846 §4.5.1.2); undefined when none can. */

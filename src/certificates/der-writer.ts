@@ -62,9 +62,7 @@ export function derUnsigned(magnitude: Uint8Array): Uint8Array {
     start++;
   }
   const shortest = magnitude.subarray(start);
-  return shortest[0] >= 0x80
-    ? derElement(TAG_INTEGER, Uint8Array.of(0), shortest)
-    : derElement(TAG_INTEGER, shortest);
+  return shortest[0] >= 0x80 ? derElement(TAG_INTEGER, Uint8Array.of(0), shortest) : derElement(TAG_INTEGER, shortest);
 }
 
 export function derOid(dotted: string): Uint8Array {

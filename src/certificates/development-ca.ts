@@ -101,7 +101,11 @@ export function issueServerCertificate({ ca, names, now, days = 90 }: IssueOptio
       extension(extensionOids.extKeyUsage, false, derSequence(derOid(keyPurposeOids.server))),
       extension(extensionOids.subjectAltName, false, derSequence(...alternativeNames)),
       extension(extensionOids.subjectKeyIdentifier, false, derOctetString(keyIdentifier(key.spki))),
-      extension(extensionOids.authorityKeyIdentifier, false, derSequence(derElement(contextTag(0, false), issuerKeyId))),
+      extension(
+        extensionOids.authorityKeyIdentifier,
+        false,
+        derSequence(derElement(contextTag(0, false), issuerKeyId)),
+      ),
     ],
   });
   return { certificatePem: derToPem(certificate), privateKeyPem: key.privateKeyPem };
@@ -109,13 +113,19 @@ export function issueServerCertificate({ ca, names, now, days = 90 }: IssueOptio
 
 function checkIssuer(issuer: ParsedCertificate, spki: Uint8Array, now: number): void {
   if (!keyMatchesCertificate(spki, issuer)) {
-    throw new TLSError('TLS_ERR_KEY_MISMATCH', 'the private key of the development CA does not belong to its certificate');
+    throw new TLSError(
+      'TLS_ERR_KEY_MISMATCH',
+      'the private key of the development CA does not belong to its certificate',
+    );
   }
   if (issuer.basicConstraints?.ca !== true) {
     throw new TLSError('TLS_ERR_CONFIG', 'the certificate given as development CA is not that of a CA');
   }
   if (now > issuer.notAfter) {
-    throw new TLSError('TLS_ERR_CONFIG', `the development CA ended at ${new Date(issuer.notAfter).toISOString()}: make a new one`);
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      `the development CA ended at ${new Date(issuer.notAfter).toISOString()}: make a new one`,
+    );
   }
 }
 

@@ -87,7 +87,11 @@ function sameForm(subtree: GeneralName, name: GeneralName): boolean {
 }
 
 /** 'unknown' for names that cannot be judged: then neither being permitted nor not being excluded is proven. */
-function isWithin(name: GeneralName, subtree: GeneralName, list: 'permitted' | 'excluded'): 'within' | 'outside' | 'unknown' {
+function isWithin(
+  name: GeneralName,
+  subtree: GeneralName,
+  list: 'permitted' | 'excluded',
+): 'within' | 'outside' | 'unknown' {
   if (name.kind === 'dns' && subtree.kind === 'dns') {
     return dnsWithin(name.value.toLowerCase(), subtree.value.toLowerCase(), list);
   }

@@ -53,7 +53,9 @@ export function peerCertificate(certificate: ParsedCertificate): PeerCertificate
     ca: certificate.basicConstraints?.ca === true,
     ...(publicKey.rsa !== undefined && {
       modulus: upperHex(publicKey.rsa.modulus),
-      exponent: `0x${upperHex(publicKey.rsa.exponent).toLowerCase().replace(/^0+(?=.)/, '')}`,
+      exponent: `0x${upperHex(publicKey.rsa.exponent)
+        .toLowerCase()
+        .replace(/^0+(?=.)/, '')}`,
       pubkey: Buffer.from(publicKey.der),
     }),
     ...(publicKey.bits !== undefined && { bits: publicKey.bits }),
@@ -105,7 +107,11 @@ function alternativeText(name: GeneralName): string {
     case 'ip':
       return `IP Address:${name.value.length === 4 ? ipAddressText(name.value) : opensslIpv6(name.value)}`;
     case 'directory':
-      return `DirName:${quoted(Object.entries(nameObject(name.value)).map(([key, value]) => `${key} = ${value}`).join(', '))}`;
+      return `DirName:${quoted(
+        Object.entries(nameObject(name.value))
+          .map(([key, value]) => `${key} = ${value}`)
+          .join(', '),
+      )}`;
     default:
       return 'othername:<unsupported>';
   }

@@ -36,7 +36,10 @@ export function pemToDer(pem: string): Uint8Array[] {
 
 /** One CERTIFICATE block with lines of 64 characters and a final line end. */
 export function derToPem(der: Uint8Array): string {
-  const lines = Buffer.from(der.buffer, der.byteOffset, der.length).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(der.buffer, der.byteOffset, der.length)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return `${BEGIN}\n${lines.join('\n')}\n${END}\n`;
 }
 

@@ -62,7 +62,9 @@ function parseRoot(root: Uint8Array | string, index: number, skipUnreadable: boo
     return parsed;
   } catch (error) {
     const detail = error instanceof TLSError ? error.message : String(error);
-    throw new TLSError('TLS_ERR_CONFIG', `trusted certificate ${index + 1} cannot be read: ${detail}`, { cause: error });
+    throw new TLSError('TLS_ERR_CONFIG', `trusted certificate ${index + 1} cannot be read: ${detail}`, {
+      cause: error,
+    });
   }
 }
 

@@ -25,7 +25,9 @@ export interface Driver {
   /** A key log line without line end. */
   keyLog(socket: TLSSocket, line: Buffer): void;
   /** Traffic keys were renewed. */
-  keyUpdated(socket: TLSSocket): void;
+  keyUpdated(): void;
+  /** Our own chain, DER, leaf first. */
+  ownCertificates(socket: TLSSocket): readonly Uint8Array[];
   /** The socket is gone; `error` is what ended it. */
   closed(socket: TLSSocket, error: Error | undefined): void;
 }

@@ -8,7 +8,8 @@ export interface LimboException {
   readonly reason: string;
 }
 
-const noCrl = 'the case is about a CRL; Mayfly does not process CRLs (browsers do not either), and the chain itself is valid';
+const noCrl =
+  'the case is about a CRL; Mayfly neither fetches nor processes CRLs (none travels in a TLS handshake), and the chain itself is valid';
 const anchorForm =
   'a rule on how a root is to be issued; RFC 5280 §6.1.1 (d) takes no more than name and key from a trust anchor, and its owner chose it.';
 const commonName =

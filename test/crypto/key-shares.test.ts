@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Secret } from '../../src/bytes/secret.ts';
 import { hasRawPublicKeys } from '../../src/crypto/capabilities.ts';
-import { CurveExchange, type CurveGroup } from '../../src/crypto/ec-curves.ts';
+import { CurveExchange } from '../../src/crypto/ec-curves.ts';
 import { type NamedGroup, namedGroups } from '../../src/crypto/groups.ts';
 import { createNodeProvider, nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { CryptoProvider } from '../../src/crypto/provider.ts';
@@ -18,14 +18,18 @@ interface DhVector {
   readonly shared: string;
 }
 
-for (const [group, length, expected] of [
-  ['secp256r1', 32, { agreed: 330, refused: 25 }],
-  ['secp384r1', 48, { agreed: 0, refused: 0 }],
-  ['secp521r1', 66, { agreed: 0, refused: 0 }],
+for (const [group, length, every, expected] of [
+  ['secp256r1', 32, 1, { agreed: 330, refused: 25 }],
+  // Slow curves: of the valid vectors every fourth, of the others all.
+  ['secp384r1', 48, 4, { agreed: 193, refused: 19, skipped: 578 }],
+  ['secp521r1', 66, 4, { agreed: 158, refused: 29, skipped: 474 }],
 ] as const) {
   test(`${group} agrees with Wycheproof, and refuses compressed points and points off the curve`, () => {
     const counts = runVectors<unknown, DhVector>(`ecdh_${group}_ecpoint_test.json`, (vector) => {
-      const exchange = curveExchange(group, bytes(vector.private, length));
+      if (vector.result === 'valid' && vector.tcId % every !== 0) {
+        return 'skipped';
+      }
+      const exchange = CurveExchange.fromScalar(group, bytes(vector.private, length));
       const peer = bytes(vector.public);
       if (vector.result === 'valid') {
         assertBytes(exchange.agree(peer), bytes(vector.shared));
@@ -244,10 +248,6 @@ test('thousands of x25519 and P-256 exchanges in a row end', () => {
 test('the probe for raw keys answers the same each time', () => {
   assert.equal(hasRawPublicKeys(), hasRawPublicKeys());
 });
-
-function curveExchange(group: CurveGroup, scalar: Uint8Array): CurveExchange {
-  return CurveExchange.fromScalar(group, scalar);
-}
 
 function exchangeKeys(provider: CryptoProvider, group: NamedGroup) {
   const share = provider.generateKeyShare(group);

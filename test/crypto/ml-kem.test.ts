@@ -34,7 +34,7 @@ for (const [name, kem] of implementations) {
       assertBytes(key.agree(bytes(vector.c)), bytes(vector.K));
       return 'agreed';
     });
-    assert.deepEqual(counts, {});
+    assert.deepEqual(counts, { agreed: 153, refused: 20, notOffered: 20 });
   });
 
   test(`encapsulation by ${name} agrees with Wycheproof, and refuses keys that are not reduced`, () => {
@@ -60,7 +60,7 @@ for (const [name, kem] of implementations) {
       }
       return 'agreed';
     });
-    assert.deepEqual(counts, {});
+    assert.deepEqual(counts, { agreed: 133, refused: 120, notReduced: 12 });
   });
 
   test(`what ${name} encapsulates every implementation decapsulates, once`, () => {

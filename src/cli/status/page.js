@@ -49,6 +49,7 @@ function span(milliseconds) {
   return `${seconds} s`;
 }
 
+const exact = (milliseconds) => span(milliseconds).replace(/ 00 (s|min)$/, '');
 const clock = (time, withSeconds) =>
   new Date(time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', ...(withSeconds ? { second: '2-digit' } : {}), hour12: false });
 const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
@@ -91,7 +92,7 @@ function drawRing() {
   }
   setText(
     'ring-text',
-    `a new key every ${span(ring.rotate)}, tickets good for ${span(ring.lifetime)}, each key erased ${span(ring.rotate + ring.lifetime)} after it began`,
+    `a new key every ${exact(ring.rotate)}, tickets good for ${exact(ring.lifetime)}, each key erased ${exact(ring.rotate + ring.lifetime)} after it began to seal`,
   );
   const keys = [...ring.keys].sort((a, b) => a.sealFrom - b.sealFrom);
   const from = Math.min(...keys.map((key) => Math.min(key.createdAt, key.sealFrom)));
@@ -152,7 +153,8 @@ function drawAxis(from, until, now, place) {
   };
   mark(from, 'first');
   // Too close to an end, the mark of now would lie over that end's.
-  if (place(now) > 16 && place(now) < 84) mark(now, '');
+  const room = 100 * (76 / Math.max(1, byId('ring').clientWidth));
+  if (place(now) > 1.6 * room && place(now) < 100 - 1.6 * room) mark(now, '');
   mark(until, 'last');
   axis.append(element('div'), marks);
   return axis;

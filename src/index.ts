@@ -1,0 +1,33 @@
+/** The public names of the core. The Node modules are in `mayfly/tls`, `mayfly/https` and `mayfly/http2`. */
+
+export type {
+  Action,
+  Answers,
+  ClientHelloInfo,
+  HandshakeSummary,
+  HostAlert,
+  Need,
+  ResumptionRefusal,
+} from './actions.ts';
+export type { AlertDescription } from './alerts.ts';
+export { Secret } from './bytes/secret.ts';
+export { Connection } from './connection.ts';
+export type {
+  ClientOptions,
+  Credential,
+  ServerContext,
+  ServerOptions,
+  TicketPolicy,
+} from './connection-options.ts';
+export type { NamedGroup } from './crypto/groups.ts';
+export { createNodeProvider, nodeProvider } from './crypto/node-provider.ts';
+export type { CryptoProvider, PrivateKey, PublicKey } from './crypto/provider.ts';
+export type { SignatureScheme } from './crypto/signatures.ts';
+export type { CipherSuiteName } from './crypto/suites.ts';
+export { type Blame, errorTable, TLSError, type TLSErrorCode } from './errors.ts';
+export type { ClientSession } from './session/client-session.ts';
+export { ClientSessionCache, clientSessionKey } from './session/client-session-cache.ts';
+export type { Clock, ClockTimer } from './session/clock.ts';
+export { LocalTicketKeys } from './session/local-ticket-keys.ts';
+export type { SessionState } from './session/session-state.ts';
+export type { TicketKey, TicketKeySource, TicketKeyStatus } from './session/ticket-key.ts';

@@ -1,0 +1,184 @@
+/** SecureContext: certificates and keys, trust and algorithms, read and checked once and shared by many connections. */
+
+import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
+import { keyMatchesCertificate } from '../certificates/credentials.ts';
+import { pemToDer } from '../certificates/pem.ts';
+import type { Credential } from '../connection-options.ts';
+import type { NamedGroup } from '../crypto/groups.ts';
+import { nodeProvider } from '../crypto/node-provider.ts';
+import type { PrivateKey } from '../crypto/provider.ts';
+import { type SignatureScheme, signatureSchemes, schemesForKeyType } from '../crypto/signatures.ts';
+import type { CipherSuiteName } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import { checkVersions, parseCiphers, parseGroups, refuseUnsupported, type VersionOptions } from './tls-options.ts';
+import { type CaOption, type Trust, trustFor } from './trust.ts';
+
+/** A signature made elsewhere, e.g. in a KMS: over `data` as it stands, in the form that TLS has for the scheme. */
+export type SignFunction = (scheme: SignatureScheme, data: Uint8Array) => Uint8Array | Promise<Uint8Array>;
+
+type PemOption = string | Uint8Array;
+type KeyOption = PemOption | object | { readonly pem: PemOption | object; readonly passphrase?: string };
+
+export interface SecureContextOptions extends VersionOptions {
+  /** PEM, leaf first; an array holds one chain per key type. */
+  readonly cert?: PemOption | readonly PemOption[];
+  /** PEM or a `KeyObject`; an array holds one key per chain, in any order. */
+  readonly key?: KeyOption | readonly KeyOption[];
+  readonly passphrase?: string;
+  /** Signs with the key of a certificate for which no `key` is given. */
+  readonly sign?: SignFunction;
+  /** Replaces Node's root certificates. */
+  readonly ca?: CaOption;
+  /** Names of TLS 1.3 suites with colons in between, in order of preference. */
+  readonly ciphers?: string;
+  readonly ecdhCurve?: string;
+  /** Ours: the same as `ecdhCurve`, also as an array. */
+  readonly groups?: string | readonly string[];
+  /** Schemes with colons in between: only these sign. */
+  readonly sigalgs?: string;
+}
+
+export class SecureContext {
+  readonly credentials: readonly Credential[];
+  readonly sign: SignFunction | undefined;
+  readonly cipherSuites: readonly CipherSuiteName[] | undefined;
+  readonly namedGroups: readonly NamedGroup[] | undefined;
+  readonly #ca: CaOption | undefined;
+
+  /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
+  constructor(options: SecureContextOptions = {}) {
+    refuseUnsupported(options);
+    checkVersions(options);
+    this.cipherSuites = parseCiphers(options.ciphers);
+    this.namedGroups = parseGroups(options.groups ?? options.ecdhCurve);
+    this.sign = options.sign;
+    this.#ca = options.ca ?? undefined;
+    if (options.ca !== undefined && options.ca !== null) {
+      trustFor(options.ca);
+    }
+    this.credentials = readCredentials(options);
+  }
+
+  /** As in `node:tls`, where the native object hangs here. */
+  get context(): this {
+    return this;
+  }
+
+  get trust(): Trust {
+    return trustFor(this.#ca);
+  }
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
+export function createSecureContext(options?: SecureContextOptions): SecureContext {
+  return new SecureContext(options);
+}
+
+function readCredentials(options: SecureContextOptions): Credential[] {
+  const chains = asList(options.cert).map(readChain);
+  const keys = asList<KeyOption>(options.key as KeyOption | readonly KeyOption[]).map((key) =>
+    readKey(key, options.passphrase),
+  );
+  const allowed = readSchemes(options.sigalgs);
+  if (chains.length === 0) {
+    if (keys.length > 0) {
+      throw new TLSError('TLS_ERR_CONFIG', 'key: a key was given without a certificate (cert)');
+    }
+    return [];
+  }
+  const credentials = chains.map((chain) => {
+    const privateKey = keys.find((key) => keyMatchesCertificate(key.publicKeySpki, chain.leaf));
+    if (privateKey === undefined && (options.sign === undefined || keys.length >= chains.length)) {
+      throw new TLSError(
+        keys.length === 0 ? 'TLS_ERR_CONFIG' : 'TLS_ERR_KEY_MISMATCH',
+        keys.length === 0
+          ? 'cert: a certificate was given without its key (key, or a sign function)'
+          : 'key: the private key does not belong to the certificate (its public key is another)',
+      );
+    }
+    const type = privateKey?.type ?? nodeProvider.importPublicKey(chain.leaf.publicKey.der).type;
+    const schemes = schemesForKeyType(type).filter((scheme) => allowed === undefined || allowed.includes(scheme));
+    if (schemes.length === 0) {
+      throw new TLSError('TLS_ERR_CONFIG', `sigalgs: none of the schemes fits the certificate's key (${type})`);
+    }
+    return { certificateChain: chain.ders, schemes, ...(privateKey === undefined ? {} : { privateKey }) };
+  });
+  const unused = keys.length - credentials.filter((credential) => credential.privateKey !== undefined).length;
+  if (unused > 0) {
+    throw new TLSError('TLS_ERR_KEY_MISMATCH', `key: ${unused} of ${keys.length} keys belong to no certificate given`);
+  }
+  return credentials;
+}
+
+interface Chain {
+  readonly ders: readonly Uint8Array[];
+  readonly leaf: ParsedCertificate;
+}
+
+function readChain(cert: PemOption): Chain {
+  const ders = readDer(cert);
+  try {
+    return { ders, leaf: parseCertificate(ders[0]) };
+  } catch (cause) {
+    throw new TLSError('TLS_ERR_CONFIG', `cert: the certificate cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function readDer(cert: PemOption): Uint8Array[] {
+  if (typeof cert === 'string') {
+    return pemToDer(cert);
+  }
+  if (!ArrayBuffer.isView(cert)) {
+    throw new TLSError('TLS_ERR_CONFIG', 'cert: expected PEM text or bytes, or an array of them');
+  }
+  const text = Buffer.from(cert.buffer, cert.byteOffset, cert.byteLength).toString('latin1');
+  return text.includes('-----BEGIN') ? pemToDer(text) : [new Uint8Array(cert)];
+}
+
+function readKey(key: KeyOption, passphrase: string | undefined): PrivateKey {
+  const wrapped = key as { pem?: PemOption | object; passphrase?: string };
+  if (typeof key === 'object' && wrapped.pem !== undefined) {
+    return nodeProvider.importPrivateKey(wrapped.pem, wrapped.passphrase ?? passphrase);
+  }
+  return nodeProvider.importPrivateKey(key, passphrase);
+}
+
+function readSchemes(sigalgs: string | undefined): SignatureScheme[] | undefined {
+  if (sigalgs === undefined || sigalgs === null) {
+    return undefined;
+  }
+  return sigalgs.split(':').map((name) => {
+    const scheme = opensslSchemes.get(name.toUpperCase()) ?? name.toLowerCase();
+    if (!Object.hasOwn(signatureSchemes, scheme)) {
+      const known = Object.keys(signatureSchemes).join(', ');
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', `sigalgs: expected names among ${known}, got ${name}`);
+    }
+    return scheme as SignatureScheme;
+  });
+}
+
+function asList<T>(value: T | readonly T[] | undefined | null): readonly T[] {
+  if (value === undefined || value === null) {
+    return [];
+  }
+  return Array.isArray(value) ? value : [value as T];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** OpenSSL's names for schemes, which `node:tls` takes. */
+const opensslSchemes = new Map<string, SignatureScheme>([
+  ['ECDSA+SHA256', 'ecdsa_secp256r1_sha256'],
+  ['ECDSA+SHA384', 'ecdsa_secp384r1_sha384'],
+  ['ECDSA+SHA512', 'ecdsa_secp521r1_sha512'],
+  ['RSA-PSS+SHA256', 'rsa_pss_rsae_sha256'],
+  ['RSA-PSS+SHA384', 'rsa_pss_rsae_sha384'],
+  ['RSA-PSS+SHA512', 'rsa_pss_rsae_sha512'],
+  ['RSA+SHA256', 'rsa_pkcs1_sha256'],
+  ['RSA+SHA384', 'rsa_pkcs1_sha384'],
+  ['RSA+SHA512', 'rsa_pkcs1_sha512'],
+  ['ED25519', 'ed25519'],
+  ['ED448', 'ed448'],
+]);

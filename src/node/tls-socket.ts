@@ -1,0 +1,223 @@
+/** TLSSocket: a `Duplex` of plaintext over a transport of ciphertext, with the names and meanings of `node:tls`. */
+
+import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { HandshakeSummary } from '../actions.ts';
+import { parseCertificate } from '../certificates/certificate.ts';
+import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
+import type { NamedGroup } from '../crypto/groups.ts';
+import { TLSError } from '../errors.ts';
+import { encodeClientSession } from '../session/client-session.ts';
+import { ClientDriver, type ClientDriverOptions } from './client-driver.ts';
+import type { Driver } from './driver.ts';
+import { readOption } from './raw-reader.ts';
+import { ServerDriver, type ServerDriverOptions } from './server-driver.ts';
+import { SocketPump } from './socket-pump.ts';
+
+export interface TLSSocketOptions extends ClientDriverOptions, Omit<ServerDriverOptions, 'ALPNProtocols'> {
+  readonly isServer?: boolean;
+  /** The server that `isServer` sockets belong to. */
+  readonly server?: unknown;
+  readonly allowHalfOpen?: boolean;
+  /** Bytes. */
+  readonly highWaterMark?: number;
+  readonly signal?: AbortSignal;
+  /** Ours: takes the place of all options on the handshake. */
+  readonly driver?: Driver;
+}
+
+export class TLSSocket extends SocketPump {
+  readonly encrypted = true as const;
+  /** Client: the server's certificate is trusted and for the right name. */
+  authorized = false;
+  /** Why not; null when it is. */
+  authorizationError: string | Error | null = null;
+  /** The agreed application protocol; false when none was, null before the handshake is complete. */
+  alpnProtocol: string | false | null = null;
+  /** Server: the name that the client asked for; false when it sent none. */
+  servername: string | false | null = null;
+  server: unknown;
+  #summary: HandshakeSummary | undefined;
+
+  constructor(socket?: Duplex, options: TLSSocketOptions = {}) {
+    super(socket, {
+      driver: options.driver ?? (options.isServer ? new ServerDriver(options) : new ClientDriver(options)),
+      allowHalfOpen: options.allowHalfOpen,
+      highWaterMark: options.highWaterMark,
+      signal: options.signal,
+    });
+    this.server = options.server;
+    if (socket !== undefined) {
+      if ((socket as Partial<Socket>).connecting) {
+        socket.once('connect', () => this.startHandshake());
+      } else if (this.driver.role === 'server') {
+        this.startHandshake();
+      } else {
+        // As with a connection being opened: the caller has this turn to set things up and add listeners.
+        process.nextTick(() => this.startHandshake());
+      }
+    }
+  }
+
+  /** Opens a TCP or pipe connection and starts the handshake over it. Takes `net.Socket.connect`'s options. */
+  connect(options: TcpSocketConnectOpts & SocketConstructorOpts, listener?: () => void): this {
+    if (this.raw !== undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'connect() was called on a socket that has a transport');
+    }
+    const onread = readOption();
+    const raw = new Socket({ allowHalfOpen: true, onread } as SocketConstructorOpts);
+    this.adopt(raw);
+    raw.on('lookup', (...args) => this.emit('lookup', ...args));
+    for (const event of ['connectionAttempt', 'connectionAttemptFailed', 'connectionAttemptTimeout'] as const) {
+      raw.on(event, (...args: unknown[]) => this.emit(event, ...args));
+    }
+    raw.once('connect', () => {
+      this.emit('connect');
+      this.emit('ready');
+      this.startHandshake();
+    });
+    if (listener !== undefined) {
+      this.once('connect', listener);
+    }
+    raw.connect({ ...options, noDelay: options.noDelay ?? true });
+    return this;
+  }
+
+  /** What was agreed and measured, once the handshake is complete; for status pages and tools. */
+  get mayfly(): HandshakeSummary | undefined {
+    return this.#summary;
+  }
+
+  getProtocol(): 'TLSv1.3' | null {
+    return this.#summary?.version ?? null;
+  }
+
+  getCipher(): { name: string; standardName: string; version: string } | Record<string, never> {
+    const name = this.#summary?.cipherSuite;
+    return name === undefined ? {} : { name, standardName: name, version: 'TLSv1.3' };
+  }
+
+  /** At a client; null at a server, {} before the handshake is complete. `size` is in bits. */
+  getEphemeralKeyInfo(): { type: string; name: string; size: number } | Record<string, never> | null {
+    if (this.driver.role === 'server') {
+      return null;
+    }
+    return this.#summary === undefined ? {} : ephemeralKeys[this.#summary.namedGroup];
+  }
+
+  isSessionReused(): boolean {
+    return this.#summary?.resumed ?? false;
+  }
+
+  /** The peer's certificate; {} when it sent none. With `detailed`, issuers hang at `issuerCertificate`. */
+  getPeerCertificate(detailed = false): PeerCertificate | Record<string, never> {
+    return certificateObject(this.#summary?.peerCertificates ?? [], detailed);
+  }
+
+  /** Our own certificate; {} when we sent none. */
+  getCertificate(): PeerCertificate | Record<string, never> {
+    return certificateObject(this.driver.ownCertificates(this), false);
+  }
+
+  /**
+   * A client's newest session, for the `session` option of a later connect. It holds a secret: keep it as you would
+   * keep a key. In TLS 1.3 it comes after the handshake: wait for 'session'.
+   */
+  getSession(): Buffer | undefined {
+    if (this.session === undefined || this.session.secret.erased) {
+      return undefined;
+    }
+    const encoded = encodeClientSession(this.session);
+    const copy = encoded.use((bytes) => {
+      const buffer = Buffer.alloc(bytes.length);
+      buffer.set(bytes);
+      return buffer;
+    });
+    encoded.erase('handed out');
+    return copy;
+  }
+
+  getTLSTicket(): Buffer | undefined {
+    return this.session === undefined ? undefined : Buffer.from(this.session.ticket);
+  }
+
+  /**
+   * Keying material for another protocol (RFC 9846 §7.5).
+   * @throws TLSError `TLS_ERR_WRONG_STATE`
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
+    const material = this.openConnection('exportKeyingMaterial').exportKeyingMaterial(label, context, length);
+    return Buffer.from(material.buffer, material.byteOffset, material.length);
+  }
+
+  /** The name to send, before the handshake starts. */
+  setServername(name: string): void {
+    this.#clientDriver('setServername').setServername(name);
+  }
+
+  /** The session to offer, before the handshake starts. */
+  setSession(session: Uint8Array): void {
+    this.#clientDriver('setSession').setSession(session);
+  }
+
+  /** TLS 1.3 has no renegotiation: the callback gets an error. Use `updateKeys` for new traffic keys. */
+  renegotiate(_options: object, callback?: (error: Error | null) => void): false {
+    const error = new TLSError('TLS_ERR_NOT_SUPPORTED', 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys');
+    if (callback !== undefined) {
+      process.nextTick(callback, error);
+    }
+    return false;
+  }
+
+  /** There is no renegotiation to disable. */
+  disableRenegotiation(): void {}
+
+  enableTrace(): never {
+    throw new TLSError('TLS_ERR_NOT_SUPPORTED', "enableTrace is not supported: use the 'keylog' event and a packet capture");
+  }
+
+  getFinished(): never {
+    throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'Finished messages are not kept: bind to a connection with exportKeyingMaterial()');
+  }
+
+  getPeerFinished(): never {
+    return this.getFinished();
+  }
+
+  getSharedSigalgs(): string[] {
+    const scheme = this.#summary?.signatureScheme;
+    return scheme === undefined ? [] : [scheme];
+  }
+
+  protected override secured(summary: HandshakeSummary): void {
+    this.#summary = summary;
+    this.alpnProtocol = summary.alpnProtocol === '' ? false : summary.alpnProtocol;
+    this.servername = summary.serverName === '' ? false : summary.serverName;
+    this.driver.secured(this, summary);
+  }
+
+  #clientDriver(what: string): ClientDriver {
+    if (!(this.driver instanceof ClientDriver) || this.connection !== undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', `${what}() needs a client whose handshake has not begun`);
+    }
+    return this.driver;
+  }
+}
+
+function certificateObject(chain: readonly Uint8Array[], detailed: boolean): PeerCertificate | Record<string, never> {
+  if (chain.length === 0) {
+    return {};
+  }
+  if (!detailed) {
+    return peerCertificate(parseCertificate(chain[0]));
+  }
+  return peerCertificateChain(chain.map(parseCertificate)) ?? {};
+}
+
+const ephemeralKeys: Readonly<Record<NamedGroup, { type: string; name: string; size: number }>> = {
+  X25519MLKEM768: { type: 'ECDH', name: 'X25519MLKEM768', size: 253 },
+  x25519: { type: 'ECDH', name: 'X25519', size: 253 },
+  secp256r1: { type: 'ECDH', name: 'prime256v1', size: 256 },
+  secp384r1: { type: 'ECDH', name: 'secp384r1', size: 384 },
+  secp521r1: { type: 'ECDH', name: 'secp521r1', size: 521 },
+};
