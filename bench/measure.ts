@@ -3,34 +3,21 @@
  * the rounds lie apart. Budgets are in time, never in counts, so that a slow machine takes no longer.
  */
 
-import type { BenchCertificate } from './certificate.ts';
-import type { EngineName } from './engine.ts';
-import { Pair, type PairSample } from './pair.ts';
+import type { Pair, PairSample } from './pair.ts';
+import { type Key, keys, type PairPool } from './pair-pool.ts';
 import type { Row } from './rows/rows.ts';
 import { median, spread } from './statistics.ts';
 
 export interface MeasureOptions {
-  readonly certificate: BenchCertificate;
+  readonly pairs: PairPool;
   readonly rounds: number;
   /** Milliseconds for the whole row, processes' starts included; Infinity runs `roundMs` rounds whatever they take. */
   readonly budgetMs: number;
   /** Milliseconds of one round of one subject when the budget is no bound. */
   readonly roundMs: number;
-  readonly subjects: Subjects;
   readonly progress: (text: string) => void;
   /** Where to write CPU profiles of the first subject; undefined for none. */
   readonly profilePath?: (row: string, role: 'client' | 'server') => string;
-}
-
-/** What runs as "ours" and as "node:tls". */
-export interface Subjects {
-  readonly ours: Ends;
-  readonly nodeTls: Ends;
-}
-
-export interface Ends {
-  readonly client: EngineName;
-  readonly server: EngineName;
 }
 
 /** One subject's figures. */
@@ -54,9 +41,6 @@ export interface Result {
   readonly ratio: number;
 }
 
-type Key = keyof Subjects;
-const keys: readonly Key[] = ['ours', 'nodeTls'];
-
 export async function measure(row: Row, options: MeasureOptions): Promise<Result> {
   const figures = row.workload === 'idle' ? await measureMemory(row, options) : await measureRate(row, options);
   const { ours, nodeTls } = figures;
@@ -65,70 +49,58 @@ export async function measure(row: Row, options: MeasureOptions): Promise<Result
 }
 
 async function measureRate(row: Row, options: MeasureOptions): Promise<Record<Key, Figures>> {
+  const { budgetMs, progress } = options;
   const begin = performance.now();
-  const bounded = Number.isFinite(options.budgetMs);
-  const pairs = await startPairs(row, options);
-  try {
-    const left = options.budgetMs - (performance.now() - begin);
-    const warmUpMs = bounded ? (left * WARM_UP_SHARE) / 2 : options.roundMs;
-    for (const key of keys) {
-      options.progress(`${row.name}: warm-up`);
-      await pairs[key].drive(warmUpMs, row.options);
-    }
-    if (options.profilePath !== undefined) {
-      await pairs.ours.startProfile();
-    }
-    const samples: Record<Key, PairSample[]> = { ours: [], nodeTls: [] };
-    for (let round = 0; round < options.rounds; round++) {
-      const turn = round % 2 === 0 ? keys : keys.toReversed();
-      for (const [index, key] of turn.entries()) {
-        options.progress(`${row.name}: round ${round + 1} of ${options.rounds}`);
-        const turnsLeft = 2 * (options.rounds - round) - index;
-        const remaining = options.budgetMs - (performance.now() - begin);
-        if (bounded && remaining < 0 && samples.ours.length > 0 && samples.nodeTls.length > 0) {
-          break;
-        }
-        const wholeMs = row.whole === undefined ? options.roundMs : WHOLE_RUN_MS;
-        // What is left is shared anew each time: an overrun of one turn is taken from the later ones.
-        const ms = bounded ? Math.max(MINIMUM_MS, (remaining / turnsLeft) * TURN_SHARE) : wholeMs;
-        samples[key].push(await pairs[key].drive(ms, row.options));
-      }
-    }
-    if (options.profilePath !== undefined) {
-      const { profilePath } = options;
-      await pairs.ours.stopProfile({
-        client: profilePath(row.name, 'client'),
-        server: profilePath(row.name, 'server'),
-      });
-    }
-    return { ours: summarise(samples.ours), nodeTls: summarise(samples.nodeTls) };
-  } finally {
-    pairs.ours.kill();
-    pairs.nodeTls.kill();
+  const bounded = Number.isFinite(budgetMs);
+  const left = (): number => budgetMs - (performance.now() - begin);
+  const pairs = await options.pairs.take(row.workload);
+  const warmUpMs = bounded ? (left() * WARM_UP_SHARE) / 2 : LONGEST_WARM_UP_MS;
+  for (const key of keys) {
+    progress(`${row.name}: warm-up`);
+    await warmUp(pairs[key], row, warmUpMs);
   }
+  if (options.profilePath !== undefined) {
+    await pairs.ours.startProfile();
+  }
+  const samples: Record<Key, PairSample[]> = { ours: [], nodeTls: [] };
+  for (let round = 0; round < options.rounds; round++) {
+    if (bounded && round > 0 && left() < 2 * MINIMUM_MS) {
+      break;
+    }
+    for (const [index, key] of (round % 2 === 0 ? keys : keys.toReversed()).entries()) {
+      progress(`${row.name}: round ${round + 1} of ${options.rounds}`);
+      const turnsLeft = 2 * (options.rounds - round) - index;
+      const wholeMs = row.whole === undefined ? options.roundMs : WHOLE_RUN_MS;
+      // What is left is shared anew each time: an overrun of one turn is taken from the later ones.
+      const ms = bounded ? Math.max(MINIMUM_MS, (left() / turnsLeft) * TURN_SHARE) : wholeMs;
+      samples[key].push(await pairs[key].drive(ms, row.options));
+    }
+  }
+  if (options.profilePath !== undefined) {
+    const { profilePath } = options;
+    await pairs.ours.stopProfile({
+      client: profilePath(row.name, 'client'),
+      server: profilePath(row.name, 'server'),
+    });
+  }
+  return { ours: summarise(samples.ours), nodeTls: summarise(samples.nodeTls) };
 }
 
-async function startPairs(
-  row: Row,
-  options: MeasureOptions,
-  nodeFlags?: readonly string[],
-): Promise<Record<Key, Pair>> {
-  const { certificate, subjects } = options;
-  const start = (key: Key): Promise<Pair> =>
-    Pair.start({ ...subjects[key], workload: row.workload, certificate, nodeFlags });
-  const [ours, nodeTls] = await Promise.allSettled([start('ours'), start('nodeTls')]);
-  if (ours.status === 'fulfilled' && nodeTls.status === 'fulfilled') {
-    return { ours: ours.value, nodeTls: nodeTls.value };
+/**
+ * Until the CPU time per unit no longer falls, or the time is up: code that runs once per handshake is compiled only
+ * after some thousand of them. CPU time and not the rate, which other processes disturb more.
+ */
+async function warmUp(pair: Pair, row: Row, longestMs: number): Promise<void> {
+  const end = performance.now() + longestMs;
+  const sliceMs = Math.min(WARM_UP_SLICE_MS, longestMs / 4);
+  let best = Number.POSITIVE_INFINITY;
+  let slicesWithoutGain = 0;
+  while (slicesWithoutGain < STEADY_SLICES && performance.now() + sliceMs / 2 < end) {
+    const { total, cpuMicros, serverCpuMicros } = await pair.drive(sliceMs, row.options);
+    const cost = (cpuMicros + serverCpuMicros) / total;
+    slicesWithoutGain = cost < best * (1 - WARM_UP_GAIN) ? 0 : slicesWithoutGain + 1;
+    best = Math.min(best, cost);
   }
-  let reason: unknown;
-  for (const result of [ours, nodeTls]) {
-    if (result.status === 'fulfilled') {
-      result.value.kill();
-    } else {
-      reason ??= result.reason;
-    }
-  }
-  throw reason;
 }
 
 function summarise(samples: readonly PairSample[]): Figures {
@@ -174,8 +146,7 @@ async function measureMemoryOnce(
   key: Key,
   ms: number,
 ): Promise<MemoryPerConnection> {
-  const { certificate, subjects } = options;
-  const pair = await Pair.start({ ...subjects[key], workload: row.workload, certificate, nodeFlags: MEMORY_FLAGS });
+  const pair = await options.pairs.startOne(key, row.workload, MEMORY_FLAGS);
   try {
     await pair.drive(ms, { count: row.options.warmUp });
     const before = await pair.memory();
@@ -203,7 +174,12 @@ function summariseMemory(uses: readonly MemoryPerConnection[]): Figures {
   };
 }
 
-const WARM_UP_SHARE = 0.2;
+/** Of a bounded row's time: what the warm-up of both subjects may take. */
+const WARM_UP_SHARE = 0.5;
+const LONGEST_WARM_UP_MS = 20_000;
+const WARM_UP_SLICE_MS = 500;
+const WARM_UP_GAIN = 0.02;
+const STEADY_SLICES = 4;
 /** Leaves room for what surrounds a turn: the last connections, questions to the workers. */
 const TURN_SHARE = 0.9;
 const MINIMUM_MS = 20;

@@ -18,7 +18,9 @@ function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const [wantedMajor, wantedMinor] = wanted.split('.').map(Number);
   if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
-    fail(`Mayfly needs Node.js ${wanted} or later; this is ${process.versions.node}. Get a newer one from https://nodejs.org`);
+    fail(
+      `Mayfly needs Node.js ${wanted} or later; this is ${process.versions.node}. Get a newer one from https://nodejs.org`,
+    );
   }
 }
 
@@ -33,7 +35,12 @@ function install() {
   if (!installedByNpm()) {
     say('installing the dependencies (npm ci) …');
     const npm = npmCommand();
-    run(npm.command, [...npm.arguments, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci', 'Is the network there? npm ci shows more.');
+    run(
+      npm.command,
+      [...npm.arguments, 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+      'npm ci',
+      'Is the network there? npm ci shows more.',
+    );
   }
   writeFileSync(installStamp, lock);
 }

@@ -47,7 +47,10 @@ runner.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) :
 /** `record`, `test/record/deframer.test.ts`, `cli/serve`: any part of the path, as source or compiled. */
 function matches(file, pattern) {
   const path = relative(join(root, 'dist'), file).split(sep).join('/');
-  const wanted = pattern.replace(/^(\.\/)?(dist\/)?/, '').replace(/\.(ts|js)$/, '').replace(/\/$/, '');
+  const wanted = pattern
+    .replace(/^(\.\/)?(dist\/)?/, '')
+    .replace(/\.(ts|js)$/, '')
+    .replace(/\/$/, '');
   return path.replace(/\.js$/, '').includes(wanted);
 }
 

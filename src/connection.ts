@@ -7,14 +7,15 @@
  */
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
-import { alertName } from './alerts.ts';
+import { type AlertDescription, alertName } from './alerts.ts';
 import type { Secret } from './bytes/secret.ts';
 import type { ClientOptions, ServerOptions } from './connection-options.ts';
 import type { CipherSuite } from './crypto/suites.ts';
 import { TLSError } from './errors.ts';
-import { ClientHandshake, clientHandlers } from './handshake/client.ts';
+import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
 import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
-import { step } from './handshake/machine.ts';
+import { isLegal, step } from './handshake/machine.ts';
+import { checkOptions } from './handshake/option-checks.ts';
 import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './handshake/post-handshake.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
 import { ServerHandshake, serverHandlers } from './handshake/server.ts';
@@ -59,6 +60,7 @@ export class Connection implements HandshakeHost {
   #ending: Ending = 'open';
 
   private constructor(role: 'client' | 'server', options: ClientOptions | ServerOptions) {
+    checkOptions(options);
     this.role = role;
     this.#options = options;
     this.channel = new RecordChannel({
@@ -78,6 +80,7 @@ export class Connection implements HandshakeHost {
     return connection;
   }
 
+  /** @throws TLSError `TLS_ERR_CONFIG` options out of their range */
   static server(options: ServerOptions): Connection {
     const connection = new Connection('server', options);
     connection.#handshake = new ServerHandshake(options, connection);
@@ -104,10 +107,16 @@ export class Connection implements HandshakeHost {
     return this.#peerClosed;
   }
 
-  /** A client sends its ClientHello; a server has nothing to do. Called once, first. */
+  /**
+   * A client sends its ClientHello; a server has nothing to do. Called once, first.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` when called again
+   */
   start(): Action[] {
-    if (this.role === 'server') {
+    if (this.role === 'server' || this.#ending !== 'open') {
       return [];
+    }
+    if (this.#state !== 'Start') {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection was started before');
     }
     return this.#run(() => this.#dispatch('start', undefined));
   }
@@ -179,12 +188,12 @@ export class Connection implements HandshakeHost {
       return [];
     }
     return this.#run(() => {
-      this.#closeSent = true;
       const duringHandshake = this.#connected === undefined;
       if (duringHandshake) {
-        this.channel.alert('user_canceled');
+        this.#alert('user_canceled');
       }
-      this.channel.alert('close_notify');
+      this.#alert('close_notify');
+      this.#closeSent = true;
       if (duringHandshake || this.#peerClosed) {
         this.#end('closed');
       }
@@ -197,7 +206,7 @@ export class Connection implements HandshakeHost {
       return [];
     }
     return this.#run(() => {
-      this.channel.alert(alert);
+      this.#alert(alert);
       this.#end(`aborted with ${alert}`);
     });
   }
@@ -270,7 +279,11 @@ export class Connection implements HandshakeHost {
   #run(body: () => void): Action[] {
     try {
       body();
-      this.#connected?.answer();
+      if (!this.#closeSent) {
+        this.#connected?.answer();
+      }
+      // Here and not in `take`, as sealing may fail.
+      this.channel.flushHandshake();
     } catch (error) {
       this.#fail(error);
     }
@@ -333,15 +346,28 @@ export class Connection implements HandshakeHost {
 
   #readMessages(): void {
     while (this.#need === undefined && this.#ending === 'open') {
-      const message = this.channel.joiner.next();
-      if (message === undefined) {
+      const { joiner } = this.channel;
+      const type = joiner.pendingType;
+      if (type === undefined) {
         return;
       }
-      const name = handshakeTypeName(message.type);
+      const name = handshakeTypeName(type);
       if (name === undefined) {
-        throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${message.type}`);
+        throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${type}`);
+      }
+      const message = joiner.next();
+      if (message === undefined) {
+        // Refused by its first byte: the rest of a message that is out of place would only fill our memory.
+        this.#refuseIllegal(name);
+        return;
       }
       this.#dispatch(name, message);
+    }
+  }
+
+  #refuseIllegal(event: string): void {
+    if (!isLegal({ ...this.#rules(), state: this.#state, event })) {
+      this.#dispatch(event, undefined);
     }
   }
 
@@ -365,6 +391,9 @@ export class Connection implements HandshakeHost {
   }
 
   #onAlert(content: Uint8Array): void {
+    if (content.length === 0) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert record is empty');
+    }
     const { description } = decodeAlert(content);
     if (this.channel.joiner.pending) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
@@ -426,17 +455,30 @@ export class Connection implements HandshakeHost {
     if (this.#ending !== 'open') {
       return;
     }
-    if (error.alert !== undefined && !this.#closeSent) {
-      this.#sendAlertIfPossible(error);
+    // Whatever goes wrong on our side, the peer is told that something did.
+    const alert = error.alert ?? (error.blame === 'peer' ? undefined : 'internal_error');
+    if (alert !== undefined) {
+      this.#alertIfPossible(alert);
     }
     this.#end(error.code);
     this.#actions.push({ kind: 'failed', error });
     this.#ending = 'failed';
   }
 
-  #sendAlertIfPossible(error: TLSError): void {
+  /** Nothing may follow close_notify (RFC 9846 §6.1), and nothing makes sense before a ClientHello. */
+  #alert(description: AlertDescription): void {
+    if (this.#closeSent || this.#state === 'Start') {
+      return;
+    }
+    if (this.#handshake instanceof ClientHandshake) {
+      protectAlerts(this.#handshake);
+    }
+    this.channel.alert(description);
+  }
+
+  #alertIfPossible(description: AlertDescription): void {
     try {
-      this.channel.alert(error.alert as NonNullable<TLSError['alert']>);
+      this.#alert(description);
     } catch {
       // The write key itself is what failed (its usage limit): nothing can be said under it any more.
     }
@@ -445,8 +487,6 @@ export class Connection implements HandshakeHost {
   #end(why: string): void {
     this.#ending = 'erased';
     this.#need = undefined;
-    // What was queued under keys that are about to go has to be sealed first.
-    this.channel.flushHandshake();
     this.#handshake?.erase(why);
     this.#handshake = undefined;
     this.#connected?.erase(why);

@@ -38,8 +38,12 @@ export const handshake: Workload = {
           }
         }
       };
-      await Promise.all(Array.from({ length: Number(options.inFlight) }, lane));
-      return { count, seconds: ms / 1000, total };
+      const lanes = Number(options.inFlight);
+      await Promise.all(Array.from({ length: lanes }, lane));
+      // On a machine so slow that hardly a handshake fits the window, all of them over all the time says more.
+      return count > 2 * lanes
+        ? { count, seconds: ms / 1000, total }
+        : { count: total, seconds: (performance.now() - begin) / 1000, total };
     };
   },
 };

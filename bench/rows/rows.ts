@@ -10,6 +10,8 @@ export interface Row {
   readonly goal?: number;
   readonly workload: WorkloadName;
   readonly options: WorkloadOptions;
+  /** Its share of a bounded run, relative to the others: what needs a long warm-up weighs more. */
+  readonly weight: number;
   /** Part of `--quick`. */
   readonly quick: boolean;
   /** A whole run ends at this many units (megabytes) rather than at a time. */
@@ -30,6 +32,7 @@ export const rows: readonly Row[] = [
     goal: 2.5,
     workload: 'handshake',
     options: { inFlight: 16 },
+    weight: 3,
     quick: true,
   },
   {
@@ -40,6 +43,7 @@ export const rows: readonly Row[] = [
     goal: 2.2,
     workload: 'handshake',
     options: { inFlight: 16, resumed: true },
+    weight: 1.6,
     quick: true,
   },
   {
@@ -51,6 +55,7 @@ export const rows: readonly Row[] = [
     workload: 'transfer',
     options: { writeSize: 65536, bytes: GIB },
     whole: GIB,
+    weight: 1,
     quick: true,
   },
   {
@@ -61,6 +66,7 @@ export const rows: readonly Row[] = [
     goal: 1.5,
     workload: 'transfer',
     options: { writeSize: 1024 },
+    weight: 1,
     quick: false,
   },
   {
@@ -71,6 +77,7 @@ export const rows: readonly Row[] = [
     goal: 1.1,
     workload: 'pingpong',
     options: { size: 1, connections: 32 },
+    weight: 1.2,
     quick: true,
   },
   {
@@ -81,6 +88,7 @@ export const rows: readonly Row[] = [
     goal: 1.0,
     workload: 'pingpong',
     options: { size: 1024, connections: 32 },
+    weight: 0.8,
     quick: true,
   },
   {
@@ -92,6 +100,7 @@ export const rows: readonly Row[] = [
     workload: 'idle',
     options: { count: 1000, warmUp: 200 },
     lowerIsBetter: true,
+    weight: 1,
     quick: true,
   },
 ];

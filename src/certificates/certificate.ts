@@ -162,6 +162,20 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   };
 }
 
+/**
+ * The subject alone, without decoding the rest; for stores of many certificates of which few are used.
+ * @throws TLSError `TLS_ERR_BAD_CERTIFICATE`
+ */
+export function readSubject(der: Uint8Array): DistinguishedName {
+  const tbs = new DerReader(der, 'certificate').enter(TAG_SEQUENCE, 'body').enter(TAG_SEQUENCE, 'tbsCertificate');
+  readVersion(tbs);
+  tbs.integer('serialNumber');
+  for (const field of ['signature', 'issuer', 'validity']) {
+    tbs.element(field, TAG_SEQUENCE);
+  }
+  return readDistinguishedName(tbs.element('subject'), 'certificate.subject');
+}
+
 /** For messages: the subject, or for an empty one the first alternative name. */
 export function certificateText(certificate: ParsedCertificate): string {
   const first = certificate.subjectAltName[0];
@@ -278,6 +292,7 @@ function readExtensions(tbs: DerReader, version: number): ReadonlyMap<string, Ex
   do {
     const body = list.enter(TAG_SEQUENCE, 'extension');
     const oid = body.oid('extnID');
+    // An explicit FALSE is not DER, but it is signed as it stands and cannot be misread.
     const critical = body.nextTag === TAG_BOOLEAN && body.boolean('critical');
     const value = body.content(TAG_OCTET_STRING, 'extnValue');
     body.end();

@@ -13,6 +13,7 @@ export interface BasicConstraints {
   readonly pathLength: number | undefined;
 }
 
+/** DNS names are in lower case. */
 export interface NameConstraints {
   readonly permitted: readonly GeneralName[];
   readonly excluded: readonly GeneralName[];
@@ -199,7 +200,8 @@ function subtrees(body: DerReader): readonly GeneralName[] {
     const subtree = body.enter(TAG_SEQUENCE, 'generalSubtree');
     const base = readGeneralName(subtree, 'base');
     subtree.end();
-    bases.push(base);
+    // Once here, instead of once for every name that is compared.
+    bases.push(base.kind === 'dns' ? { kind: 'dns', value: base.value.toLowerCase() } : base);
   } while (!body.done);
   return bases;
 }

@@ -19,15 +19,15 @@ export function ownFault(certificate: ParsedCertificate, role: Role, now: number
   if (rule !== undefined) {
     return fault('TLS_ERR_BAD_CERTIFICATE', rule);
   }
-  // Validity has a resolution of seconds and includes both ends (RFC 5280 §4.1.2.5).
+  // Validity has a resolution of seconds and includes both ends (RFC 5280 §4.1.2.5). Negated, so that NaN passes nothing.
   const second = Math.floor(now / 1000) * 1000;
-  if (second > certificate.notAfter) {
+  if (!(second <= certificate.notAfter)) {
     return fault(
       'TLS_ERR_CERTIFICATE_EXPIRED',
       `it expired at ${timeText(certificate.notAfter)}: renew it (it is now ${timeText(now)})`,
     );
   }
-  if (second < certificate.notBefore) {
+  if (!(second >= certificate.notBefore)) {
     return fault(
       'TLS_ERR_CERTIFICATE_EXPIRED',
       `it is not valid before ${timeText(certificate.notBefore)}: check the clock (it is now ${timeText(now)})`,

@@ -13,6 +13,15 @@ import type { GeneralName } from './general-name.ts';
 import { OID_EMAIL_ADDRESS } from './oids.ts';
 import { isDnsName } from './server-name.ts';
 
+type List = 'permitted' | 'excluded';
+type Judgement = 'within' | 'outside' | 'unknown';
+
+interface DnsPattern {
+  readonly wildcard: boolean;
+  /** Lower case, without the wildcard; undefined when it is no DNS name. */
+  readonly base: string | undefined;
+}
+
 /** Counts work down; whoever runs out stops. */
 export interface Budget {
   left: number;
@@ -32,8 +41,9 @@ export function forbiddenByConstraints(
     if (budget.left < 0) {
       return 'budget';
     }
+    const dns = name.kind === 'dns' ? prepareDns(name.value) : undefined;
     for (const subtree of constraints.excluded) {
-      if (sameForm(subtree, name) && isWithin(name, subtree, 'excluded') !== 'outside') {
+      if (sameForm(subtree, name) && isWithin(name, dns, subtree, 'excluded') !== 'outside') {
         return `its name ${kindText(name)} is excluded by (or cannot be judged by)`;
       }
     }
@@ -42,7 +52,7 @@ export function forbiddenByConstraints(
     for (const subtree of constraints.permitted) {
       if (sameForm(subtree, name)) {
         restricted = true;
-        allowed ||= isWithin(name, subtree, 'permitted') === 'within';
+        allowed ||= isWithin(name, dns, subtree, 'permitted') === 'within';
       }
     }
     if (restricted && !allowed) {
@@ -87,13 +97,9 @@ function sameForm(subtree: GeneralName, name: GeneralName): boolean {
 }
 
 /** 'unknown' for names that cannot be judged: then neither being permitted nor not being excluded is proven. */
-function isWithin(
-  name: GeneralName,
-  subtree: GeneralName,
-  list: 'permitted' | 'excluded',
-): 'within' | 'outside' | 'unknown' {
-  if (name.kind === 'dns' && subtree.kind === 'dns') {
-    return dnsWithin(name.value.toLowerCase(), subtree.value.toLowerCase(), list);
+function isWithin(name: GeneralName, dns: DnsPattern | undefined, subtree: GeneralName, list: List): Judgement {
+  if (dns !== undefined && subtree.kind === 'dns') {
+    return dnsWithin(dns, subtree.value, list);
   }
   if (name.kind === 'ip' && subtree.kind === 'ip') {
     return decided(ipWithin(name.value, subtree.value));
@@ -108,18 +114,23 @@ function isWithin(
   return 'unknown';
 }
 
-function dnsWithin(name: string, subtree: string, list: 'permitted' | 'excluded'): 'within' | 'outside' | 'unknown' {
-  const wildcard = name.startsWith('*.');
-  const base = wildcard ? name.slice(2) : name;
-  if (!isDnsName(base)) {
+/** Decided once per name: it is compared with each of many subtrees. */
+function prepareDns(value: string): DnsPattern {
+  const wildcard = value.startsWith('*.');
+  const base = (wildcard ? value.slice(2) : value).toLowerCase();
+  return { wildcard, base: isDnsName(base) ? base : undefined };
+}
+
+function dnsWithin({ wildcard, base }: DnsPattern, subtree: string, list: List): Judgement {
+  if (base === undefined) {
     return 'unknown';
   }
-  if (subtree === '' || base === subtree || base.endsWith(`.${subtree}`)) {
+  if (subtree === '' || base === subtree || (base.endsWith(subtree) && base.at(-subtree.length - 1) === '.')) {
     return 'within';
   }
   // `*.example.com` also stands for `bar.example.com`, so excluding the latter must exclude the former.
-  const covers = wildcard && subtree.slice(subtree.indexOf('.') + 1) === base;
-  return decided(covers && list === 'excluded');
+  const covers = wildcard && list === 'excluded' && subtree.slice(subtree.indexOf('.') + 1) === base;
+  return decided(covers);
 }
 
 function ipWithin(address: Uint8Array, network: Uint8Array): boolean {
@@ -135,7 +146,7 @@ function ipWithin(address: Uint8Array, network: Uint8Array): boolean {
   return true;
 }
 
-function emailWithin(mailbox: string, subtree: string): 'within' | 'outside' | 'unknown' {
+function emailWithin(mailbox: string, subtree: string): Judgement {
   const at = mailbox.indexOf('@');
   const local = mailbox.slice(0, at);
   const host = mailbox.slice(at + 1).toLowerCase();
@@ -174,7 +185,7 @@ function isNetwork(value: Uint8Array): boolean {
   return true;
 }
 
-function decided(inside: boolean): 'within' | 'outside' {
+function decided(inside: boolean): Judgement {
   return inside ? 'within' : 'outside';
 }
 

@@ -21,7 +21,7 @@ import type { TrustStore } from './trust-store.ts';
 export interface VerifyBudget {
   /** Public-key operations. Default 64: a path of the web takes 2 or 3, some more where CAs are cross-signed. */
   readonly signatures?: number;
-  /** Pairs of a name and a constraint. Default 250,000: some milliseconds. */
+  /** Pairs of a name and a constraint, and policies. Default 250,000: some milliseconds. */
   readonly nameComparisons?: number;
   /** Candidates looked at while building. Default 2,000. */
   readonly steps?: number;
@@ -51,8 +51,10 @@ interface Search {
   readonly comparisons: Budget;
   signatures: number;
   steps: number;
-  /** Signature verdicts by certificate and key, so that no pair is computed twice. */
-  readonly verdicts: Map<ParsedCertificate, Map<ParsedCertificate, boolean | 'unsupported'>>;
+  /** Signature verdicts by certificate and issuer's key, so that no pair is computed twice. */
+  readonly verdicts: Map<ParsedCertificate, Map<string, boolean | 'unsupported'>>;
+  /** Likewise for what a candidate is by itself: thousands of constraints are not read once per path. */
+  readonly ownFaults: Map<ParsedCertificate, Fault | undefined>;
   failure: { readonly error: TLSError; readonly rank: number } | undefined;
 }
 
@@ -73,6 +75,7 @@ export function buildPath(leaf: ParsedCertificate, options: PathOptions): readon
     signatures: budget.signatures ?? 64,
     steps: budget.steps ?? 2_000,
     verdicts: new Map(),
+    ownFaults: new Map(),
     failure: undefined,
   };
   const path = extend([leaf], search);
@@ -106,7 +109,7 @@ function extend(path: readonly ParsedCertificate[], search: Search): readonly Pa
     if (whole === undefined) {
       continue;
     }
-    if (policiesAreValid(whole)) {
+    if (policiesAllow(whole, search)) {
       return whole;
     }
     note(
@@ -146,14 +149,14 @@ function step(
   const subject = path[path.length - 1];
   const rank = role === 'anchor' ? RANK_ANCHOR : RANK_INTERMEDIATE;
   const own =
-    ownFault(issuer, role, search.now, search.strict) ??
+    ownFaultOnce(issuer, role, search) ??
     issuerFault(issuer, path, search.purpose) ??
     depthFault(issuer, path, role, search.maxIntermediates);
   if (own !== undefined) {
     note(search, rank, own, issuer);
     return undefined;
   }
-  const verdict = checkSignature(subject, issuer, search);
+  const verdict = checkSignature(path, issuer, search);
   if (verdict !== true) {
     // Another CA of the same name is no forgery, only not the issuer.
     if (verdict === 'unsupported') {
@@ -175,6 +178,23 @@ function step(
     return undefined;
   }
   return constraintsAllow(path, issuer, rank, search) ? [...path, issuer] : undefined;
+}
+
+function ownFaultOnce(issuer: ParsedCertificate, role: Role, search: Search): Fault | undefined {
+  if (!search.ownFaults.has(issuer)) {
+    search.ownFaults.set(issuer, ownFault(issuer, role, search.now, search.strict));
+  }
+  return search.ownFaults.get(issuer);
+}
+
+function policiesAllow(path: readonly ParsedCertificate[], search: Search): boolean {
+  for (const { certificatePolicies, policyMappings } of path) {
+    search.comparisons.left -= (certificatePolicies?.size ?? 0) + policyMappings.length;
+  }
+  if (search.comparisons.left < 0) {
+    throw tooMuchWork(path[0], 'policies');
+  }
+  return policiesAreValid(path);
 }
 
 function constraintsAllow(
@@ -205,30 +225,31 @@ function constraintsAllow(
 }
 
 function checkSignature(
-  subject: ParsedCertificate,
+  path: readonly ParsedCertificate[],
   issuer: ParsedCertificate,
   search: Search,
 ): boolean | 'unsupported' {
-  let known = search.verdicts.get(subject);
-  if (known === undefined) {
-    known = new Map();
-    search.verdicts.set(subject, known);
-  }
-  const verdict = known.get(issuer);
+  const subject = path[path.length - 1];
+  const known = search.verdicts.get(subject) ?? new Map<string, boolean | 'unsupported'>();
+  search.verdicts.set(subject, known);
+  // Cross-certificates share a key: by the key and not by the certificate, a mesh of them costs far fewer operations.
+  const { der } = issuer.publicKey;
+  const key = Buffer.from(der.buffer, der.byteOffset, der.length).toString('latin1');
+  const verdict = known.get(key);
   if (verdict !== undefined) {
     return verdict;
   }
   if (--search.signatures < 0) {
-    throw tooMuchWork(subject, 'signatures');
+    throw tooMuchWork(path[0], 'signatures');
   }
   const fresh = verifyCertificateSignature({
     algorithmOid: subject.signatureAlgorithm.oid,
     algorithmParameters: subject.signatureAlgorithm.parameters,
-    issuerSpki: issuer.publicKey.der,
+    issuerSpki: der,
     tbs: subject.tbs,
     signature: subject.signature,
   });
-  known.set(issuer, fresh);
+  known.set(key, fresh);
   return fresh;
 }
 
@@ -267,7 +288,7 @@ function note(search: Search, rank: number, what: Fault | undefined, certificate
 function unknownCa(certificate: ParsedCertificate, search: Search): TLSError {
   const advice = certificate.selfIssued
     ? 'it is self-signed and not among the trusted certificates'
-    : `its issuer "${nameText(certificate.issuer)}" is neither trusted (${search.roots.size} roots) nor was it sent by the ${search.purpose}`;
+    : `its issuer "${nameText(certificate.issuer)}" is not among the ${search.roots.size} trusted roots, and the ${search.purpose} sent no certificate that leads from it to one`;
   return new TLSError(
     'TLS_ERR_UNKNOWN_CA',
     `the certificate ${certificateText(certificate)} leads to no trusted root: ${advice}`,

@@ -117,9 +117,9 @@ function alternativeText(name: GeneralName): string {
   }
 }
 
-/** A name that could be mistaken for several is put in quotes (CVE-2021-44532). */
+/** A name that could be mistaken for several is put in quotes and its commas are escaped (CVE-2021-44532). */
 function quoted(value: string): string {
-  return /[",\\]/.test(value) ? JSON.stringify(value) : value;
+  return /[",\\']/.test(value) ? JSON.stringify(value).replaceAll(',', '\\u002c') : value;
 }
 
 /** As OpenSSL prints it: groups in upper case without leading zeros, nothing left out. */

@@ -63,7 +63,7 @@ export function refusedKey(certificate: ParsedCertificate): string | undefined {
       if (bits === undefined || rsa === undefined || bits < MIN_RSA_BITS || bits > MAX_RSA_BITS || bits % 8 !== 0) {
         return `its RSA key has ${bits} bits, expected ${MIN_RSA_BITS} to ${MAX_RSA_BITS} in whole bytes`;
       }
-      return isOddAboveOne(rsa.exponent) ? undefined : 'its RSA key has an exponent that is even or 1';
+      return isPlainExponent(rsa.exponent) ? undefined : 'its RSA key has an exponent that is even, 1 or above 2^64';
     case keyOids.ecPublicKey:
       return bits === undefined
         ? `its key is on the curve ${curve ?? '(explicit parameters)'}, expected P-256, P-384 or P-521`
@@ -134,9 +134,10 @@ function isCritical(certificate: ParsedCertificate, name: keyof typeof extension
   return certificate.extensions.get(extensionOids[name])?.critical === true;
 }
 
-function isOddAboveOne(magnitude: Uint8Array): boolean {
+/** A large exponent makes checking a signature as slow as making one. */
+function isPlainExponent(magnitude: Uint8Array): boolean {
   const odd = ((magnitude[magnitude.length - 1] ?? 0) & 1) === 1;
-  return odd && !(magnitude.length === 1 && magnitude[0] === 1);
+  return odd && magnitude.length <= 8 && !(magnitude.length === 1 && magnitude[0] === 1);
 }
 
 /** Those whose meaning is applied in this folder; any other critical one is refused (RFC 5280 §4.2). */

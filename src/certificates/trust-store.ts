@@ -2,7 +2,7 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
-import { type ParsedCertificate, parseCertificate } from './certificate.ts';
+import { type ParsedCertificate, parseCertificate, readSubject } from './certificate.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
 import { pemToDer } from './pem.ts';
 
@@ -17,8 +17,17 @@ export interface TrustStore {
 }
 
 export interface TrustStoreOptions {
-  /** Leave out certificates that cannot be decoded, as in a system's bundle of hundreds. Default false. */
-  readonly skipUnreadable?: boolean;
+  /**
+   * For a system's bundle of hundreds: what cannot be decoded is left out instead of refused, and each root is decoded
+   * in full only when a path comes to it, which saves most of the time. Default false.
+   */
+  readonly lenient?: boolean;
+}
+
+/** `certificate` is undefined until it is needed and null when it cannot be decoded. */
+interface Anchor {
+  readonly der: Uint8Array;
+  certificate: ParsedCertificate | null | undefined;
 }
 
 /**
@@ -27,21 +36,21 @@ export interface TrustStoreOptions {
  */
 export function createTrustStore(
   roots: readonly (Uint8Array | string)[],
-  { skipUnreadable = false }: TrustStoreOptions = {},
+  { lenient = false }: TrustStoreOptions = {},
 ): TrustStore {
-  const anchors = new Map<string, ParsedCertificate[]>();
+  const anchors = new Map<string, Anchor[]>();
   let size = 0;
   for (const [i, root] of roots.entries()) {
-    for (const certificate of parseRoot(root, i, skipUnreadable)) {
-      const same = anchors.get(certificate.subject.key) ?? [];
-      anchors.set(certificate.subject.key, same);
-      if (!same.some((known) => sameBytes(known.raw, certificate.raw))) {
-        same.push(certificate);
+    for (const { key, anchor } of readRoot(root, i, lenient)) {
+      const same = anchors.get(key) ?? [];
+      anchors.set(key, same);
+      if (!same.some((known) => sameBytes(known.der, anchor.der))) {
+        same.push(anchor);
         size++;
       }
     }
   }
-  const bySubject = (subject: DistinguishedName) => anchors.get(subject.key) ?? [];
+  const bySubject = ({ key }: DistinguishedName) => decodeAll(anchors.get(key) ?? []);
   return {
     id: nextId++,
     size,
@@ -50,16 +59,17 @@ export function createTrustStore(
   };
 }
 
-function parseRoot(root: Uint8Array | string, index: number, skipUnreadable: boolean): ParsedCertificate[] {
-  const parsed: ParsedCertificate[] = [];
+function readRoot(root: Uint8Array | string, index: number, lenient: boolean): { key: string; anchor: Anchor }[] {
   try {
+    const read: { key: string; anchor: Anchor }[] = [];
     for (const der of typeof root === 'string' ? pemToDer(root) : [root.slice()]) {
-      const certificate = parseOrSkip(der, skipUnreadable);
-      if (certificate !== undefined) {
-        parsed.push(certificate);
+      const certificate = lenient ? undefined : parseCertificate(der);
+      const subject = certificate?.subject ?? subjectOrNothing(der);
+      if (subject !== undefined) {
+        read.push({ key: subject.key, anchor: { der, certificate } });
       }
     }
-    return parsed;
+    return read;
   } catch (error) {
     const detail = error instanceof TLSError ? error.message : String(error);
     throw new TLSError('TLS_ERR_CONFIG', `trusted certificate ${index + 1} cannot be read: ${detail}`, {
@@ -68,11 +78,28 @@ function parseRoot(root: Uint8Array | string, index: number, skipUnreadable: boo
   }
 }
 
-function parseOrSkip(der: Uint8Array, skipUnreadable: boolean): ParsedCertificate | undefined {
+function decodeAll(anchors: readonly Anchor[]): readonly ParsedCertificate[] {
+  const decoded: ParsedCertificate[] = [];
+  for (const anchor of anchors) {
+    if (anchor.certificate === undefined) {
+      anchor.certificate = orNothing(() => parseCertificate(anchor.der)) ?? null;
+    }
+    if (anchor.certificate !== null) {
+      decoded.push(anchor.certificate);
+    }
+  }
+  return decoded;
+}
+
+function subjectOrNothing(der: Uint8Array): DistinguishedName | undefined {
+  return orNothing(() => readSubject(der));
+}
+
+function orNothing<T>(read: () => T): T | undefined {
   try {
-    return parseCertificate(der);
+    return read();
   } catch (error) {
-    if (skipUnreadable && error instanceof TLSError) {
+    if (error instanceof TLSError) {
       return undefined;
     }
     throw error;

@@ -1,5 +1,6 @@
 /** `HOST:PORT` as commands take it: `localhost:8443`, `127.0.0.1:0`, `[::1]:443`, `:8443`, `example.org`. */
 
+import { isIP } from '../node/plain.ts';
 import { Problem } from './problem.ts';
 
 export interface Address {
@@ -26,7 +27,11 @@ export function parseAddress(text: string, rules: AddressRules): Address {
   }
   const port = parts.port === undefined ? rules.defaultPort : Number(parts.port);
   if (port === undefined || port > 65_535 || (port === 0 && rules.listening !== true)) {
-    throw new Problem('usage', `${rules.flag}: "${text}" has no usable port`, `Ports are 1 to 65535. ${example(rules)}`);
+    throw new Problem(
+      'usage',
+      `${rules.flag}: "${text}" has no usable port`,
+      `Ports are 1 to 65535. ${example(rules)}`,
+    );
   }
   return { host, port };
 }
@@ -43,11 +48,11 @@ export function isLoopback(host: string): boolean {
 }
 
 function split(text: string, listening: boolean): { host: string; port?: string } | undefined {
-  const bracketed = /^\[([0-9a-fA-F:.]+)\](?::(\d+))?$/.exec(text);
-  if (bracketed !== null) {
+  const bracketed = /^\[([^\]]+)\](?::(\d+))?$/.exec(text);
+  if (bracketed !== null && isIP(bracketed[1]) === 6) {
     return { host: bracketed[1], port: bracketed[2] };
   }
-  if (/^[0-9a-fA-F:.]+$/.test(text) && text.split(':').length > 2) {
+  if (isIP(text) === 6) {
     return { host: text };
   }
   if (listening && /^\d+$/.test(text)) {

@@ -1,4 +1,44 @@
+/** The flags of `mayfly connect`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
+
 import { Command } from 'commander';
+
+export interface ConnectFlags {
+  readonly ca?: string;
+  readonly servername?: string;
+  readonly alpn: string;
+  readonly group?: string;
+  readonly suite?: string;
+  readonly session?: string;
+  readonly keylog?: string;
+  readonly insecure?: boolean;
+  readonly timeout: string;
+  readonly json?: boolean;
+}
+
 export function connectCommand(): Command {
-  return new Command('connect');
+  return new Command('connect')
+    .description('make one TLS handshake and tell it in full')
+    .argument('<host[:port]>', 'the server; the port is 443 unless given')
+    .option('--ca <file>', 'trust these certificates (PEM) instead of Node’s roots')
+    .option('--servername <name>', 'name to ask for and to verify (default: the host)')
+    .option('--alpn <protocols>', 'application protocols to offer, with commas; "" for none', 'h2,http/1.1')
+    .option('--group <groups>', 'key exchange groups to offer, with commas, best first')
+    .option('--suite <suites>', 'cipher suites to offer, with commas, best first')
+    .option('--session <file>', 'resume with a ticket from this file, and keep new ones there')
+    .option('--keylog <file>', 'append the secrets of the connection (SSLKEYLOGFILE)')
+    .option('--insecure', 'go on although the server cannot be trusted')
+    .option('--timeout <duration>', 'time for the handshake', '10s')
+    .option('--json', 'one JSON object per line instead of text')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ mayfly connect example.org
+  $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem --session s.bin     (twice: the second resumes)
+  $ mayfly connect localhost:8443 --insecure --group secp384r1 --suite TLS_CHACHA20_POLY1305_SHA256`,
+    )
+    .action(async (target: string, flags: ConnectFlags) => {
+      const { connectAndTell } = await import('./connect/connect.ts');
+      await connectAndTell(target, flags);
+    });
 }

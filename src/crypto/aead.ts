@@ -37,7 +37,10 @@ export class NodeAeadKey implements AeadKey {
     const key = this.#usable(nonce);
     const end = offset + plaintext.length;
     if (end + TAG_LENGTH > out.length) {
-      throw new TLSError('TLS_ERR_INTERNAL', `${plaintext.length} bytes and a tag do not fit at ${offset} of ${out.length}`);
+      throw new TLSError(
+        'TLS_ERR_INTERNAL',
+        `${plaintext.length} bytes and a tag do not fit at ${offset} of ${out.length}`,
+      );
     }
     const cipher = createCipheriv(this.#algorithm, key, nonce, TAG_OPTIONS);
     cipher.setAAD(aad);

@@ -9,7 +9,7 @@
  */
 
 import { Secret } from '../bytes/secret.ts';
-import { type CurveGroup, CurveExchange, supportsCurve } from './ec-curves.ts';
+import { CurveExchange, type CurveGroup, supportsCurve } from './ec-curves.ts';
 import { checkShareLength, type Exchange, type RandomSource, spentKeyShare } from './exchange.ts';
 import { type NamedGroup, namedGroups } from './groups.ts';
 import { CIPHERTEXT_LENGTH, ENCAPSULATION_KEY_LENGTH, type MlKem } from './ml-kem.ts';

@@ -144,7 +144,10 @@ function derPrivateKey(key: Uint8Array, passphrase: string | undefined): KeyObje
 
 function unreadable(error: unknown, passphrase: string | undefined): string {
   const code = (error as { code?: unknown } | undefined)?.code;
-  if (code === 'ERR_MISSING_PASSPHRASE' || (passphrase === undefined && code === 'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED')) {
+  if (
+    code === 'ERR_MISSING_PASSPHRASE' ||
+    (passphrase === undefined && code === 'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED')
+  ) {
     return 'the private key is encrypted: a passphrase is needed';
   }
   return passphrase === undefined
@@ -158,7 +161,10 @@ function kindOf(key: KeyObject, code: TLSErrorCode): KeyKind {
     case 'ec': {
       const type = curveTypes.get(details.namedCurve ?? '');
       if (type === undefined) {
-        throw new TLSError(code, `an EC key is on ${details.namedCurve ?? 'an unnamed curve'}: P-256, P-384 or P-521 was expected`);
+        throw new TLSError(
+          code,
+          `an EC key is on ${details.namedCurve ?? 'an unnamed curve'}: P-256, P-384 or P-521 was expected`,
+        );
       }
       return { type, restrictedTo: undefined };
     }

@@ -1,4 +1,9 @@
-/** The cryptographic provider over `node:crypto`. */
+/**
+ * The cryptographic provider over `node:crypto`.
+ *
+ * Byte results may be `Buffer`s, each on an allocation of its own: copy them with `Uint8Array.from`, since a Buffer's
+ * `slice` is a view.
+ */
 
 import { timingSafeEqual } from 'node:crypto';
 import { NodeAeadKey } from './aead.ts';

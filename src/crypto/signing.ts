@@ -42,7 +42,12 @@ export function signWith(scheme: SignatureScheme, key: PrivateKey, data: Uint8Ar
 }
 
 /** False as well for a key that cannot make the scheme. */
-export function verifyScheme(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean {
+export function verifyScheme(
+  scheme: SignatureScheme,
+  key: PublicKey,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
   const { keyType, hash, padding } = parametersOf[scheme];
   return key.type === keyType && verifyWithKey(hash, padding, key, data, signature);
 }

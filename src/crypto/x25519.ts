@@ -6,6 +6,9 @@
  * A key made by Node's generator is never exported: its public part is computed by agreeing with the base point. That
  * is cheaper than an export as SubjectPublicKeyInfo, and an export as JWK can hang on old Nodes. Private keys are never
  * imported as JWK: that would put them into a string.
+ *
+ * Node has no way to erase a KeyObject: dropping the last reference leaves it to the collector, upon which OpenSSL
+ * cleanses the private key.
  */
 
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
@@ -97,5 +100,20 @@ let basePoint: KeyObject | undefined;
 
 /** PrivateKeyInfo for x25519 up to the 32 key bytes (RFC 8410 §7). */
 const PKCS8_PREFIX = Uint8Array.of(
-  0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x04, 0x22, 0x04, 0x20,
+  0x30,
+  0x2e,
+  0x02,
+  0x01,
+  0x00,
+  0x30,
+  0x05,
+  0x06,
+  0x03,
+  0x2b,
+  0x65,
+  0x6e,
+  0x04,
+  0x22,
+  0x04,
+  0x20,
 );

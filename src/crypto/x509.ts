@@ -120,18 +120,9 @@ const algorithms = new Map<string, SignatureAlgorithm>([
   ['1.2.840.113549.1.1.11', { scheme: 'rsa_pkcs1_sha256', hash: 'sha256', padding: 'pkcs1', keyTypes: ['rsa'] }],
   ['1.2.840.113549.1.1.12', { scheme: 'rsa_pkcs1_sha384', hash: 'sha384', padding: 'pkcs1', keyTypes: ['rsa'] }],
   ['1.2.840.113549.1.1.13', { scheme: 'rsa_pkcs1_sha512', hash: 'sha512', padding: 'pkcs1', keyTypes: ['rsa'] }],
-  [
-    '1.2.840.10045.4.3.2',
-    { scheme: 'ecdsa_secp256r1_sha256', hash: 'sha256', padding: undefined, keyTypes: EC_KEYS },
-  ],
-  [
-    '1.2.840.10045.4.3.3',
-    { scheme: 'ecdsa_secp384r1_sha384', hash: 'sha384', padding: undefined, keyTypes: EC_KEYS },
-  ],
-  [
-    '1.2.840.10045.4.3.4',
-    { scheme: 'ecdsa_secp521r1_sha512', hash: 'sha512', padding: undefined, keyTypes: EC_KEYS },
-  ],
+  ['1.2.840.10045.4.3.2', { scheme: 'ecdsa_secp256r1_sha256', hash: 'sha256', padding: undefined, keyTypes: EC_KEYS }],
+  ['1.2.840.10045.4.3.3', { scheme: 'ecdsa_secp384r1_sha384', hash: 'sha384', padding: undefined, keyTypes: EC_KEYS }],
+  ['1.2.840.10045.4.3.4', { scheme: 'ecdsa_secp521r1_sha512', hash: 'sha512', padding: undefined, keyTypes: EC_KEYS }],
   ['1.3.101.112', { scheme: 'ed25519', hash: undefined, padding: undefined, keyTypes: ['ed25519'] }],
   ['1.3.101.113', { scheme: 'ed448', hash: undefined, padding: undefined, keyTypes: ['ed448'] }],
 ]);

@@ -5,6 +5,7 @@
  * RFC 9846 §4.2.1, §4.2.2, §4.3; GREASE: RFC 8701 §3.1.
  */
 
+import type { ResumptionRefusal } from '../actions.ts';
 import type { ClientOptions } from '../connection-options.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
@@ -25,6 +26,11 @@ import type { ClientSession } from '../session/client-session.ts';
 import type { Transcript } from './transcript.ts';
 
 const PSK_DHE_KE = 1;
+/**
+ * Milliseconds, 7 days: a server that hands out ticket after ticket must not be trusted for ever on the certificate of
+ * the first handshake, which may be expired or revoked by now (RFC 9846 §4.7.1).
+ */
+const MAX_HANDSHAKE_VALIDITY = 604_800_000;
 
 export class ClientOffer {
   readonly random: Uint8Array = new Uint8Array(32);
@@ -33,6 +39,8 @@ export class ClientOffer {
   readonly namedGroups: readonly NamedGroup[];
   readonly sharedGroups: readonly NamedGroup[];
   readonly session: ClientSession | undefined;
+  /** Why the host's session was not even offered. */
+  readonly refusal: ResumptionRefusal | undefined;
   /** The types that the server may answer: of the extensions in the last hello sent. */
   offeredTypes: readonly number[] = [];
   readonly #options: ClientOptions;
@@ -49,7 +57,8 @@ export class ClientOffer {
       throw new TLSError('TLS_ERR_CONFIG', 'the client has no cipher suite or no named group to offer');
     }
     this.sharedGroups = sharedGroups(options.keyShares, this.namedGroups);
-    this.session = this.#usableSession(options.session);
+    this.refusal = options.session === undefined ? undefined : this.#refusalOf(options.session);
+    this.session = this.refusal === undefined ? options.session : undefined;
     provider.random(this.random);
     provider.random(this.legacySessionId);
     provider.random(this.#grease);
@@ -60,7 +69,7 @@ export class ClientOffer {
 
   /** The first ClientHello, added to the transcript. */
   first(transcript: Transcript): Uint8Array {
-    return this.#encode(transcript, {}, false);
+    return this.#encode(transcript, {}, false, this.#options.grease !== false);
   }
 
   /**
@@ -79,7 +88,8 @@ export class ClientOffer {
     }
     const keepsSession =
       this.session !== undefined && cipherSuites[this.session.cipherSuite].hash === cipherSuites[suite].hash;
-    return this.#encode(transcript, { cookie }, true, keepsSession);
+    const keepsShares = group === undefined && this.#options.grease !== false;
+    return this.#encode(transcript, { cookie }, true, keepsShares, keepsSession);
   }
 
   /** The share for the group that the server chose, or undefined when none was sent. */
@@ -117,9 +127,10 @@ export class ClientOffer {
     transcript: Transcript,
     extra: Pick<ClientHelloExtensions, 'cookie'>,
     retried: boolean,
+    greaseShare: boolean,
     withSession = this.session !== undefined,
   ): Uint8Array {
-    const extensions: ClientHelloExtensions = { ...this.#extensions(retried), ...extra };
+    const extensions: ClientHelloExtensions = { ...this.#extensions(greaseShare), ...extra };
     this.offeredTypes = offeredTypes(extensions, withSession);
     const hello: ClientHello = {
       legacyVersion: TLS12,
@@ -171,7 +182,7 @@ export class ClientOffer {
     return raw;
   }
 
-  #extensions(retried: boolean): ClientHelloExtensions {
+  #extensions(withGreaseShare: boolean): ClientHelloExtensions {
     const { serverName, alpnProtocols, recordSizeLimit, requestTickets, grease = true } = this.#options;
     const isName = serverName !== '' && !isIPv4Literal(serverName) && !serverName.includes(':');
     const shares = [...this.#shares.values()].map((share) => ({
@@ -189,7 +200,7 @@ export class ClientOffer {
       signatureAlgorithmsCert: certificateSchemeCodes,
       alpnProtocols: alpnProtocols === undefined || alpnProtocols.length === 0 ? undefined : alpnProtocols,
       supportedVersions: this.#withGrease(2, [TLS13]),
-      keyShares: grease && !retried ? [greaseShare, ...shares] : shares,
+      keyShares: withGreaseShare ? [greaseShare, ...shares] : shares,
       pskKeyExchangeModes: [PSK_DHE_KE],
       recordSizeLimit,
       ticketRequest: requestTickets,
@@ -212,18 +223,19 @@ export class ClientOffer {
     ];
   }
 
-  #usableSession(session: ClientSession | undefined): ClientSession | undefined {
-    if (session === undefined || session.secret.erased) {
-      return undefined;
+  #refusalOf(session: ClientSession): ResumptionRefusal | undefined {
+    const now = this.#options.now();
+    const { hash } = cipherSuites[session.cipherSuite];
+    if (session.secret.erased || now - session.receivedAt >= session.ticketLifetime * 1000) {
+      return 'expired_ticket';
     }
-    const age = this.#options.now() - session.receivedAt;
-    const hashOffered = this.cipherSuites.some(
-      (name) => cipherSuites[name].hash === cipherSuites[session.cipherSuite].hash,
-    );
-    if (age >= session.ticketLifetime * 1000 || session.serverName !== this.#options.serverName || !hashOffered) {
-      return undefined;
+    if (now - session.authenticatedAt >= MAX_HANDSHAKE_VALIDITY) {
+      return 'expired_handshake';
     }
-    return session;
+    if (session.serverName !== this.#options.serverName) {
+      return 'policy_changed';
+    }
+    return this.cipherSuites.some((name) => cipherSuites[name].hash === hash) ? undefined : 'suite_changed';
   }
 }
 

@@ -36,6 +36,7 @@ import {
   isHelloRetryRequest,
   type ServerHello,
 } from '../messages/server-hello.ts';
+import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { ClientOffer } from './client-offer.ts';
 import type { HandshakeHost } from './host.ts';
 import { ReceivedTickets } from './received-tickets.ts';
@@ -76,6 +77,22 @@ export class ClientHandshake {
     this.clientHandshakeSecret?.erase(why);
     this.serverHandshakeSecret?.erase(why);
   }
+}
+
+/**
+ * Alerts of a client that has read ServerHello go out under the handshake keys, so that nobody else learns what was wrong
+ * (RFC 9846 Appendix A.1).
+ */
+export function protectAlerts(hs: ClientHandshake): void {
+  const { channel } = hs.host;
+  const secret = hs.clientHandshakeSecret;
+  if (secret === undefined || channel.protectsWrites) {
+    return;
+  }
+  if (!hs.helloRetried) {
+    channel.changeCipherSpec();
+  }
+  channel.protectWrite(secret);
 }
 
 export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake> = {
@@ -161,34 +178,26 @@ function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: Serve
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the cipher suite after its HelloRetryRequest');
   }
   if (keyShare === undefined) {
-    throw new TLSError(
-      'TLS_ERR_MISSING_EXTENSION',
-      'the ServerHello has no key_share: Mayfly resumes with psk_dhe_ke only',
-    );
+    throw selectedIdentity === undefined
+      ? new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ServerHello has no key_share')
+      : new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server resumed without key_share: only psk_dhe_ke was offered');
   }
   const group = namedGroupByCode(keyShare.group);
-  const share = group === undefined ? undefined : hs.offer.takeShare(group.name);
-  if (group === undefined || share === undefined || (hs.group !== undefined && hs.group !== group)) {
+  if (group === undefined || !hs.offer.hasShare(group.name)) {
     throw new TLSError(
       'TLS_ERR_ILLEGAL_PARAMETER',
       `the server chose group ${keyShare.group}, for which no share was sent`,
     );
   }
-  const early = hs.offer.takeEarlySecret();
-  try {
-    if (selectedIdentity !== undefined) {
-      checkSelectedIdentity(hs, suite, selectedIdentity);
-      hs.resumed = true;
-    }
-    const sharedSecret = share.agree(keyShare.keyExchange);
-    hs.handshakeSecret =
-      hs.resumed && early !== undefined
-        ? early.toHandshakeSecret(suite, sharedSecret)
-        : handshakeSecretWithoutPsk(provider, suite, sharedSecret);
-  } finally {
-    early?.erase('not used');
-    hs.offer.erase();
+  if (selectedIdentity !== undefined) {
+    checkSelectedIdentity(hs, suite, selectedIdentity);
+    hs.resumed = true;
   }
+  const sharedSecret = present(hs.offer.takeShare(group.name)).agree(keyShare.keyExchange);
+  hs.handshakeSecret = hs.resumed
+    ? present(hs.offer.takeEarlySecret()).toHandshakeSecret(suite, sharedSecret)
+    : handshakeSecretWithoutPsk(provider, suite, sharedSecret);
+  hs.offer.erase();
   hs.suite = suite;
   hs.group = group;
   hs.transcript.start(suite.hash);
@@ -272,6 +281,12 @@ function onEncryptedExtensions(
     hs.alpnProtocol = extensions.alpnProtocol;
   }
   if (extensions.recordSizeLimit !== undefined) {
+    if (extensions.recordSizeLimit > MAX_PLAINTEXT + 1) {
+      throw new TLSError(
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        `the server's record_size_limit of ${extensions.recordSizeLimit} bytes is more than a record can hold`,
+      );
+    }
     hs.host.channel.limitSentRecords(extensions.recordSizeLimit);
     hs.host.channel.limitReceivedRecords(hs.options.recordSizeLimit as number);
   }
@@ -285,6 +300,7 @@ function onEncryptedExtensions(
 
 function onCertificateRequest(hs: ClientHandshake, message: JoinedMessage): 'ExpectCertificate' {
   const request = decodeCertificateRequest(message.body);
+  refuseMisplaced(request.types, 'certificate_request');
   if (request.requestContext.length !== 0) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the CertificateRequest of a handshake has a context');
   }
@@ -302,6 +318,7 @@ function onCertificate(hs: ClientHandshake, message: JoinedMessage): 'AwaitCerti
     throw new TLSError('TLS_ERR_NO_CERTIFICATE', 'the server sent no certificate');
   }
   for (const entry of entries) {
+    refuseMisplaced(entry.extensions.types, 'certificate');
     refuseUnsolicited(entry.extensions.types, hs.offer.offeredTypes, 'certificate');
   }
   hs.transcript.add(message.raw);
@@ -367,16 +384,9 @@ function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' {
   sendClientFlight(hs);
   channel.protectWrite(clientSecret);
   const summary = summarize(hs, suite);
-  const tickets =
-    hs.options.wantSessions === false
-      ? undefined
-      : new ReceivedTickets({
-          provider,
-          suite,
-          resumptionSecret: mainSecret.resumptionSecret(hs.transcript.digest()),
-          summary,
-          now: hs.options.now,
-        });
+  const { now, wantSessions = true } = hs.options;
+  const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
+  const tickets = new ReceivedTickets({ provider, suite, resumptionSecret, summary, now });
   mainSecret.erase('handshake complete');
   hs.host.completed({ summary, suite, exporterSecret, clientRandom: hs.offer.random, tickets });
   return 'Connected';
@@ -414,12 +424,7 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     serverName: options.serverName,
     alpnProtocol: hs.alpnProtocol,
     resumed: hs.resumed,
-    refusal:
-      options.session !== undefined && !hs.resumed
-        ? offer.session === undefined
-          ? 'expired_ticket'
-          : 'by_peer'
-        : undefined,
+    refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
     helloRetried: hs.helloRetried,
     pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
     authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,

@@ -6,6 +6,16 @@ type AnyHandler = (context: never, payload: never) => string;
 type AnyHandlers = Readonly<Record<string, Readonly<Record<string, AnyHandler>>>>;
 type AnyTable = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 
+/** Whether `event` is declared in `state`. */
+export function isLegal(options: {
+  readonly table: AnyTable;
+  readonly state: string;
+  readonly event: string;
+}): boolean {
+  const events = options.table[options.state];
+  return events !== undefined && Object.hasOwn(events, options.event);
+}
+
 /**
  * The state after `event` in `state`.
  * @throws TLSError `TLS_ERR_UNEXPECTED_MESSAGE` for an event that is not declared in this state
@@ -20,7 +30,7 @@ export function step(options: {
 }): string {
   const { table, handlers, context, state, event, payload } = options;
   const events = table[state];
-  if (events === undefined || !Object.hasOwn(events, event)) {
+  if (!isLegal({ table, state, event })) {
     const expected = events === undefined ? 'nothing' : Object.keys(events).join(' or ');
     throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `${event} came in state ${state}, which expects ${expected}`);
   }

@@ -13,8 +13,6 @@ import type { connectedClientTransitions, connectedServerTransitions, Handlers }
 
 /** KeyUpdates with no application data between them: each costs us three HMACs and a key set-up, and moves nothing. */
 const MAX_KEY_UPDATES_IN_A_ROW = 32;
-/** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
-const UPDATE_AT_REMAINING = 4;
 
 export class PostHandshake {
   readonly host: HandshakeHost;
@@ -55,10 +53,14 @@ export class PostHandshake {
     }
   }
 
-  /** Answers a request, once for however many came together. Called when everything received was read. */
+  /**
+   * Answers a request, once for however many came together, and asks for a new read key when ours is worn. Called when
+   * everything received was read.
+   */
   answer(): void {
-    if (this.#answerDue) {
-      this.update(false);
+    const ask = !this.#requestOutstanding && this.host.channel.readKeyWorn;
+    if (this.#answerDue || ask) {
+      this.update(ask);
     }
   }
 
@@ -76,7 +78,7 @@ export class PostHandshake {
 
   /** Records that may be written before the write key has to be renewed. */
   get writable(): number {
-    return this.host.channel.writeRemaining - UPDATE_AT_REMAINING;
+    return this.host.channel.writable;
   }
 
   erase(why: string): void {

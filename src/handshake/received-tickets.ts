@@ -13,20 +13,22 @@ import type { ClientSession } from '../session/client-session.ts';
 const MAX_TICKETS_IN_A_ROW = 32;
 /** Seconds; RFC 9846 §4.7.1. */
 const MAX_TICKET_LIFETIME = 604_800;
+/** Bytes. A longer ticket might not fit a ClientHello that servers accept, and would make the next handshake fail. */
+const MAX_TICKET_LENGTH = 2 ** 14;
 
 export class ReceivedTickets {
   readonly #provider: CryptoProvider;
   readonly #suite: CipherSuite;
-  readonly #resumptionSecret: Secret;
+  readonly #resumptionSecret: Secret | undefined;
   readonly #summary: HandshakeSummary;
   readonly #now: () => number;
   #inARow = 0;
 
-  /** Takes `resumptionSecret` over. */
+  /** Takes `resumptionSecret` over; without one, tickets are checked and thrown away. */
   constructor(options: {
     readonly provider: CryptoProvider;
     readonly suite: CipherSuite;
-    readonly resumptionSecret: Secret;
+    readonly resumptionSecret: Secret | undefined;
     readonly summary: HandshakeSummary;
     readonly now: () => number;
   }) {
@@ -37,7 +39,7 @@ export class ReceivedTickets {
     this.#now = options.now;
   }
 
-  /** The session of a NewSessionTicket, or undefined for one that must be thrown away at once (lifetime 0). */
+  /** The session of a NewSessionTicket, or undefined for one that is thrown away at once (as one with lifetime 0 must). */
   read(body: Uint8Array): ClientSession | undefined {
     this.#inARow += 1;
     if (this.#inARow > MAX_TICKETS_IN_A_ROW) {
@@ -53,7 +55,8 @@ export class ReceivedTickets {
         `a ticket's lifetime of ${message.ticketLifetime} s exceeds 7 days`,
       );
     }
-    if (message.ticketLifetime === 0) {
+    const isUseless = message.ticketLifetime === 0 || message.ticket.length > MAX_TICKET_LENGTH;
+    if (isUseless || this.#resumptionSecret === undefined) {
       return undefined;
     }
     return {
@@ -76,6 +79,6 @@ export class ReceivedTickets {
   }
 
   erase(why: string): void {
-    this.#resumptionSecret.erase(why);
+    this.#resumptionSecret?.erase(why);
   }
 }

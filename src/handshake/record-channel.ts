@@ -19,6 +19,7 @@ import {
   CONTENT_HANDSHAKE,
   MAX_EMPTY_RECORDS,
   MAX_PLAINTEXT,
+  TAG_LENGTH,
 } from '../record/limits.ts';
 import { Outgoing } from '../record/outgoing.ts';
 import { PlaintextWriter } from '../record/plaintext-writer.ts';
@@ -30,6 +31,13 @@ import { type OpenedRecord, RecordOpener, RecordSealer } from '../record/tls13-p
  * client that guessed our largest `max_early_data_size` would send.
  */
 const MAX_SKIPPED_EARLY_DATA = 2 ** 16;
+/** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
+const UPDATE_AT_REMAINING = 4;
+/**
+ * What a read key may open. Not the usage limit: a receiver should not enforce that (RFC 9846 §5.5), it asks the peer for
+ * a new key instead. This keeps the sequence number exact as a JavaScript integer.
+ */
+const READ_LIMIT = 2 ** 48;
 
 export interface ChannelOptions {
   readonly provider: CryptoProvider;
@@ -90,6 +98,12 @@ export class RecordChannel {
       if (record.type !== CONTENT_APPLICATION_DATA) {
         return this.#plaintextAfterKeys(record.type, record.fragment);
       }
+      if (record.fragment.length - TAG_LENGTH > this.#receiveLimit) {
+        throw new TLSError(
+          'TLS_ERR_RECORD_OVERFLOW',
+          `a record holds ${record.fragment.length - TAG_LENGTH} bytes, at most ${this.#receiveLimit} were agreed`,
+        );
+      }
       if (this.#skipEarlyData === 'undecryptable') {
         const opened = opener.tryOpen(record);
         if (opened === undefined && this.#skip(record.fragment.length)) {
@@ -135,7 +149,7 @@ export class RecordChannel {
       this.#options.provider,
       secret.suite.aead,
       secret.trafficKeys(),
-      this.#limit(secret),
+      READ_LIMIT,
       this.#receiveLimit,
     );
   }
@@ -148,15 +162,18 @@ export class RecordChannel {
     return next;
   }
 
-  get readRemaining(): number {
-    return this.#opener?.remaining ?? Number.POSITIVE_INFINITY;
+  /** The read key has opened as many records as its usage limit allows: it is time to ask the peer for a new one. */
+  get readKeyWorn(): boolean {
+    const opener = this.#opener;
+    const secret = this.#readSecret;
+    return opener !== undefined && secret !== undefined && READ_LIMIT - opener.remaining >= this.#limit(secret);
   }
 
   get readGeneration(): number {
     return this.#readSecret?.generation ?? 0;
   }
 
-  /** What we announced, once the peer has agreed (RFC 8449 §4). Applies to keys set later. */
+  /** What we announced, once the peer has agreed (RFC 8449 §4). */
   limitReceivedRecords(innerLength: number): void {
     this.#receiveLimit = Math.min(innerLength, MAX_PLAINTEXT + 1);
   }
@@ -202,9 +219,14 @@ export class RecordChannel {
     return next;
   }
 
-  /** Records that the write key may still protect. */
-  get writeRemaining(): number {
-    return expect(this.#writer).sealer.remaining;
+  /** Records that may be written before the write key has to be renewed. */
+  get writable(): number {
+    return expect(this.#writer).sealer.remaining - UPDATE_AT_REMAINING;
+  }
+
+  /** Whether what is written is protected. */
+  get protectsWrites(): boolean {
+    return this.#writer !== undefined;
   }
 
   get writeGeneration(): number {
@@ -252,8 +274,11 @@ export class RecordChannel {
     this.deframer.clear();
   }
 
+  /** A host's lower limit is for application keys: handshake keys cannot be renewed, and carry little. */
   #limit(secret: TrafficSecret): number {
-    return Math.min(this.#options.usageLimit ?? secret.suite.usageLimit, secret.suite.usageLimit);
+    const { usageLimit } = secret.suite;
+    const isApplication = secret.label === 'CLIENT_TRAFFIC_SECRET' || secret.label === 'SERVER_TRAFFIC_SECRET';
+    return isApplication ? Math.min(this.#options.usageLimit ?? usageLimit, usageLimit) : usageLimit;
   }
 
   #checkChangeCipherSpec(fragment: Uint8Array): void {

@@ -11,7 +11,7 @@ import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/gro
 import { type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
-import type { ClientHello, KeyShareEntry } from '../messages/client-hello.ts';
+import type { ClientHello, KeyShareEntry, PreSharedKeyOffer } from '../messages/client-hello.ts';
 import { TLS12, TLS13 } from '../messages/code-points.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
 
@@ -19,6 +19,9 @@ import { isIPv4Literal } from '../messages/server-name.ts';
 export function checkClientHello(hello: ClientHello): void {
   const { extensions } = hello;
   if (extensions.supportedVersions === undefined || !extensions.supportedVersions.includes(TLS13)) {
+    if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV)) {
+      throw new TLSError('TLS_ERR_INAPPROPRIATE_FALLBACK', 'the client fell back to a version below TLS 1.3');
+    }
     throw new TLSError('TLS_ERR_PROTOCOL_VERSION', 'the client does not offer TLS 1.3');
   }
   if (hello.legacyVersion !== TLS12) {
@@ -158,7 +161,10 @@ export function checkSecondHello(options: {
     sameList(a.signatureAlgorithmsCert, b.signatureAlgorithmsCert) &&
     sameList(a.supportedVersions, b.supportedVersions) &&
     sameList(a.pskKeyExchangeModes, b.pskKeyExchangeModes) &&
-    a.recordSizeLimit === b.recordSizeLimit;
+    a.recordSizeLimit === b.recordSizeLimit &&
+    a.ticketRequest?.newSession === b.ticketRequest?.newSession &&
+    a.ticketRequest?.resumption === b.ticketRequest?.resumption &&
+    offersNoOther(a.preSharedKey, b.preSharedKey);
   if (!same) {
     throw new TLSError(
       'TLS_ERR_ILLEGAL_PARAMETER',
@@ -184,6 +190,19 @@ export function checkSecondHello(options: {
   return shares[0];
 }
 
+/** PSKs may be left out of the second hello, not added. */
+function offersNoOther(first: PreSharedKeyOffer | undefined, second: PreSharedKeyOffer | undefined): boolean {
+  const known = first?.identities ?? [];
+  let at = 0;
+  for (const { identity } of second?.identities ?? []) {
+    while (at < known.length && !sameBytes(identity, known[at].identity)) {
+      at += 1;
+    }
+    at += 1;
+  }
+  return at <= known.length;
+}
+
 function sameList<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): boolean {
   if (a === undefined || b === undefined) {
     return a === b;
@@ -191,5 +210,7 @@ function sameList<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): 
   return a.length === b.length && a.every((value, index) => value === b[index]);
 }
 
+/** RFC 7507 §2. */
+const TLS_FALLBACK_SCSV = 0x5600;
 const ALL_SUITES = Object.values(cipherSuites).map((suite) => suite.name);
 const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];

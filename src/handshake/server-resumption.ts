@@ -19,6 +19,7 @@ import { checkSession } from '../session/session-check.ts';
 import type { SessionState } from '../session/session-state.ts';
 import { openTicket, sealTicket } from '../session/ticket.ts';
 import { remainingLifetime } from '../session/ticket-issuance.ts';
+import type { TicketKey } from '../session/ticket-key.ts';
 
 const PSK_DHE_KE = 1;
 /**
@@ -113,7 +114,10 @@ export interface TicketContent {
   readonly policyHash: Uint8Array;
 }
 
-/** `count` NewSessionTicket messages; none when there is no sealing key or no life left in the handshake. */
+/**
+ * `count` NewSessionTicket messages; none when there is no sealing key or no life left in the handshake. Takes
+ * `resumptionSecret` over.
+ */
 export function issueTickets(options: {
   readonly provider: CryptoProvider;
   readonly policy: TicketPolicy;
@@ -123,38 +127,57 @@ export function issueTickets(options: {
   readonly now: number;
 }): Uint8Array[] {
   const { provider, policy, resumptionSecret, content, count, now } = options;
-  const key = policy.keys.sealingKey(now);
   const messages: Uint8Array[] = [];
-  if (key === undefined) {
-    return messages;
-  }
-  const ticketLifetime = remainingLifetime(policy, content.authenticatedAt, now, key);
-  if (ticketLifetime <= 0) {
-    return messages;
-  }
-  for (let index = 0; index < count; index++) {
-    const ticketNonce = new Uint8Array([index]);
-    const random = new Uint8Array(4);
-    provider.random(random);
-    const ticketAgeAdd = new DataView(random.buffer).getUint32(0);
-    const secret = resumptionPsk(provider, content.suite, resumptionSecret, ticketNonce);
-    const state: SessionState = {
-      version: 'TLSv1.3',
-      cipherSuite: content.suite.name,
-      secret,
-      issuedAt: now,
-      authenticatedAt: content.authenticatedAt,
-      ticketLifetime,
-      ticketAgeAdd,
-      serverName: content.serverName,
-      alpnProtocol: content.alpnProtocol,
-      policyHash: content.policyHash,
-    };
-    const ticket = sealTicket({ provider, key, state });
-    secret.erase('sealed into a ticket');
-    messages.push(encodeNewSessionTicket({ ticketLifetime, ticketAgeAdd, ticketNonce, ticket }));
+  try {
+    const key = policy.keys.sealingKey(now);
+    const ticketLifetime = key === undefined ? 0 : remainingLifetime(policy, content.authenticatedAt, now, key);
+    for (let index = 0; key !== undefined && ticketLifetime > 0 && index < count; index++) {
+      const ticketNonce = new Uint8Array([index]);
+      const secret = resumptionPsk(provider, content.suite, resumptionSecret, ticketNonce);
+      messages.push(issueTicket({ provider, key, content, now, ticketLifetime, ticketNonce, secret }));
+    }
+  } catch (error) {
+    // A name too long to be kept: the connection can do without tickets.
+    if (!(error instanceof TLSError) || error.code !== 'TLS_ERR_SESSION_STATE') {
+      throw error;
+    }
+  } finally {
+    resumptionSecret.erase();
   }
   return messages;
+}
+
+function issueTicket(options: {
+  readonly provider: CryptoProvider;
+  readonly key: TicketKey;
+  readonly content: TicketContent;
+  readonly now: number;
+  readonly ticketLifetime: number;
+  readonly ticketNonce: Uint8Array;
+  readonly secret: Secret;
+}): Uint8Array {
+  const { provider, key, content, now, ticketLifetime, ticketNonce, secret } = options;
+  const random = new Uint8Array(4);
+  provider.random(random);
+  const ticketAgeAdd = new DataView(random.buffer).getUint32(0);
+  const state: SessionState = {
+    version: 'TLSv1.3',
+    cipherSuite: content.suite.name,
+    secret,
+    issuedAt: now,
+    authenticatedAt: content.authenticatedAt,
+    ticketLifetime,
+    ticketAgeAdd,
+    serverName: content.serverName,
+    alpnProtocol: content.alpnProtocol,
+    policyHash: content.policyHash,
+  };
+  try {
+    const ticket = sealTicket({ provider, key, state });
+    return encodeNewSessionTicket({ ticketLifetime, ticketAgeAdd, ticketNonce, ticket });
+  } finally {
+    secret.erase('sealed into a ticket');
+  }
 }
 
 const hashers = new WeakMap<ServerContext, PolicyHasher>();

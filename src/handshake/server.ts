@@ -29,6 +29,7 @@ import { encodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { encodeServerHello, HELLO_RETRY_REQUEST_RANDOM } from '../messages/server-hello.ts';
+import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { ticketsToSend } from '../session/ticket-issuance.ts';
 import type { HandshakeHost } from './host.ts';
 import {
@@ -195,6 +196,7 @@ function sendFlight(hs: ServerHandshake, hello: ClientHello, share: KeyShareEntr
   const suite = present(hs.suite);
   const group = present(hs.group);
   const boundary = channel.joiner.boundary();
+  limitRecords(hs, hello);
   const selectedIdentity = resume(hs, hello, suite);
   if (!hs.resumed) {
     chooseSigner(hs);
@@ -271,7 +273,27 @@ function resume(hs: ServerHandshake, hello: ClientHello, suite: CipherSuite): nu
   return identity;
 }
 
+/** Both limits hold for every protected record, so they are set before the first key (RFC 8449 §4). */
+function limitRecords(hs: ServerHandshake, hello: ClientHello): void {
+  const { channel } = hs.host;
+  const theirs = hello.extensions.recordSizeLimit;
+  if (theirs !== undefined) {
+    channel.limitSentRecords(theirs);
+    channel.limitReceivedRecords(ourRecordSizeLimit(hs));
+  }
+}
+
+function ourRecordSizeLimit(hs: ServerHandshake): number {
+  return hs.options.recordSizeLimit ?? MAX_PLAINTEXT + 1;
+}
+
 function chooseSigner(hs: ServerHandshake): void {
+  if (present(hs.hello).extensions.signatureAlgorithms === undefined) {
+    throw new TLSError(
+      'TLS_ERR_MISSING_EXTENSION',
+      'the ClientHello lacks signature_algorithms, and no session resumes',
+    );
+  }
   const chosen = chooseCredential(present(hs.context), present(hs.info));
   if (chosen === undefined) {
     throw new TLSError(
@@ -284,12 +306,10 @@ function chooseSigner(hs: ServerHandshake): void {
 }
 
 function sendEncryptedExtensions(hs: ServerHandshake, hello: ClientHello): void {
-  const { recordSizeLimit: theirs } = hello.extensions;
-  const ours = hs.options.recordSizeLimit ?? 2 ** 14 + 1;
   const message = encodeEncryptedExtensions({
     extensions: {
       alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
-      recordSizeLimit: theirs === undefined ? undefined : ours,
+      recordSizeLimit: hello.extensions.recordSizeLimit === undefined ? undefined : ourRecordSizeLimit(hs),
       serverName: hello.extensions.serverName === undefined || hs.resumed ? undefined : true,
     },
   });
@@ -360,6 +380,7 @@ function sendTickets(hs: ServerHandshake, mainSecret: MainSecret, suite: CipherS
     return;
   }
   hs.transcript.add(encodeFinished({ verifyData: hs.expectedFinished }));
+  const { channel } = hs.host;
   const resumptionSecret = mainSecret.resumptionSecret(hs.transcript.digest());
   const tickets = issueTickets({
     provider,
@@ -375,9 +396,13 @@ function sendTickets(hs: ServerHandshake, mainSecret: MainSecret, suite: CipherS
     count,
     now: now(),
   });
-  resumptionSecret.erase();
+  // The first application key cannot be renewed before the handshake is complete: what it cannot carry is not sent.
+  let room = channel.writable * channel.maxFragment;
   for (const ticket of tickets) {
-    hs.host.channel.handshake(ticket);
+    room -= ticket.length;
+    if (room >= 0) {
+      channel.handshake(ticket);
+    }
   }
 }
 

@@ -35,15 +35,9 @@ export function exportKeyingMaterial(options: {
     suite.hashLength,
     'exporterDerived',
   );
-  const exported = expandLabelPlain(
-    provider,
-    suite.hash,
-    derived.expose(),
-    'exporter',
-    contextHash,
-    length,
-    'exported',
-  );
-  derived.erase();
-  return exported;
+  try {
+    return expandLabelPlain(provider, suite.hash, derived.expose(), 'exporter', contextHash, length, 'exported');
+  } finally {
+    derived.erase();
+  }
 }

@@ -38,7 +38,7 @@ export function hkdfExpand(
   kind: string,
 ): Secret {
   const block = hashLength(hash);
-  if (length > 255 * block) {
+  if (!Number.isInteger(length) || length < 0 || length > 255 * block) {
     throw new TLSError('TLS_ERR_CONFIG', `HKDF can make at most ${255 * block} bytes, ${length} were asked for`);
   }
   return Secret.create(kind, length, (out) => {

@@ -7,6 +7,7 @@
  */
 
 import { TLSError } from '../errors.ts';
+import { handshakeTypeName } from './code-points.ts';
 import { maxMessageLength } from './handshake-message.ts';
 
 const HEADER_LENGTH = 4;
@@ -32,6 +33,8 @@ export interface JoinedMessage {
 export class MessageJoiner {
   #bytes: Uint8Array | undefined;
   #fragments = 0;
+  /** `#bytes` is a view of a record's memory. */
+  #borrowed = false;
 
   /** Adds a record's content. */
   add(fragment: Uint8Array): void {
@@ -40,17 +43,22 @@ export class MessageJoiner {
     }
     if (this.#bytes === undefined) {
       this.#bytes = fragment;
+      this.#borrowed = true;
       this.#fragments = 1;
       return;
     }
     this.#fragments += 1;
     if (this.#fragments > MAX_FRAGMENTS) {
-      throw new TLSError('TLS_ERR_MESSAGE_TOO_LONG', `a handshake message is spread over more than ${MAX_FRAGMENTS} records`);
+      throw new TLSError(
+        'TLS_ERR_MESSAGE_TOO_LONG',
+        `a handshake message is spread over more than ${MAX_FRAGMENTS} records`,
+      );
     }
     const joined = new Uint8Array(this.#bytes.length + fragment.length);
     joined.set(this.#bytes);
     joined.set(fragment, this.#bytes.length);
     this.#bytes = joined;
+    this.#borrowed = false;
   }
 
   /** The next whole message, as views that stay valid while the record they came in does. */
@@ -59,13 +67,19 @@ export class MessageJoiner {
     if (bytes === undefined) {
       return undefined;
     }
+    if (handshakeTypeName(bytes[0]) === undefined) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${bytes[0]}`);
+    }
     const limit = maxMessageLength(bytes[0]);
     if (bytes.length < HEADER_LENGTH) {
       return undefined;
     }
     const length = (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
     if (length > limit) {
-      throw new TLSError('TLS_ERR_MESSAGE_TOO_LONG', `a handshake message of type ${bytes[0]} has ${length} bytes, at most ${limit} are allowed`);
+      throw new TLSError(
+        'TLS_ERR_MESSAGE_TOO_LONG',
+        `a handshake message of type ${bytes[0]} has ${length} bytes, at most ${limit} are allowed`,
+      );
     }
     const end = HEADER_LENGTH + length;
     if (bytes.length < end) {
@@ -78,9 +92,15 @@ export class MessageJoiner {
 
   /** Copies what is left, for views whose memory is about to be reused. */
   retain(): void {
-    if (this.#bytes !== undefined) {
+    if (this.#bytes !== undefined && this.#borrowed) {
       this.#bytes = new Uint8Array(this.#bytes);
+      this.#borrowed = false;
     }
+  }
+
+  /** The type of the message that is being received, known from its first byte. */
+  get pendingType(): number | undefined {
+    return this.#bytes?.[0];
   }
 
   get pending(): boolean {
@@ -90,7 +110,10 @@ export class MessageJoiner {
   /** @throws TLSError `TLS_ERR_RECORD_BOUNDARY` when bytes follow in the same record */
   boundary(): RecordBoundary {
     if (this.#bytes !== undefined) {
-      throw new TLSError('TLS_ERR_RECORD_BOUNDARY', `${this.#bytes.length} handshake bytes stand before a key change in the same record`);
+      throw new TLSError(
+        'TLS_ERR_RECORD_BOUNDARY',
+        `${this.#bytes.length} handshake bytes stand before a key change in the same record`,
+      );
     }
     return PROOF;
   }

@@ -11,7 +11,7 @@ export interface Driver {
   /** Milliseconds until an unfinished handshake is given up; 0 for never. */
   readonly handshakeTimeout: number;
   /** A transport that ends without close_notify is an ordinary end. */
-  readonly allowTruncation: boolean;
+  allowsTruncation(socket: TLSSocket): boolean;
   /** @throws TLSError */
   createConnection(socket: TLSSocket): Connection;
   /** Answers with `socket.answer(need, answer)`, now or later. */

@@ -1,31 +1,42 @@
 /**
- * Memory for bulk records on their way out. One buffer per thread is sealed into, handed to the socket and, where the
- * kernel took all of it at once, sealed into again: a fresh allocation for each write would cost a third of the
- * throughput.
+ * Memory for records of application data on their way out. Two buffers per thread, a small and a large one, are sealed
+ * into, handed to the socket and, where the kernel took all of it at once, sealed into again: a fresh allocation for
+ * each write would cost a third of the throughput in bulk, and as much as the write itself for small records.
  *
  * Why only around `Connection.send`: its bytes leave in the same synchronous step. What the core gathers during a
  * handshake may wait for an answer, and must not lie in memory that another connection writes to.
  */
 
-let current: Buffer | undefined;
-let spare: Buffer | undefined;
+export type OutputKind = 'small' | 'large';
+
+/** A buffer that a socket still holds. */
+export interface GivenOutput {
+  readonly kind: OutputKind;
+  readonly buffer: Buffer;
+}
+
+const current: Record<OutputKind, Buffer | undefined> = { small: undefined, large: undefined };
+const spare: Record<OutputKind, Buffer | undefined> = { small: undefined, large: undefined };
 let lending = false;
 
 /** What the core is given as `allocate`. */
 export function allocateOutput(length: number): Uint8Array {
-  if (!lending || length > OUTPUT_SIZE || length < WORTH_SHARING) {
+  if (!lending || length > LARGE_SIZE) {
     return new Uint8Array(length);
-  }
-  if (current === undefined) {
-    current = spare ?? Buffer.allocUnsafeSlow(OUTPUT_SIZE);
-    spare = undefined;
   }
   // One reservation per call of the core: a second one in the same call must not meet the first.
   lending = false;
-  return current;
+  // A slow peer that keeps a buffer must not keep a large one for little.
+  const kind = length > SMALL_SIZE ? 'large' : 'small';
+  const buffer = current[kind] ?? spare[kind] ?? Buffer.allocUnsafeSlow(kind === 'large' ? LARGE_SIZE : SMALL_SIZE);
+  if (current[kind] === undefined) {
+    spare[kind] = undefined;
+    current[kind] = buffer;
+  }
+  return buffer;
 }
 
-/** Opens the shared buffer to the next call of the core. */
+/** Opens the shared buffers to the next call of the core. */
 export function lendOutput(): void {
   lending = true;
 }
@@ -34,26 +45,25 @@ export function endLending(): void {
   lending = false;
 }
 
-/** True for bytes that lie in the shared buffer. */
-export function isShared(bytes: Uint8Array): boolean {
-  return current !== undefined && bytes.buffer === current.buffer;
-}
-
-/** The socket still holds the shared buffer: it is given away until `returnOutput`. */
-export function giveOutput(): Buffer | undefined {
-  const given = current;
-  current = undefined;
-  return given;
+/** The socket still holds these bytes: the shared buffer they lie in is given away until `returnOutput`. */
+export function giveOutput(bytes: Uint8Array): GivenOutput | undefined {
+  for (const kind of ['small', 'large'] as const) {
+    const buffer = current[kind];
+    if (buffer !== undefined && buffer.buffer === bytes.buffer) {
+      current[kind] = undefined;
+      return { kind, buffer };
+    }
+  }
+  return undefined;
 }
 
 /** The socket is done with a buffer that was given away. */
-export function returnOutput(buffer: Buffer): void {
-  spare ??= buffer;
+export function returnOutput({ kind, buffer }: GivenOutput): void {
+  spare[kind] ??= buffer;
 }
 
 /** Plaintext bytes that are sealed in one step: seven full records, gathered into one write. */
 export const OUTPUT_SLICE: number = 7 * 16_384;
 /** Each record adds a header of 5, a type byte and a tag of 16 bytes. */
-const OUTPUT_SIZE = OUTPUT_SLICE + 7 * 22;
-/** Below this an allocation costs less than the bookkeeping, and a slow peer must not hold a large buffer for it. */
-const WORTH_SHARING = 8_192;
+const LARGE_SIZE = OUTPUT_SLICE + 7 * 22;
+const SMALL_SIZE = 16_384 + 22;

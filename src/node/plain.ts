@@ -1,7 +1,7 @@
 /** The plain (unencrypted) parts of Node's networking that the commands need: the status page and the way upstream. */
 
 import { Agent, type AgentOptions, createServer, type RequestListener, type Server } from 'node:http';
-import { connect, createServer as createTcpServer, isIP, type Server as TcpServer, type Socket } from 'node:net';
+import { connect, createServer as createTcpServer, isIP, type Socket, type Server as TcpServer } from 'node:net';
 
 export type { Server as PlainServer } from 'node:http';
 export type { Server as TcpServer, Socket as TcpSocket } from 'node:net';

@@ -39,7 +39,12 @@ function hasReadBuffer(raw: Duplex): boolean {
 }
 
 function giveReadBuffer(raw: Duplex): boolean {
-  if (!(raw instanceof Socket) || socketFields === undefined || raw.readableLength > 0 || raw.listenerCount('data') > 0) {
+  if (
+    !(raw instanceof Socket) ||
+    socketFields === undefined ||
+    raw.readableLength > 0 ||
+    raw.listenerCount('data') > 0
+  ) {
     return false;
   }
   const handle = (raw as unknown as { _handle?: { useUserBuffer?: (buffer: Uint8Array) => void } })._handle;

@@ -36,7 +36,7 @@ export interface ServerDriverOptions extends SecureContextOptions {
   readonly sessionTimeout?: number;
   readonly sessions?: SessionOptions | ServerSessions;
   /** A connection that ends without close_notify ends as usual, as browsers and many clients do. Default true. */
-  readonly allowTruncation?: boolean;
+  readonly allowTruncation?: boolean | ((socket: TLSSocket) => boolean);
 }
 
 /** What the driver tells its server. */
@@ -51,9 +51,9 @@ export interface ServerEvents {
 export class ServerDriver implements Driver {
   readonly role = 'server' as const;
   readonly handshakeTimeout: number;
-  readonly allowTruncation: boolean;
   readonly sessions: ServerSessions;
   readonly counters: ServerCounters = new ServerCounters();
+  readonly #allowTruncation: boolean | ((socket: TLSSocket) => boolean);
   readonly #events: ServerEvents | undefined;
   readonly #alpnProtocols: readonly string[];
   readonly #alpnCallback: ALPNCallback | undefined;
@@ -70,7 +70,7 @@ export class ServerDriver implements Driver {
   constructor(options: ServerDriverOptions = {}, events?: ServerEvents) {
     this.#events = events;
     this.handshakeTimeout = checkTimeout(options.handshakeTimeout ?? 120_000);
-    this.allowTruncation = options.allowTruncation ?? true;
+    this.#allowTruncation = options.allowTruncation ?? true;
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
     this.#alpnCallback = options.ALPNCallback;
     this.#sniCallback = options.SNICallback;
@@ -78,7 +78,8 @@ export class ServerDriver implements Driver {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
     const { sessions } = options;
-    this.sessions = sessions instanceof ServerSessions ? sessions : new ServerSessions(sessions, options.sessionTimeout);
+    this.sessions =
+      sessions instanceof ServerSessions ? sessions : new ServerSessions(sessions, options.sessionTimeout);
     this.#default = options.secureContext ?? createSecureContext(options);
   }
 
@@ -96,6 +97,10 @@ export class ServerDriver implements Driver {
     const escaped = hostname.replace(/[.^$+?\-\\[\]{}()|]/g, '\\$&').replaceAll('*', '[^.]*');
     this.#named.unshift({ pattern: new RegExp(`^${escaped}$`, 'i'), context: toContext(context) });
     this.#options = undefined;
+  }
+
+  allowsTruncation(socket: TLSSocket): boolean {
+    return typeof this.#allowTruncation === 'function' ? this.#allowTruncation(socket) : this.#allowTruncation;
   }
 
   createConnection(_socket: TLSSocket): Connection {
@@ -195,7 +200,10 @@ export class ServerDriver implements Driver {
       }
       answered = true;
       if (error) {
-        this.#giveUp(socket, new TLSError('TLS_ERR_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error }));
+        this.#giveUp(
+          socket,
+          new TLSError('TLS_ERR_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error }),
+        );
         return;
       }
       try {

@@ -48,7 +48,13 @@ export class ServerSessions implements TicketKeySource {
     const { onEvent } = options;
     this.#given = options.keys;
     this.#make = () =>
-      new LocalTicketKeys({ provider: nodeProvider, clock: systemClock, rotateEvery, ticketLifetime: lifetime, onEvent });
+      new LocalTicketKeys({
+        provider: nodeProvider,
+        clock: systemClock,
+        rotateEvery,
+        ticketLifetime: lifetime,
+        onEvent,
+      });
     if (options.tickets === false) {
       this.policy = undefined;
       return;

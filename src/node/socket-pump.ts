@@ -5,8 +5,7 @@
 
 import { Socket } from 'node:net';
 import { addAbortSignal, type Duplex } from 'node:stream';
-import type { Action, HandshakeSummary, Need } from '../actions.ts';
-import type { Connection } from '../connection.ts';
+import type { Action, Answers, HandshakeSummary, Need } from '../actions.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
@@ -76,7 +75,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   }
 
   /** Answers a need that the driver was asked. */
-  answer(need: Need, answer: unknown): void {
+  answer(need: Need, answer: Answers[Need['kind']]): void {
     const { connection } = this;
     if (connection !== undefined && !this.destroyed) {
       this.#run(() => connection.resume(need, answer));
@@ -181,7 +180,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       return;
     }
     this.#truncated = true;
-    if (!this.secureConnecting && this.driver.allowTruncation) {
+    if (!this.secureConnecting && this.driver.allowsTruncation(this as unknown as TLSSocket)) {
       // The core is not told, so that our side may still answer.
       this.push(null);
       return;
@@ -194,7 +193,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     this.#failAfterData(error);
   }
 
-  rawFailed(error: Error): void {
+  override rawFailed(error: Error): void {
     this.#fail(error);
   }
 

@@ -6,6 +6,8 @@ import { Duplex, type DuplexOptions } from 'node:stream';
 export abstract class SocketSurface extends Duplex {
   /** The transport: undefined before `connect`. */
   protected raw: Duplex | undefined;
+  /** How many times a server has looked since something came or went. */
+  idleSweeps = 0;
   #timeout = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -93,8 +95,9 @@ export abstract class SocketSurface extends Duplex {
     return this;
   }
 
-  /** For transports without timers of their own: something came or went. */
+  /** Something came or went. */
   protected touch(): void {
+    this.idleSweeps = 0;
     this.#timer?.refresh();
   }
 

@@ -10,7 +10,7 @@ import type { Duplex, DuplexOptions } from 'node:stream';
 import type { Action } from '../actions.ts';
 import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
-import { endLending, giveOutput, isShared, lendOutput, OUTPUT_SLICE, returnOutput } from './output-buffer.ts';
+import { endLending, type GivenOutput, giveOutput, lendOutput, OUTPUT_SLICE, returnOutput } from './output-buffer.ts';
 import { SocketSurface } from './socket-surface.ts';
 import { Stage } from './stage.ts';
 
@@ -29,13 +29,19 @@ export abstract class SocketWriter extends SocketSurface {
   /** While what arrived is being handed on: what is written in between leaves at its end. */
   protected receiving = false;
   #sliceLength: number = OUTPUT_SLICE;
+  /** One write of this turn, as it came; from the second on they are in the stage. */
+  #gathered: Uint8Array | undefined;
   #stage: Stage | undefined;
   #flushDue = false;
+  /** Writes that a TCP socket holds, and what it calls for each. */
+  #held = 0;
+  #onWritten: ((error?: Error | null) => void) | undefined;
   #waiting: Waiting | undefined;
   #finishing: Callback | undefined;
   /** The shared output buffer, while the transport holds it. */
-  #given: Buffer | undefined;
+  #given: GivenOutput | undefined;
   #plaintextOut = 0;
+  #sealing = false;
 
   protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
     super(raw, options);
@@ -43,7 +49,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** Bytes given to `write`, sent or waiting. */
   get bytesWritten(): number {
-    return this.#plaintextOut + (this.#stage?.length ?? 0) + this.writableLength;
+    return this.#plaintextOut + (this.#gathered?.length ?? this.#stage?.length ?? 0) + this.writableLength;
   }
 
   /** The most plaintext in one record: 512 to 16384 bytes. False for anything else. */
@@ -56,7 +62,7 @@ export abstract class SocketWriter extends SocketSurface {
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
-    if (this.secureConnecting || this.raw?.writableNeedDrain !== false) {
+    if (this.secureConnecting || this.#busy) {
       this.#waiting = { chunks: [chunk], callback };
       return;
     }
@@ -70,7 +76,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   override _writev(chunks: { chunk: Uint8Array }[], callback: Callback): void {
     const list = chunks.map(({ chunk }) => chunk);
-    if (this.secureConnecting || this.raw?.writableNeedDrain !== false) {
+    if (this.secureConnecting || this.#busy) {
       this.#waiting = { chunks: list, callback };
       return;
     }
@@ -104,7 +110,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** The transport takes more. */
   rawDrained(): void {
-    if (this.#given !== undefined && this.raw?.writableLength === 0) {
+    if (this.#given !== undefined) {
       returnOutput(this.#given);
       this.#given = undefined;
     }
@@ -118,12 +124,13 @@ export abstract class SocketWriter extends SocketSurface {
   /** On the way out: what was accepted leaves and the peer learns that it was all; or nothing does. */
   protected endWriting(error: Error | null): Callback | undefined {
     const { connection, raw } = this;
-    if (error === null && connection?.canSend && raw !== undefined && !raw.destroyed && !raw.writableNeedDrain) {
+    if (error === null && connection?.canSend && raw !== undefined && !raw.destroyed && !this.#busy) {
       this.flush();
       this.transmit(connection.close());
     }
     this.#stage?.clear();
     this.#stage = undefined;
+    this.#gathered = undefined;
     const callback = this.#waiting?.callback;
     this.#waiting = undefined;
     return callback;
@@ -132,13 +139,18 @@ export abstract class SocketWriter extends SocketSurface {
   /** Seals and sends what was gathered. */
   flush(): void {
     this.#flushDue = false;
-    const stage = this.#stage;
-    if (stage === undefined) {
+    const gathered = this.#gathered;
+    if (gathered !== undefined) {
+      this.#gathered = undefined;
+      this.#seal(gathered);
       return;
     }
-    this.#stage = undefined;
-    this.#seal(stage.bytes());
-    stage.clear();
+    const stage = this.#stage;
+    if (stage !== undefined) {
+      this.#stage = undefined;
+      this.#seal(stage.bytes());
+      stage.clear();
+    }
   }
 
   protected get flushDue(): boolean {
@@ -147,30 +159,56 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** Writes what the core wants sent: before anything else is done, so that no other code runs in between. */
   protected transmit(actions: readonly Action[]): void {
-    const raw = this.raw as Duplex;
-    for (const action of actions) {
-      if (action.kind !== 'send' || raw.destroyed || raw.writableEnded) {
-        continue;
-      }
-      const { bytes } = action;
-      this.touch();
-      raw.write(bytes);
-      if (raw.writableLength > 0 && isShared(bytes)) {
-        const given = giveOutput();
-        // Where no 'drain' will tell that the transport is done, the buffer is left to the garbage collector.
-        if (raw.writableNeedDrain) {
-          this.#given = given;
-        }
+    for (let i = 0; i < actions.length; i++) {
+      const action = actions[i];
+      if (action.kind === 'send') {
+        this.#writeRaw(action.bytes);
       }
     }
   }
 
+  #writeRaw(bytes: Uint8Array): void {
+    const raw = this.raw as Duplex;
+    if (raw.destroyed || raw.writableEnded) {
+      return;
+    }
+    this.touch();
+    if (!(raw instanceof Socket)) {
+      raw.write(bytes);
+      return;
+    }
+    // Past the socket's own queue, which would cost as much again as the write: ours is in front of it.
+    this.#onWritten ??= (error) => this.#written(error);
+    this.#held++;
+    raw._write(bytes, 'buffer' as BufferEncoding, this.#onWritten);
+    if (this.#held > 0) {
+      this.#given = giveOutput(bytes) ?? this.#given;
+    }
+  }
+
+  /** The socket is done with a write: at once, as a rule; later, when the kernel's buffer is full. */
+  #written(error: Error | null | undefined): void {
+    this.#held--;
+    if (error) {
+      this.rawFailed(error);
+    } else if (this.#held === 0 && (this.#waiting !== undefined || this.#given !== undefined) && !this.#sealing) {
+      this.rawDrained();
+    }
+  }
+
+  /** The transport has not taken what it was given: more must wait. */
+  get #busy(): boolean {
+    const { raw } = this;
+    return raw === undefined || (raw instanceof Socket ? this.#held > 0 : raw.writableNeedDrain);
+  }
+
+  abstract rawFailed(error: Error): void;
   protected abstract perform(actions: readonly Action[]): void;
   protected abstract crash(error: unknown): void;
 
-  /** Sends chunk by chunk while the transport takes them; what is left waits for its 'drain'. */
+  /** Sends chunk by chunk while the transport takes them; what is left waits. */
   #send(chunks: readonly Uint8Array[], callback: Callback): void {
-    const raw = this.raw as Duplex;
+    this.#sealing = true;
     for (let i = 0; i < chunks.length; i++) {
       const chunk = chunks[i];
       if (chunk.length < DIRECT_LENGTH) {
@@ -178,24 +216,26 @@ export abstract class SocketWriter extends SocketSurface {
         continue;
       }
       this.flush();
-      const sent = this.#sealWhileTaken(chunk, raw);
+      const sent = this.#sealWhileTaken(chunk);
       const rest = chunk.length - sent;
-      if (rest > 0 || (raw.writableNeedDrain && i + 1 < chunks.length)) {
+      if (rest > 0 || (this.#busy && i + 1 < chunks.length)) {
         const left = chunks.slice(i + 1);
         this.#waiting = { chunks: rest > 0 ? [chunk.subarray(sent), ...left] : left, callback };
+        this.#sealing = false;
         return;
       }
     }
-    if (raw.writableNeedDrain) {
+    this.#sealing = false;
+    if (this.#busy) {
       this.#waiting = { chunks: [], callback };
       return;
     }
     callback();
   }
 
-  #sealWhileTaken(chunk: Uint8Array, raw: Duplex): number {
+  #sealWhileTaken(chunk: Uint8Array): number {
     let at = 0;
-    while (at < chunk.length && !raw.writableNeedDrain && !this.destroyed) {
+    while (at < chunk.length && !this.#busy && !this.destroyed) {
       const end = Math.min(chunk.length, at + OUTPUT_SLICE);
       this.#seal(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end));
       at = end;
@@ -207,11 +247,9 @@ export abstract class SocketWriter extends SocketSurface {
     if (chunk.length === 0) {
       return;
     }
-    this.#stage ??= new Stage();
-    if (!this.#stage.add(chunk)) {
+    if (!this.#stageMore(chunk)) {
       this.flush();
-      this.#stage = new Stage();
-      this.#stage.add(chunk);
+      this.#gathered = chunk;
     }
     if (!this.#flushDue) {
       this.#flushDue = true;
@@ -219,6 +257,27 @@ export abstract class SocketWriter extends SocketSurface {
         process.nextTick(flushGathered, this);
       }
     }
+  }
+
+  /** False when there is no room. */
+  #stageMore(chunk: Uint8Array): boolean {
+    const first = this.#gathered;
+    if (this.#stage !== undefined) {
+      return this.#stage.add(chunk);
+    }
+    if (first === undefined) {
+      this.#gathered = chunk;
+      return true;
+    }
+    const stage = new Stage();
+    stage.add(first);
+    if (!stage.add(chunk)) {
+      stage.clear();
+      return false;
+    }
+    this.#stage = stage;
+    this.#gathered = undefined;
+    return true;
   }
 
   #seal(bytes: Uint8Array): void {
@@ -233,7 +292,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   #sealSlice(bytes: Uint8Array): void {
     const { connection } = this;
-    if (!connection?.canSend || this.destroyed) {
+    if (!connection?.canSend) {
       return;
     }
     this.#plaintextOut += bytes.length;
@@ -257,7 +316,10 @@ export abstract class SocketWriter extends SocketSurface {
   protected openConnection(what: string): Connection {
     const { connection } = this;
     if (!connection?.canSend) {
-      throw new TLSError('TLS_ERR_WRONG_STATE', `${what}() needs a socket whose handshake is complete and that is open`);
+      throw new TLSError(
+        'TLS_ERR_WRONG_STATE',
+        `${what}() needs a socket whose handshake is complete and that is open`,
+      );
     }
     return connection;
   }

@@ -126,7 +126,10 @@ export function parsePeriod(name: string, value: number | string): number {
   const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value.trim()) : null;
   const ms = match === null ? Number(value) * 1_000 : Number(match[1]) * UNITS[match[2]];
   if (!Number.isFinite(ms) || ms <= 0 || (typeof value === 'string' && value.trim() === '')) {
-    throw new TLSError('TLS_ERR_CONFIG', `${name}: expected seconds or a text such as '90s', '15m', '1h', got ${value}`);
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      `${name}: expected seconds or a text such as '90s', '15m', '1h', got ${value}`,
+    );
   }
   return Math.round(ms);
 }
@@ -134,7 +137,10 @@ export function parsePeriod(name: string, value: number | string): number {
 function splitList(option: string, text: unknown): string[] {
   const names = typeof text === 'string' ? text.split(':').filter((name) => name !== '') : [];
   if (names.length === 0) {
-    throw new TLSError('TLS_ERR_CONFIG', `${option}: expected names with colons in between, got ${JSON.stringify(text)}`);
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      `${option}: expected names with colons in between, got ${JSON.stringify(text)}`,
+    );
   }
   return names;
 }

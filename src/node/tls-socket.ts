@@ -162,7 +162,10 @@ export class TLSSocket extends SocketPump {
 
   /** TLS 1.3 has no renegotiation: the callback gets an error. Use `updateKeys` for new traffic keys. */
   renegotiate(_options: object, callback?: (error: Error | null) => void): false {
-    const error = new TLSError('TLS_ERR_NOT_SUPPORTED', 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys');
+    const error = new TLSError(
+      'TLS_ERR_NOT_SUPPORTED',
+      'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys',
+    );
     if (callback !== undefined) {
       process.nextTick(callback, error);
     }
@@ -173,11 +176,17 @@ export class TLSSocket extends SocketPump {
   disableRenegotiation(): void {}
 
   enableTrace(): never {
-    throw new TLSError('TLS_ERR_NOT_SUPPORTED', "enableTrace is not supported: use the 'keylog' event and a packet capture");
+    throw new TLSError(
+      'TLS_ERR_NOT_SUPPORTED',
+      "enableTrace is not supported: use the 'keylog' event and a packet capture",
+    );
   }
 
   getFinished(): never {
-    throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'Finished messages are not kept: bind to a connection with exportKeyingMaterial()');
+    throw new TLSError(
+      'TLS_ERR_NOT_SUPPORTED',
+      'Finished messages are not kept: bind to a connection with exportKeyingMaterial()',
+    );
   }
 
   getPeerFinished(): never {

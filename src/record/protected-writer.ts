@@ -1,5 +1,6 @@
 /** The keyed record layer: everything is sealed, fragmented to what the peer accepts. RFC 9846 §5.1, §5.2; RFC 8449. */
 
+import { TLSError } from '../errors.ts';
 import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE, RECORD_OVERHEAD } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { RecordSealer } from './tls13-protection.ts';
@@ -16,7 +17,7 @@ export class ProtectedWriter {
     this.maxFragment = maxFragment;
   }
 
-  /** Records that `length` bytes need. */
+  /** Records that `length` bytes need: one also for none. */
   recordCount(length: number): number {
     return Math.max(1, Math.ceil(length / this.maxFragment));
   }
@@ -34,8 +35,16 @@ export class ProtectedWriter {
   }
 
   #write(type: number, data: Uint8Array, start: number, end: number): void {
-    let at = this.#out.reserve(end - start + this.recordCount(end - start) * RECORD_OVERHEAD);
-    for (let from = start; from < end; from += this.maxFragment) {
+    const records = this.recordCount(end - start);
+    // Before room is made: bytes that were reserved but never sealed would go to the peer as they are.
+    if (records > this.sealer.remaining) {
+      throw new TLSError(
+        'TLS_ERR_USAGE_LIMIT',
+        `the write key may protect ${this.sealer.remaining} more records, ${records} are needed`,
+      );
+    }
+    let at = this.#out.reserve(end - start + records * RECORD_OVERHEAD);
+    for (let from = start, left = records; left > 0; from += this.maxFragment, left--) {
       at = this.sealer.seal(type, data, from, Math.min(end, from + this.maxFragment), this.#out.bytes, at);
     }
   }

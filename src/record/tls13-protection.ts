@@ -26,8 +26,11 @@ const IV_LENGTH = 12;
 /** Content and type of the record being sealed: copied once so that the cipher runs once. */
 const scratch = new Uint8Array(MAX_PLAINTEXT + 1);
 
-/** A nonce that counts. The IV in it is key material and is erased with the key. */
-class NonceCounter {
+/**
+ * A nonce that counts. The IV in it is key material and is erased with the key. Exported for its test, which sets the
+ * number to where no test could count.
+ */
+export class NonceCounter {
   readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(IV_LENGTH));
   readonly #ivHigh: number;
   readonly #ivLow: number;

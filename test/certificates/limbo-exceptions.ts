@@ -14,6 +14,8 @@ const anchorForm =
   'a rule on how a root is to be issued; RFC 5280 §6.1.1 (d) takes no more than name and key from a trust anchor, and its owner chose it.';
 const commonName =
   'a rule of the Baseline Requirements on the common name; Mayfly never reads it for names (RFC 9525 §2), so its form can mislead nobody, and private CAs put other things there';
+const signsNothing =
+  'the leaf is a CA whose keyUsage lacks digitalSignature; TLS demands that bit of a leaf (RFC 9846 §4.5.1.2), whatever its path';
 
 export const limboExceptions: Readonly<Record<string, LimboException>> = {
   'crl::revoked-certificate-with-crl': accepted(noCrl),
@@ -27,9 +29,8 @@ export const limboExceptions: Readonly<Record<string, LimboException>> = {
   'webpki::eku::ee-without-eku': accepted(
     'contradicts rfc5280::eku::ee-without-eku; without the extension the key may serve any purpose (RFC 5280 §4.2.1.12)',
   ),
-  'webpki::ca-as-leaf': accepted(
-    'contradicts rfc5280::ca-as-leaf; self-made certificates are often both CA and server, and RFC 5280 §6.1 does not forbid it',
-  ),
+  'rfc5280::ca-as-leaf': refused(signsNothing),
+  'pathlen::validation-ignores-pathlen-in-leaf': refused(signsNothing),
 
   'rfc5280::aki::cross-signed-root-missing-aki': accepted(
     `${anchorForm} cve::cve-2024-0567 demands to accept such a root`,
@@ -80,4 +81,8 @@ export const limboExceptions: Readonly<Record<string, LimboException>> = {
 
 function accepted(reason: string): LimboException {
   return { verdict: 'SUCCESS', reason };
+}
+
+function refused(reason: string): LimboException {
+  return { verdict: 'FAILURE', reason };
 }

@@ -11,6 +11,7 @@ import {
   derOctetString,
   derOid,
   derSequence,
+  derUnsigned,
 } from '../../src/certificates/der-writer.ts';
 import { extensionOids, keyPurposeOids } from '../../src/certificates/oids.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
@@ -61,9 +62,13 @@ test('no certificates at all, and more than a chain can need, are refused', () =
 
 test('a chain to a root that is not trusted is refused with unknown CA', () => {
   const other = makeRoot({ subject: 'Other root' });
-  refused(() => verify([leaf, intermediate], [other]), 'TLS_ERR_UNKNOWN_CA', /"CN=Test root" is neither trusted/);
+  refused(
+    () => verify([leaf, intermediate], [other]),
+    'TLS_ERR_UNKNOWN_CA',
+    /"CN=Test root" is not among the 1 trusted/,
+  );
   refused(() => verify([leaf, intermediate, root], [other]), 'TLS_ERR_UNKNOWN_CA', /self-signed and not among/);
-  refused(() => verify([leaf], [root]), 'TLS_ERR_UNKNOWN_CA', /"CN=Test intermediate" is neither trusted/);
+  refused(() => verify([leaf], [root]), 'TLS_ERR_UNKNOWN_CA', /"CN=Test intermediate" is not among/);
 });
 
 test('a root of the same name with another key is not the issuer', () => {
@@ -108,6 +113,12 @@ test('validity includes both of its ends, to the second', () => {
   verify([exact], [root], { now: NOW + 999 });
   refused(() => verify([exact], [root], { now: NOW + 1000 }), 'TLS_ERR_CERTIFICATE_EXPIRED', /expired/);
   refused(() => verify([exact], [root], { now: NOW - 1 }), 'TLS_ERR_CERTIFICATE_EXPIRED', /not valid before/);
+});
+
+test('a time that is no time is within no validity', () => {
+  for (const now of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    refused(() => verify([leaf, intermediate], [root], { now }), 'TLS_ERR_CERTIFICATE_EXPIRED', /it is now/);
+  }
 });
 
 test('an expired cross-certificate does not spoil a path around it', () => {
@@ -231,10 +242,10 @@ test('a signature algorithm that is not accepted is refused as unsupported', () 
 });
 
 test('keys outside the policy are refused: short RSA, odd sizes, other curves and types', () => {
-  const rsa = (bytes: number, first: number) => {
+  const rsa = (bytes: number, first: number, exponent = Uint8Array.of(1, 0, 1)) => {
     const modulus = new Uint8Array(bytes).fill(0xa5);
     modulus[0] = first;
-    const key = derSequence(derElement(0x02, Uint8Array.of(0), modulus), derInteger(65537));
+    const key = derSequence(derUnsigned(modulus), derElement(0x02, exponent));
     return derSequence(derSequence(derOid('1.2.840.113549.1.1.1'), Uint8Array.of(5, 0)), derBitString(key));
   };
   const ec = (curve: string) =>
@@ -244,6 +255,11 @@ test('keys outside the policy are refused: short RSA, odd sizes, other curves an
   const code = 'TLS_ERR_UNSUPPORTED_CERTIFICATE';
   refused(() => verify([leafWith(rsa(128, 0xa5))], [root]), code, /RSA key has 1024 bits/);
   refused(() => verify([leafWith(rsa(2048, 0xa5))], [root]), code, /RSA key has 16384 bits/);
+  for (const exponent of [Uint8Array.of(1), Uint8Array.of(4), new Uint8Array(64).fill(0x11)]) {
+    refused(() => verify([leafWith(rsa(256, 0xa5, exponent))], [root]), code, /exponent that is even, 1 or above/);
+  }
+  refused(() => verify([leafWith(rsa(256, 0x25))], [root]), code, /RSA key has 2046 bits/);
+  refused(() => verify([leafWith(rsa(257, 0x25))], [root]), code, /RSA key has 2054 bits/);
   refused(() => verify([leafWith(ec('1.3.132.0.10'))], [root]), code, /curve 1\.3\.132\.0\.10/);
   refused(() => verify([leafWith(ec('1.2.840.10045.3.1.1'))], [root]), code, /curve 1\.2\.840\.10045\.3\.1\.1/);
   refused(() => verify([leafWith(dsa)], [root]), code, /type 1\.2\.840\.10040\.4\.1/);

@@ -4,7 +4,12 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { PrivateKey } from '../../src/crypto/provider.ts';
-import { type KeyType, type SignatureScheme, schemesForKeyType, signatureSchemes } from '../../src/crypto/signatures.ts';
+import {
+  type KeyType,
+  type SignatureScheme,
+  schemesForKeyType,
+  signatureSchemes,
+} from '../../src/crypto/signatures.ts';
 import { restrictedRsaPss } from './rsa-pss.ts';
 import { bytes, runVectors } from './wycheproof.ts';
 
@@ -148,7 +153,10 @@ test('an encrypted private key needs its passphrase, and the error says so', () 
   const pem = handles.ed25519.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'opening' });
   assert.equal(nodeProvider.importPrivateKey(pem, 'opening').type, 'ed25519');
   assert.equal(nodeProvider.importPrivateKey(Buffer.from(pem), 'opening').type, 'ed25519');
-  assert.throws(() => nodeProvider.importPrivateKey(pem), { code: 'TLS_ERR_BAD_KEY', message: /a passphrase is needed/ });
+  assert.throws(() => nodeProvider.importPrivateKey(pem), {
+    code: 'TLS_ERR_BAD_KEY',
+    message: /a passphrase is needed/,
+  });
   assert.throws(() => nodeProvider.importPrivateKey(pem, 'wrong'), { code: 'TLS_ERR_BAD_KEY', message: /wrong pass/ });
 });
 

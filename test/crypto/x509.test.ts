@@ -59,7 +59,11 @@ test('certificate signatures of every supported algorithm verify, and fail once 
 });
 
 test('RSA-PSS verifies with matching parameters only', () => {
-  const signature = sign('sha256', tbs, { key: rsa.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 });
+  const signature = sign('sha256', tbs, {
+    key: rsa.privateKey,
+    padding: constants.RSA_PKCS1_PSS_PADDING,
+    saltLength: 32,
+  });
   const input = { algorithmOid: PSS, algorithmParameters: PSS_SHA256, issuerSpki: spki(rsa.publicKey), tbs, signature };
   assert.equal(verifyCertificateSignature(input), true);
   for (const [changed, verdict] of [
@@ -84,7 +88,9 @@ test('RSA-PSS parameters verify for each hash as OpenSSL encodes them', () => {
     ['sha512', 3, 64],
   ] as const) {
     const parameters = Uint8Array.from(PSS_SHA256);
-    const places = [...parameters.keys()].filter((i) => parameters[i] === 4 && parameters[i + 1] === 2 && parameters[i + 2] === 1);
+    const places = [...parameters.keys()].filter(
+      (i) => parameters[i] === 4 && parameters[i + 1] === 2 && parameters[i + 2] === 1,
+    );
     assert.equal(places.length, 2);
     for (const at of places) {
       parameters[at + 2] = arc;
@@ -92,7 +98,13 @@ test('RSA-PSS parameters verify for each hash as OpenSSL encodes them', () => {
     parameters[parameters.length - 1] = length;
     const key = { key: rsa.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: length };
     const signature = sign(hash, tbs, key);
-    const input = { algorithmOid: PSS, algorithmParameters: parameters, issuerSpki: spki(rsa.publicKey), tbs, signature };
+    const input = {
+      algorithmOid: PSS,
+      algorithmParameters: parameters,
+      issuerSpki: spki(rsa.publicKey),
+      tbs,
+      signature,
+    };
     assert.equal(verifyCertificateSignature(input), true);
     assert.equal(certificateSignatureScheme(PSS, parameters), `rsa_pss_rsae_${hash}`);
   }
@@ -118,10 +130,7 @@ test('SHA-1, MD5 and unknown algorithms, stray parameters and unfit keys are uns
 test('an issuer key of another type than the algorithm is a bad signature', () => {
   const signature = sign('sha256', tbs, p256.privateKey);
   for (const algorithmOid of [`${RSA}.11`, '1.3.101.112']) {
-    assert.equal(
-      verifyCertificateSignature({ algorithmOid, issuerSpki: spki(p256.publicKey), tbs, signature }),
-      false,
-    );
+    assert.equal(verifyCertificateSignature({ algorithmOid, issuerSpki: spki(p256.publicKey), tbs, signature }), false);
   }
 });
 

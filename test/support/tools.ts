@@ -31,7 +31,9 @@ export function skipUnless(...names: string[]): { skip?: string } {
   if (missing.length === 0 || process.env.MAYFLY_REQUIRE_TOOLS === '1') {
     return {};
   }
-  return { skip: `needs ${missing.join(', ')}, not found on this machine (MAYFLY_REQUIRE_TOOLS=1 makes this a failure)` };
+  return {
+    skip: `needs ${missing.join(', ')}, not found on this machine (MAYFLY_REQUIRE_TOOLS=1 makes this a failure)`,
+  };
 }
 
 /** The program's path, for use inside a test; throws with a clear message when it is missing. */

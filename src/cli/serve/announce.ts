@@ -54,12 +54,21 @@ function lines({ source, credentials }: Announcement, statusUrl: string | undefi
   }
   text.push('', row('Ring', ringText(ring)));
   if (credentials.development === undefined) {
-    text.push(row('Cert', `${credentials.leaf.names.join(', ') || credentials.leaf.subject}, until ${dateText(credentials.leaf.notAfter)}`));
+    text.push(
+      row(
+        'Cert',
+        `${credentials.leaf.names.join(', ') || credentials.leaf.subject}, until ${dateText(credentials.leaf.notAfter)}`,
+      ),
+    );
   } else {
     text.push(...trust(credentials.development.caPath, credentials.development.isNew));
   }
   text.push('', ...examples(source.urls[0], credentials.development?.caPath, ring.enabled));
-  text.push('', `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`, '');
+  text.push(
+    '',
+    `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`,
+    '',
+  );
   return text;
 }
 

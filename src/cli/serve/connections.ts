@@ -1,20 +1,12 @@
-/** The books of a running server: open connections, requests on them, and what handshakes came to. For status and drain. */
+/** The books of a running server: open connections and the requests on them. For the status page and for draining. */
 
-import type { Duplex } from 'node:stream';
 import type { HandshakeSummary } from '../../actions.ts';
 import { CounterByLabel } from '../../ledger/metrics.ts';
-
-/** What the books need of a TLS socket. */
-export interface BookedSocket extends Duplex {
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-  readonly bytesRead: number;
-  readonly bytesWritten: number;
-}
+import type { TLSSocket } from '../../node/tls.ts';
 
 export interface ConnectionEntry {
   readonly id: number;
-  readonly socket: BookedSocket;
+  readonly socket: TLSSocket;
   /** `address:port`. */
   readonly remote: string;
   readonly summary: HandshakeSummary | undefined;
@@ -32,37 +24,23 @@ export class Connections {
   #nextId = 1;
   #bytesInClosed = 0;
   #bytesOutClosed = 0;
-  total = 0;
-  full = 0;
-  resumed = 0;
-  readonly refusals = new CounterByLabel();
-  readonly failures = new CounterByLabel();
   readonly requests = new CounterByLabel();
   /** Requests that the upstream server failed to answer, by reason. */
   readonly upstreamFailures = new CounterByLabel();
 
   /** A handshake is complete. */
-  opened(socket: BookedSocket, summary: HandshakeSummary | undefined): ConnectionEntry {
+  opened(socket: TLSSocket): ConnectionEntry {
     const remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`;
     const entry: ConnectionEntry = {
       id: this.#nextId++,
       socket,
       remote,
-      summary,
+      summary: socket.mayfly,
       openedAt: Date.now(),
       requests: 0,
       active: 0,
       upgraded: false,
     };
-    this.total++;
-    if (summary?.resumed === true) {
-      this.resumed++;
-    } else {
-      this.full++;
-    }
-    if (summary?.refusal !== undefined) {
-      this.refusals.add(summary.refusal);
-    }
     this.#open.set(remote, entry);
     socket.once('close', () => {
       this.#bytesInClosed += socket.bytesRead;
@@ -72,11 +50,6 @@ export class Connections {
       }
     });
     return entry;
-  }
-
-  /** A handshake failed, or a connection broke. */
-  failed(code: string): void {
-    this.failures.add(code);
   }
 
   /** The open connection from there; HTTP/2 hides its socket, so the peer's address and port find it. */

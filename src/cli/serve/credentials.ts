@@ -105,10 +105,11 @@ function parseChain(pem: string, path: string): Uint8Array[] {
   let detail = '';
   try {
     chain = pemToDer(pem);
+    chain.forEach(parseCertificate);
   } catch (error) {
     detail = `: ${messageOf(error)}`;
   }
-  if (chain.length === 0) {
+  if (chain.length === 0 || detail !== '') {
     const what = pem.includes('PRIVATE KEY-----') ? `${path} holds a private key, not a certificate` : undefined;
     throw new Problem(
       'bad_pem',
@@ -161,7 +162,11 @@ function checkDates(leaf: CertificateDescription, path: string, output: Output):
   const now = Date.now();
   if (leaf.notAfter < now) {
     const day = dateText(leaf.notAfter);
-    throw new Problem('expired', `the certificate in ${path} expired on ${day}`, 'Have it renewed: no client accepts it.');
+    throw new Problem(
+      'expired',
+      `the certificate in ${path} expired on ${day}`,
+      'Have it renewed: no client accepts it.',
+    );
   }
   if (leaf.notBefore > now) {
     throw new Problem(

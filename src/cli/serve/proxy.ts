@@ -19,6 +19,8 @@ export interface Proxy {
 
 export interface ProxyOptions {
   readonly upstream: URL;
+  /** The port that clients connected to. */
+  readonly port: () => number | undefined;
   /** True once the server drains: HTTP/1.1 clients are then told to close. */
   readonly isDraining: () => boolean;
   /** Called for each request that the upstream server did not answer. */
@@ -69,7 +71,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       if (/(^|,)\s*close\s*(,|$)/i.test(request.headers.connection ?? '') || request.httpVersion === '1.0') {
         wantsClose.add(request);
       }
-      prepare(request);
+      prepare(request, options.port());
       library.web(request, response).catch((error: unknown) => {
         if (response.destroyed) {
           return;
@@ -85,7 +87,7 @@ export function createProxy(options: ProxyOptions): Proxy {
         refuseUpgrade(socket, '501 Not Implemented', 'Only WebSocket upgrades are passed on.');
         return;
       }
-      prepare(request);
+      prepare(request, options.port());
       request.headers.connection = 'upgrade';
       request.headers.upgrade = 'websocket';
       library.ws(request, socket as never, {}, head).catch((error: unknown) => {
@@ -100,7 +102,7 @@ export function createProxy(options: ProxyOptions): Proxy {
 }
 
 /** Replaces what the client said of itself by what we know, and drops what belongs to its connection only. */
-function prepare(request: IncomingMessage): void {
+function prepare(request: IncomingMessage, port: number | undefined): void {
   const { headers } = request;
   const authority = headers[':authority'];
   const host = typeof authority === 'string' ? authority : headers.host;
@@ -117,7 +119,7 @@ function prepare(request: IncomingMessage): void {
   // A client cannot be believed about its own address: the chain starts here.
   headers['x-forwarded-for'] = request.socket.remoteAddress ?? '';
   headers['x-forwarded-proto'] = 'https';
-  headers['x-forwarded-port'] = String(request.socket.localPort ?? '');
+  headers['x-forwarded-port'] = String(port ?? 443);
   if (host === undefined) {
     delete headers['x-forwarded-host'];
     return;
@@ -161,5 +163,9 @@ function refuseUpgrade(socket: Duplex, status: string, text: string): void {
 
 function reason(error: unknown): string {
   const code = errorCode(error);
-  return code === 'ECONNREFUSED' ? 'connection refused' : code === 'ECONNRESET' ? 'it hung up' : (code ?? messageOf(error));
+  return code === 'ECONNREFUSED'
+    ? 'connection refused'
+    : code === 'ECONNRESET'
+      ? 'it hung up'
+      : (code ?? messageOf(error));
 }

@@ -3,10 +3,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { createSecureServer, type SecureServer } from '../../node/http2.ts';
+import type { SessionOptions, TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
 import { errorCode, messageOf } from '../problem.ts';
-import { createSecureServer, type SecureServer, type SessionOptions, summaryOf } from '../tls-seam.ts';
-import { type BookedSocket, Connections } from './connections.ts';
+import { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { type Listenable, type Listener, listen } from './listen.ts';
 
@@ -26,6 +27,7 @@ export interface Site {
   readonly addresses: readonly Address[];
   readonly connections: Connections;
   readonly sessions: SecureServer['sessions'];
+  readonly counters: SecureServer['counters'];
   readonly draining: boolean;
   /**
    * Stops accepting, lets running requests finish for at most `patience` milliseconds, then ends what is left and
@@ -48,15 +50,16 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     sessions: options.sessions,
   });
 
-  server.on('secureConnection', (socket: unknown) => {
-    const booked = socket as BookedSocket;
-    connections.opened(booked, summaryOf(booked));
-    booked.once('close', () => {
+  server.on('secureConnection', (accepted: unknown) => {
+    const socket = accepted as TLSSocket;
+    connections.opened(socket);
+    socket.once('close', () => {
       if (draining && connections.openCount === 0) {
         emptied?.();
       }
     });
-    booked.on('error', (error) => connections.failed(errorCode(error) ?? 'UNKNOWN'));
+    // What broke is counted by the server; without a listener it would end the process.
+    socket.on('error', () => {});
   });
   server.on('session', (session: ServerHttp2Session) => {
     http2Sessions.add(session);
@@ -89,37 +92,48 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     }
     options.handle(exchange);
   });
-  server.on('upgrade' as 'request', ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
-    if (options.upgrade === undefined || draining) {
-      socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-      return;
-    }
-    if (entry !== undefined) {
-      entry.upgraded = true;
-    }
-    options.upgrade(request, socket, head);
-  }) as never);
-  server.on('tlsClientError', (error: Error, socket?: BookedSocket) => {
-    const code = errorCode(error) ?? 'UNKNOWN';
-    connections.failed(code);
-    options.onFailure?.({ code, message: messageOf(error), remote: `${socket?.remoteAddress ?? '?'}` });
+  server.on(
+    'upgrade' as 'request',
+    ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
+      if (options.upgrade === undefined || draining) {
+        socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+        return;
+      }
+      if (entry !== undefined) {
+        entry.upgraded = true;
+      }
+      options.upgrade(request, socket, head);
+    }) as never,
+  );
+  server.on('tlsClientError', (error: Error, socket: { remoteAddress?: string }) => {
+    options.onFailure?.({
+      code: errorCode(error) ?? 'UNKNOWN',
+      message: messageOf(error),
+      remote: socket.remoteAddress ?? '?',
+    });
   });
   server.on('sessionError', () => {});
-  server.on('clientError' as 'tlsClientError', ((error: Error, socket: Duplex) => {
-    answerBadRequest(error, socket);
-  }) as never);
+  server.on(
+    'clientError' as 'tlsClientError',
+    ((error: Error, socket: Duplex) => {
+      answerBadRequest(error, socket);
+    }) as never,
+  );
   if (options.onKeyLog !== undefined) {
     server.on('keylog', options.onKeyLog);
   }
 
   const listener: Listener = await listen(server as unknown as Listenable, options.listen, '--listen');
-  server.on('error', (error) => connections.failed(errorCode(error) ?? 'UNKNOWN'));
+  server.on('error', (error) =>
+    options.onFailure?.({ code: errorCode(error) ?? 'UNKNOWN', message: messageOf(error), remote: '' }),
+  );
 
   return {
     addresses: listener.addresses,
     connections,
     sessions: server.sessions,
+    counters: server.counters,
     get draining() {
       return draining;
     },
@@ -137,10 +151,10 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       const rest = await waitUntilEmpty(connections, patience, (callback) => {
         emptied = callback;
       });
-      for (const entry of connections.open) {
-        entry.socket.destroy();
+      for (const socket of server.secureSockets) {
+        socket.destroy();
       }
-      server.sessions.flush();
+      server.sessions.close();
       return rest;
     },
   };

@@ -1,5 +1,4 @@
 // Draws the snapshots that /events sends. All text goes in as text: names in it come from peers.
-'use strict';
 
 const byId = (id) => document.getElementById(id);
 const setText = (id, text) => {
@@ -27,6 +26,15 @@ const refusalReasons = {
   disabled: 'resumption is off',
 };
 
+const failureReasons = {
+  TLS_ERR_ALERT_RECEIVED: 'the peer gave up, e.g. for a certificate that it does not trust',
+  TLS_ERR_NOT_TLS: 'something else than TLS came, e.g. plain HTTP',
+  TLS_ERR_HANDSHAKE_TIMEOUT: 'the handshake was begun and not finished',
+  TLS_ERR_TRUNCATED: 'the peer left in the middle of the handshake',
+  ECONNRESET: 'the peer hung up',
+  EPIPE: 'the peer hung up',
+};
+
 function bytes(count) {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let unit = 0;
@@ -51,7 +59,12 @@ function span(milliseconds) {
 
 const exact = (milliseconds) => span(milliseconds).replace(/ 00 (s|min)$/, '');
 const clock = (time, withSeconds) =>
-  new Date(time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', ...(withSeconds ? { second: '2-digit' } : {}), hour12: false });
+  new Date(time).toLocaleTimeString([], {
+    hour: '2-digit',
+    minute: '2-digit',
+    ...(withSeconds ? { second: '2-digit' } : {}),
+    hour12: false,
+  });
 const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
 
 let state = JSON.parse(byId('snapshot').textContent);
@@ -61,6 +74,9 @@ const serverNow = () => Date.now() + skew;
 
 function drawTiles() {
   const { handshakes, connections, requests, secrets, failures } = state;
+  const [most] = Object.entries(failures)
+    .filter(([code]) => code.startsWith('TLS_'))
+    .sort((a, b) => b[1] - a[1]);
   setText('full', handshakes.full.toLocaleString('en'));
   setText('resumed', handshakes.resumed.toLocaleString('en'));
   const all = Math.max(1, handshakes.full + handshakes.resumed);
@@ -70,14 +86,29 @@ function drawTiles() {
   setText('open', connections.open.toLocaleString('en'));
   setText('total', `of ${connections.total.toLocaleString('en')} since the start`);
   setText('bytes', bytes(connections.bytesIn + connections.bytesOut));
-  setText('requests', plural(Object.values(requests).reduce((a, b) => a + b, 0), 'request'));
+  setText(
+    'requests',
+    plural(
+      Object.values(requests).reduce((a, b) => a + b, 0),
+      'request',
+    ),
+  );
   setText('failed', handshakes.failed.toLocaleString('en'));
-  setText('failed-sub', Object.keys(failures)[0] ? `most: ${shortCode(Object.keys(failures)[0])}` : 'none so far');
-  setText('secrets', Object.values(secrets.live).reduce((a, b) => a + b, 0).toLocaleString('en'));
+  setText('failed-sub', most === undefined ? 'none so far' : `most: ${shortCode(most[0])}`);
+  setText(
+    'secrets',
+    Object.values(secrets.live)
+      .reduce((a, b) => a + b, 0)
+      .toLocaleString('en'),
+  );
   setText('secrets-sub', `${secrets.ended.toLocaleString('en')} erased`);
 }
 
-const shortCode = (code) => code.replace(/^TLS_ERR_/, '').toLowerCase().replaceAll('_', ' ');
+const shortCode = (code) =>
+  code
+    .replace(/^TLS_ERR_/, '')
+    .toLowerCase()
+    .replaceAll('_', ' ');
 
 function drawRing() {
   const { ring } = state;
@@ -85,7 +116,11 @@ function drawRing() {
   const box = byId('ring');
   if (!ring.enabled || ring.keys.length === 0) {
     box.replaceChildren(
-      element('p', 'empty', ring.enabled ? 'No key: no tickets are sent.' : 'Resumption is off: every handshake is a full one.'),
+      element(
+        'p',
+        'empty',
+        ring.enabled ? 'No key: no tickets are sent.' : 'Resumption is off: every handshake is a full one.',
+      ),
     );
     setText('ring-text', '');
     return;
@@ -236,7 +271,9 @@ function updateRow(row, connection) {
 }
 
 function drawCounts(id, counts, empty, explain) {
-  const entries = Object.entries(counts).filter(([, count]) => count > 0);
+  const entries = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .sort((a, b) => b[1] - a[1]);
   const list = byId(id);
   if (entries.length === 0) {
     list.replaceChildren(element('dt', 'empty', empty));
@@ -268,12 +305,13 @@ function draw() {
   drawRing();
   drawConnections();
   drawCounts('refusals', state.resumptionRefusals, 'None: every session that was offered was resumed.', refusalReasons);
-  drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.');
+  drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.', failureReasons);
   drawCounts('kinds', state.secrets.live, 'None.');
   drawFacts();
 }
 
-const prefixed = (counts) => Object.fromEntries(Object.entries(counts).map(([name, count]) => [`upstream: ${name}`, count]));
+const prefixed = (counts) =>
+  Object.fromEntries(Object.entries(counts).map(([name, count]) => [`upstream: ${name}`, count]));
 
 function setLive(className, text) {
   const node = byId('live');

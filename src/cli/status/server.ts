@@ -185,15 +185,15 @@ function loadPage(): Page {
   const folder = join(packageRoot, 'src', 'cli', 'status');
   const html = readFileSync(join(folder, 'page.html'), 'utf8');
   const parts: Record<string, string> = {
-    style: readFileSync(join(folder, 'page.css'), 'utf8'),
-    script: readFileSync(join(folder, 'page.js'), 'utf8'),
+    STYLE: readFileSync(join(folder, 'page.css'), 'utf8'),
+    SCRIPT: readFileSync(join(folder, 'page.js'), 'utf8'),
   };
-  const assembled = html.replace(/<!-- (style|script) -->/g, (_, name: string) => parts[name]);
+  const assembled = html.replace(/\/\* %(STYLE|SCRIPT)% \*\//g, (_, name: string) => parts[name]);
   return {
     render: (nonce, snapshot) =>
       assembled
         .replaceAll('%NONCE%', () => nonce)
         // "<" cannot end the element early: names in the snapshot come from peers.
-        .replace('%SNAPSHOT%', () => snapshot.replaceAll('<', '\\u003c')),
+        .replace('"%SNAPSHOT%"', () => snapshot.replaceAll('<', '\u003c')),
   };
 }

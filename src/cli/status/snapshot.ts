@@ -1,6 +1,6 @@
 /** What the status page tells, as one object: `/status.json`, the event stream and `/metrics` are made from it. */
 
-import { type Metric, type Sample } from '../../ledger/metrics.ts';
+import type { Metric, Sample } from '../../ledger/metrics.ts';
 import type { SecretCensus } from '../../ledger/secrets.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
 import { version } from '../package-root.ts';
@@ -77,7 +77,7 @@ const LISTED_CONNECTIONS = 200;
 
 export function takeSnapshot(source: StatusSource): StatusSnapshot {
   const { site, census } = source;
-  const books = site.connections;
+  const { connections: books, counters } = site;
   return {
     mayfly: version,
     node: process.version,
@@ -87,15 +87,15 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
     serving: source.serving,
     urls: source.urls,
     certificate: source.certificate,
-    handshakes: { full: books.full, resumed: books.resumed, failed: books.failures.total },
-    resumptionRefusals: books.refusals.toJSON(),
-    failures: books.failures.toJSON(),
+    handshakes: { full: counters.full, resumed: counters.resumed, failed: failedHandshakes(counters.failures) },
+    resumptionRefusals: { ...counters.refusals },
+    failures: { ...counters.failures },
     requests: books.requests.toJSON(),
     upstreamFailures: books.upstreamFailures.toJSON(),
     ring: { ...source.ring, keys: site.sessions.status() },
     connections: {
       open: books.openCount,
-      total: books.total,
+      total: counters.full + counters.resumed,
       bytesIn: books.bytesIn,
       bytesOut: books.bytesOut,
       list: listConnections(source),
@@ -128,7 +128,7 @@ function listConnections(source: StatusSource): ConnectionStatus[] {
 
 /** The metrics for Prometheus. */
 export function metricsOf(source: StatusSource): Metric[] {
-  const books = source.site.connections;
+  const { connections: books, counters } = source.site;
   const keys = source.site.sessions.status();
   const states = ['waiting', 'sealing', 'opening'] as const;
   const cpu = process.cpuUsage();
@@ -137,18 +137,31 @@ export function metricsOf(source: StatusSource): Metric[] {
       { labels: { version, node: process.version }, value: 1 },
     ]),
     metric('mayfly_handshakes_total', 'counter', 'Completed handshakes, full or resumed.', [
-      { labels: { kind: 'full' }, value: books.full },
-      { labels: { kind: 'resumed' }, value: books.resumed },
+      { labels: { kind: 'full' }, value: counters.full },
+      { labels: { kind: 'resumed' }, value: counters.resumed },
     ]),
     metric(
       'mayfly_resumption_refusals_total',
       'counter',
       'Sessions that were offered but not resumed, by reason.',
-      books.refusals.samples('reason'),
+      samplesOf(counters.refusals, 'reason'),
     ),
-    metric('mayfly_failures_total', 'counter', 'Failed handshakes and broken connections.', books.failures.samples('code')),
-    metric('mayfly_connections_total', 'counter', 'Connections with a completed handshake.', books.total),
-    metric('mayfly_connections_open', 'gauge', 'Open connections.', books.openCount),
+    metric(
+      'mayfly_failures_total',
+      'counter',
+      'Failed handshakes and broken connections.',
+      samplesOf(counters.failures, 'code'),
+    ),
+    metric('mayfly_hello_retries_total', 'counter', 'Handshakes with a HelloRetryRequest.', counters.helloRetries),
+    metric('mayfly_key_updates_total', 'counter', 'Renewals of traffic keys.', counters.keyUpdates),
+    metric('mayfly_connections_accepted_total', 'counter', 'TCP connections accepted.', counters.accepted),
+    metric(
+      'mayfly_connections_idle_closed_total',
+      'counter',
+      'Connections closed for being idle.',
+      counters.idleClosed,
+    ),
+    metric('mayfly_connections_open', 'gauge', 'Open connections, in handshake or after.', counters.open),
     metric('mayfly_connection_bytes_total', 'counter', 'Bytes on connections, by direction.', [
       { labels: { direction: 'in' }, value: books.bytesIn },
       { labels: { direction: 'out' }, value: books.bytesOut },
@@ -167,7 +180,12 @@ export function metricsOf(source: StatusSource): Metric[] {
       states.map((state) => ({ labels: { state }, value: keys.filter((key) => key.state === state).length })),
     ),
     keyMetric(keys, 'mayfly_ticket_key_created_seconds', 'When the key was made.', (key) => key.createdAt / 1000),
-    keyMetric(keys, 'mayfly_ticket_key_seal_until_seconds', 'When the key stops sealing.', (key) => key.sealUntil / 1000),
+    keyMetric(
+      keys,
+      'mayfly_ticket_key_seal_until_seconds',
+      'When the key stops sealing.',
+      (key) => key.sealUntil / 1000,
+    ),
     keyMetric(keys, 'mayfly_ticket_key_open_until_seconds', 'When the key is erased.', (key) => key.openUntil / 1000),
     keyMetric(keys, 'mayfly_ticket_key_tickets_sealed', 'Tickets sealed by the key.', (key) => key.ticketsSealed),
     keyMetric(keys, 'mayfly_ticket_key_tickets_opened', 'Tickets opened by the key.', (key) => key.ticketsOpened),
@@ -175,7 +193,7 @@ export function metricsOf(source: StatusSource): Metric[] {
       'mayfly_secrets_live',
       'gauge',
       'Secrets that are not erased yet, by kind.',
-      Object.entries(source.census.live).map(([kind, value]) => ({ labels: { kind }, value })),
+      samplesOf(source.census.live, 'kind'),
     ),
     metric('mayfly_secrets_born_total', 'counter', 'Secrets made.', source.census.born),
     metric('mayfly_secrets_ended_total', 'counter', 'Secrets erased.', source.census.ended),
@@ -184,6 +202,18 @@ export function metricsOf(source: StatusSource): Metric[] {
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),
     metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', (cpu.user + cpu.system) / 1e6),
   ];
+}
+
+/** What went wrong in TLS. That a peer hangs up (ECONNRESET, EPIPE) is listed, but is its good right. */
+function failedHandshakes(failures: Readonly<Record<string, number>>): number {
+  return Object.entries(failures).reduce(
+    (total, [code, count]) => (code.startsWith('TLS_') ? total + count : total),
+    0,
+  );
+}
+
+function samplesOf(counts: Readonly<Record<string, number>>, label: string): Sample[] {
+  return Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
 }
 
 function metric(name: string, type: Metric['type'], help: string, samples: number | readonly Sample[]): Metric {

@@ -1,0 +1,196 @@
+/** Makes one TLS connection, watches its handshake from outside, and closes it. */
+
+import { performance } from 'node:perf_hooks';
+import type { HandshakeSummary } from '../../actions.ts';
+import { type SecretLife, SecretRecorder } from '../../ledger/secrets.ts';
+import { connect, type TLSSocket } from '../../node/tls.ts';
+import type { Address } from '../address.ts';
+import { formatDuration } from '../duration.ts';
+import { connectionProblem, Problem } from '../problem.ts';
+
+export interface Attempt {
+  readonly peer: Address;
+  readonly serverName: string;
+  /** PEM. */
+  readonly ca: string | undefined;
+  readonly alpnProtocols: readonly string[];
+  readonly groups: string | undefined;
+  readonly suites: string | undefined;
+  readonly session: Uint8Array | undefined;
+  readonly insecure: boolean;
+  readonly onKeyLog: ((line: Uint8Array) => void) | undefined;
+  /** Milliseconds for everything up to the end of the handshake. */
+  readonly timeout: number;
+  /** Tickets are wanted for later: wait longer for them. */
+  readonly keepTickets: boolean;
+}
+
+export interface Outcome {
+  readonly summary: HandshakeSummary;
+  readonly remote: Address;
+  /** Why the server is not to be trusted; only with `insecure`. */
+  readonly distrust: string | undefined;
+  readonly phases: readonly Phase[];
+  readonly secrets: readonly SecretLife[];
+  /** Sessions of the tickets that came, encoded: they hold secrets. */
+  readonly sessions: readonly Uint8Array[];
+}
+
+export interface Phase {
+  readonly name: 'lookup' | 'tcp' | 'hello' | 'authentication' | 'complete' | 'first ticket';
+  /** Milliseconds. */
+  readonly duration: number;
+}
+
+/** Milliseconds in which tickets usually come, if at all. */
+const TICKET_PATIENCE = 250;
+const TICKET_PATIENCE_TO_KEEP = 2_000;
+/** Tickets come in one flight: what follows the first comes at once. */
+const NEXT_TICKET_PATIENCE = 60;
+
+/** @throws Problem of what went wrong, with the peer's address */
+export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
+  const start = performance.now();
+  const recorder = new SecretRecorder(() => performance.now() - start);
+  recorder.start();
+  let socket: TLSSocket | undefined;
+  try {
+    const marks = new Map<string, number>();
+    const sessions: Uint8Array[] = [];
+    socket = open(attempt, (name) => {
+      if (!marks.has(name)) {
+        marks.set(name, performance.now() - start);
+      }
+    });
+    socket.on('session', (session: Uint8Array) => sessions.push(session));
+    await completed(socket, attempt);
+    const summary = socket.mayfly as HandshakeSummary;
+    const remote = { host: socket.remoteAddress ?? attempt.peer.host, port: socket.remotePort ?? attempt.peer.port };
+    const distrust = socket.authorizationError === null ? undefined : String(socket.authorizationError);
+    await ticketsCame(socket, sessions, attempt.keepTickets);
+    return {
+      summary,
+      remote,
+      distrust,
+      phases: phasesOf(marks, recorder.lives),
+      secrets: recorder.lives,
+      sessions,
+    };
+  } finally {
+    await close(socket);
+    recorder.stop();
+  }
+}
+
+function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
+  const socket = connect({
+    host: attempt.peer.host,
+    port: attempt.peer.port,
+    servername: attempt.serverName,
+    ALPNProtocols: [...attempt.alpnProtocols],
+    rejectUnauthorized: !attempt.insecure,
+    allowTruncation: true,
+    ...(attempt.ca === undefined ? {} : { ca: attempt.ca }),
+    ...(attempt.groups === undefined ? {} : { groups: attempt.groups }),
+    ...(attempt.suites === undefined ? {} : { ciphers: attempt.suites }),
+    ...(attempt.session === undefined ? {} : { session: attempt.session }),
+  });
+  socket.on('lookup', () => mark('lookup'));
+  socket.on('connect', () => mark('connect'));
+  socket.on('secureConnect', () => mark('secureConnect'));
+  socket.on('session', () => mark('session'));
+  if (attempt.onKeyLog !== undefined) {
+    socket.on('keylog', attempt.onKeyLog);
+  }
+  return socket;
+}
+
+function completed(socket: TLSSocket, attempt: Attempt): Promise<void> {
+  const peer = `${attempt.peer.host}:${attempt.peer.port}`;
+  return new Promise((resolve, reject) => {
+    let connected = false;
+    const timer = setTimeout(() => {
+      const what = connected ? 'the server accepted, but did not finish the handshake' : 'no answer';
+      const hint = connected
+        ? 'It may not speak TLS on this port.'
+        : 'Check the address, or give it longer with --timeout.';
+      reject(new Problem('timeout', `${peer}: ${what} within ${formatDuration(attempt.timeout)}`, hint));
+    }, attempt.timeout);
+    socket.once('connect', () => {
+      connected = true;
+    });
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    // Stays for the socket's whole life: what comes after the handshake is of no interest here.
+    socket.on('error', (error: Error) => {
+      clearTimeout(timer);
+      reject(connectionProblem(peer, error));
+    });
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reject(new Problem('connection_lost', `${peer}: the server closed the connection during the handshake`));
+    });
+  });
+}
+
+/** Reads on for a moment: tickets come after the handshake, if they come. */
+function ticketsCame(socket: TLSSocket, sessions: readonly Uint8Array[], keep: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    let timer = setTimeout(resolve, keep ? TICKET_PATIENCE_TO_KEEP : TICKET_PATIENCE);
+    const again = () => {
+      clearTimeout(timer);
+      timer = setTimeout(resolve, NEXT_TICKET_PATIENCE);
+    };
+    if (sessions.length > 0) {
+      again();
+    }
+    socket.on('session', again);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.resume();
+  });
+}
+
+function close(socket: TLSSocket | undefined): Promise<void> {
+  if (socket === undefined || socket.destroyed) {
+    return Promise.resolve();
+  }
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.destroy(), 200);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    socket.on('error', () => {});
+    socket.resume();
+    socket.end();
+  });
+}
+
+/** The marks of the socket and the births of secrets, which tell how far the handshake had come. */
+function phasesOf(marks: ReadonlyMap<string, number>, secrets: readonly SecretLife[]): Phase[] {
+  const bornAt = (kind: string) => secrets.find((secret) => secret.kind === kind)?.bornAt;
+  const ends: readonly (readonly [Phase['name'], number | undefined])[] = [
+    ['lookup', marks.get('lookup')],
+    ['tcp', marks.get('connect')],
+    // The handshake secret is made of the ServerHello.
+    ['hello', bornAt('handshakeSecret')],
+    // The application secrets are made once the server's Finished is verified.
+    ['authentication', bornAt('CLIENT_TRAFFIC_SECRET')],
+    ['complete', marks.get('secureConnect')],
+    ['first ticket', marks.get('session')],
+  ];
+  const phases: Phase[] = [];
+  let last = 0;
+  for (const [name, end] of ends) {
+    if (end !== undefined) {
+      phases.push({ name, duration: Math.max(0, end - last) });
+      last = Math.max(last, end);
+    }
+  }
+  return phases;
+}

@@ -1,0 +1,175 @@
+/** One handshake told for people: what was offered and chosen, who the server is, the session, the secrets, the time. */
+
+import pc from 'picocolors';
+import { printable } from '../../certificates/distinguished-name.ts';
+import { formatAddress } from '../address.ts';
+import { type CertificateDescription, dateText } from '../certificates.ts';
+import { formatDuration } from '../duration.ts';
+import type { Attempt, Outcome, Phase } from './handshake.ts';
+import { type SecretNode, secretTree } from './secret-tree.ts';
+import type { SessionReport } from './sessions.ts';
+
+export interface Story {
+  readonly attempt: Attempt;
+  readonly outcome: Outcome;
+  /** Leaf first, the trust anchor last where there is one. */
+  readonly chain: readonly CertificateDescription[];
+  /** The last of the chain is a root that is trusted. */
+  readonly anchored: boolean;
+  readonly session: SessionReport;
+}
+
+export function storyLines(story: Story): string[] {
+  return [
+    '',
+    ...headline(story),
+    '',
+    pc.bold('Offered and chosen'),
+    ...choices(story),
+    '',
+    pc.bold('The server'),
+    ...server(story),
+    '',
+    pc.bold('Session'),
+    ...story.session.lines.map((line) => `  ${line}`),
+    '',
+    pc.bold('Secrets'),
+    ...secrets(story),
+    '',
+    pc.bold('Time'),
+    ...times(story.outcome.phases),
+    '',
+  ];
+}
+
+function headline({ attempt, outcome }: Story): string[] {
+  const total = outcome.phases
+    .filter(({ name }) => name !== 'first ticket')
+    .reduce((sum, { duration }) => sum + duration, 0);
+  const kind = outcome.summary.resumed ? 'resumed' : 'full';
+  const trust = outcome.distrust === undefined ? '' : pc.red('  NOT TRUSTED');
+  return [
+    `${pc.bold(pc.green(formatAddress(attempt.peer)))} (${formatAddress(outcome.remote)}): ` +
+      `${kind} TLS 1.3 handshake in ${milliseconds(total)}${trust}`,
+  ];
+}
+
+function choices({ attempt, outcome }: Story): string[] {
+  const { summary } = outcome;
+  const offered = summary.offered;
+  const lines = [row('Version', chosen('TLS 1.3'))];
+  lines.push(row('Suite', list(offered?.cipherSuites ?? [summary.cipherSuite], summary.cipherSuite)));
+  lines.push(row('Group', list(offered?.namedGroups ?? [summary.namedGroup], summary.namedGroup)));
+  if (offered !== undefined) {
+    const shares = offered.keyShares.length === 0 ? 'none' : offered.keyShares.join(', ');
+    lines.push(row('', pc.dim(`key shares sent at once: ${shares}`)));
+  }
+  if (summary.helloRetried) {
+    lines.push(row('', pc.yellow(`the server asked for a share of ${summary.namedGroup} first (HelloRetryRequest)`)));
+  }
+  const protocols = offered?.alpnProtocols ?? attempt.alpnProtocols;
+  const alpn = protocols.length === 0 ? 'none offered' : list(protocols, summary.alpnProtocol);
+  lines.push(
+    row('ALPN', summary.alpnProtocol === '' && protocols.length > 0 ? `${alpn} ${pc.dim('(none chosen)')}` : alpn),
+  );
+  lines.push(row('Name', summary.serverName === '' ? pc.dim('none sent') : printable(summary.serverName)));
+  return lines;
+}
+
+function server({ outcome, chain, anchored }: Story): string[] {
+  const { summary, distrust } = outcome;
+  const lines: string[] = [];
+  if (distrust === undefined) {
+    lines.push(
+      `  ${pc.green('trusted')}: ${chain.length === 1 ? 'the certificate itself is' : 'the chain ends in'} a trusted root`,
+    );
+  } else {
+    lines.push(`  ${pc.red('not trusted')}: ${printable(distrust)} ${pc.dim('(went on because of --insecure)')}`);
+  }
+  chain.forEach((certificate, i) => {
+    const isRoot = anchored && i === chain.length - 1;
+    lines.push(`  ${isRoot ? pc.bold('root') : pc.bold(String(i).padEnd(4))} ${certificate.subject}`);
+    const expired = certificate.notAfter < Date.now() ? pc.red(' (expired)') : '';
+    lines.push(
+      `       ${certificate.key}; valid ${dateText(certificate.notBefore)} to ${dateText(certificate.notAfter)}${expired}`,
+    );
+    if (i === 0) {
+      const names = certificate.names.slice(0, 12).join(', ') + (certificate.names.length > 12 ? ', …' : '');
+      lines.push(`       for ${names === '' ? 'no name at all' : names}`);
+    }
+    if (!certificate.selfIssued) {
+      lines.push(`       issued by ${certificate.issuer}`);
+    }
+    lines.push(pc.dim(`       SHA-256 ${certificate.fingerprint}`));
+  });
+  if (summary.signatureScheme === undefined) {
+    const when = new Date(summary.authenticatedAt).toISOString();
+    lines.push(`  No certificate was sent: the session carries the one of the full handshake of ${when}.`);
+  } else {
+    lines.push(`  It signed this handshake with the key of its certificate: ${summary.signatureScheme}.`);
+  }
+  return lines;
+}
+
+function secrets({ outcome }: Story): string[] {
+  const { resumed, namedGroup } = outcome.summary;
+  const lines: string[] = [];
+  for (const root of secretTree(outcome.secrets, { resumed, namedGroup })) {
+    lines.push(...treeLines(root, '  ', '  '));
+  }
+  const alive = outcome.secrets.filter((secret) => secret.endedAt === undefined).length;
+  const end = alive === 0 ? 'all of them are erased now' : `${alive} of them are not erased`;
+  lines.push('', pc.dim(`  ${outcome.secrets.length} secrets were made in all, copies included; ${end}.`));
+  return lines;
+}
+
+function treeLines(node: SecretNode, first: string, rest: string): string[] {
+  const size = pc.dim(`${node.length} bytes`);
+  const note = node.note === undefined ? '' : pc.dim(`  ${node.note}`);
+  const lines = [`${first}${node.name.padEnd(Math.max(1, 48 - first.length))} ${size}${note}`];
+  node.children.forEach((child, i) => {
+    const isLast = i === node.children.length - 1;
+    lines.push(...treeLines(child, `${rest}${isLast ? '└─ ' : '├─ '}`, `${rest}${isLast ? '   ' : '│  '}`));
+  });
+  return lines;
+}
+
+const phaseTexts: Readonly<Record<Phase['name'], string>> = {
+  lookup: 'name looked up',
+  tcp: 'TCP connected',
+  hello: 'hellos exchanged, keys agreed',
+  authentication: 'server authenticated',
+  complete: 'our Finished sent, ready',
+  'first ticket': 'first ticket came',
+};
+
+const BAR_WIDTH = 28;
+
+function times(phases: readonly Phase[]): string[] {
+  const total = phases.reduce((sum, { duration }) => sum + duration, 0);
+  let before = 0;
+  return phases.map(({ name, duration }) => {
+    const start = Math.floor((before / total) * BAR_WIDTH);
+    before += duration;
+    const length = Math.max(1, Math.round((duration / total) * BAR_WIDTH));
+    const bar =
+      ' '.repeat(Math.min(start, BAR_WIDTH - 1)) + pc.green('█'.repeat(Math.min(length, BAR_WIDTH - start) || 1));
+    return `  ${phaseTexts[name].padEnd(30)} ${milliseconds(duration).padStart(9)}  ${bar}`;
+  });
+}
+
+function list(names: readonly string[], choice: string): string {
+  return names.map((name) => (name === choice ? chosen(printable(name)) : pc.dim(printable(name)))).join(', ');
+}
+
+function chosen(text: string): string {
+  return pc.isColorSupported ? pc.green(pc.bold(text)) : `[${text}]`;
+}
+
+function row(title: string, text: string): string {
+  return `  ${title.padEnd(9)}${text}`;
+}
+
+function milliseconds(duration: number): string {
+  return duration < 1000 ? `${duration.toFixed(duration < 10 ? 2 : 1)} ms` : formatDuration(duration);
+}

@@ -1,0 +1,43 @@
+/** A file for key log lines (SSLKEYLOGFILE, RFC 9850), for tools such as Wireshark. */
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+import type { Output } from './output.ts';
+import { fileProblem } from './problem.ts';
+
+export interface KeyLogFile {
+  /** Appends a line, which ends in a line feed. */
+  write(line: Uint8Array): void;
+  close(): void;
+}
+
+/** @throws Problem `file` */
+export function openKeyLog(path: string, output: Output): KeyLogFile {
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'a', 0o600);
+  } catch (error) {
+    throw fileProblem('write', path, error);
+  }
+  output.warn(`${path} gets the secrets of every connection: whoever has it can read them all. Remove it after use.`);
+  const close = () => {
+    if (file !== undefined) {
+      closeSync(file);
+      file = undefined;
+    }
+  };
+  return {
+    write(line) {
+      if (file === undefined) {
+        return;
+      }
+      try {
+        writeSync(file, line);
+      } catch (error) {
+        // A full disk must not end the connections.
+        output.warn(`the key log ended: ${fileProblem('write', path, error).line}`);
+        close();
+      }
+    },
+    close,
+  };
+}

@@ -1,0 +1,131 @@
+/** `mayfly/https`: Node's own HTTP/1.1 server and client over Mayfly's TLS. */
+
+import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http';
+import * as nodeHttps from 'node:https';
+import type { Server as NetServer } from 'node:net';
+import { ClientSessions } from './client-sessions.ts';
+import { httpOptions } from './http-options.ts';
+import type { SecureContext, SecureContextOptions } from './secure-context.ts';
+import type { ServerCounters } from './server-counters.ts';
+import type { ServerSessions } from './sessions.ts';
+import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
+import { type ConnectionOptions, connect } from './tls-connect.ts';
+import type { TLSSocket } from './tls-socket.ts';
+
+export type ServerOptions = TlsServerOptions & Omit<nodeHttps.ServerOptions, keyof TlsServerOptions>;
+export type RequestOptions = ConnectionOptions & Omit<nodeHttps.RequestOptions, keyof ConnectionOptions>;
+export type AgentOptions = ConnectionOptions &
+  Omit<nodeHttps.AgentOptions, keyof ConnectionOptions> & { readonly sessionCache?: ClientSessions };
+
+type ResponseListener = (response: IncomingMessage) => void;
+
+type Replaced = 'addContext' | 'setSecureContext' | 'getTicketKeys' | 'setTicketKeys';
+
+/** Node's class without the methods that take its own kind of context. */
+const NodeServer = nodeHttps.Server as unknown as new (
+  options: object,
+  listener?: RequestListener,
+) => Omit<nodeHttps.Server, Replaced>;
+
+/** Node's `https.Server`, whose connections are ours. */
+export class Server extends NodeServer implements TlsServerSurface {
+  declare readonly sessions: ServerSessions;
+  declare readonly counters: ServerCounters;
+  declare readonly secureSockets: ReadonlySet<TLSSocket>;
+  declare addContext: (hostname: string, context: SecureContext | SecureContextOptions) => void;
+  declare setSecureContext: (options: SecureContext | SecureContextOptions) => void;
+  declare getTicketKeys: () => never;
+  declare setTicketKeys: (keys: unknown) => never;
+
+  /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
+  constructor(options: ServerOptions | RequestListener = {}, listener?: RequestListener) {
+    const given = typeof options === 'function' ? {} : options;
+    const onRequest = typeof options === 'function' ? options : listener;
+    super(httpOptions(given), onRequest);
+    const withProtocol = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
+    makeTlsServer<NetServer>(
+      this as unknown as NetServer,
+      withProtocol ? { ...given, ALPNProtocols: ['http/1.1'] } : given,
+    );
+  }
+}
+
+export function createServer(listener?: RequestListener): Server;
+export function createServer(options: ServerOptions, listener?: RequestListener): Server;
+export function createServer(options?: ServerOptions | RequestListener, listener?: RequestListener): Server {
+  return new Server(options, listener);
+}
+
+/** Node's `https.Agent`, whose connections are ours and resume the sessions of earlier ones. */
+export class Agent extends nodeHttps.Agent {
+  readonly sessions: ClientSessions;
+
+  constructor(options: AgentOptions = {}) {
+    super(options as nodeHttps.AgentOptions);
+    this.sessions = options.sessionCache ?? new ClientSessions();
+  }
+
+  /** Node's agent takes the socket that is returned. */
+  override createConnection(options: object): TLSSocket {
+    const { servername, session: _, ...rest } = options as ConnectionOptions;
+    return connect({
+      allowTruncation: isDelimited,
+      ...rest,
+      // As in node:https, an empty name means that the Host header holds an address.
+      ...(servername ? { servername } : {}),
+      sessionCache: this.sessions,
+    });
+  }
+
+  override destroy(): void {
+    super.destroy();
+    this.sessions.clear();
+  }
+}
+
+export let globalAgent: Agent = new Agent({ keepAlive: true, timeout: 5_000 } as AgentOptions);
+
+export function request(options: RequestOptions | string | URL, callback?: ResponseListener): ClientRequest;
+export function request(url: string | URL, options: RequestOptions, callback?: ResponseListener): ClientRequest;
+export function request(...args: unknown[]): ClientRequest {
+  const at = args.findIndex((arg) => typeof arg === 'object' && arg !== null && !(arg instanceof URL));
+  const options = at < 0 ? {} : withAgent(args[at] as RequestOptions);
+  const given = at < 0 ? { agent: globalAgent } : options;
+  const callback = args.find((arg) => typeof arg === 'function') as ResponseListener | undefined;
+  const url = typeof args[0] === 'string' || args[0] instanceof URL ? args[0] : undefined;
+  return url === undefined
+    ? nodeHttps.request(given as nodeHttps.RequestOptions, callback)
+    : nodeHttps.request(url, given as nodeHttps.RequestOptions, callback);
+}
+
+export function get(options: RequestOptions | string | URL, callback?: ResponseListener): ClientRequest;
+export function get(url: string | URL, options: RequestOptions, callback?: ResponseListener): ClientRequest;
+export function get(...args: unknown[]): ClientRequest {
+  const made = request(...(args as Parameters<typeof request>));
+  made.end();
+  return made;
+}
+
+/**
+ * Many servers end connections without close_notify. That is harmless between responses, and in one whose length is
+ * known, since HTTP itself notices what is missing; a body that only the end of the connection ends must fail.
+ */
+function isDelimited(socket: object): boolean {
+  const { res } = (socket as { _httpMessage?: { res?: IncomingMessage | null } })._httpMessage ?? {};
+  return (
+    !res ||
+    res.complete ||
+    res.headers['content-length'] !== undefined ||
+    /\bchunked\b/i.test(res.headers['transfer-encoding'] ?? '')
+  );
+}
+
+/** Where the caller leaves the choice of agent to us, it is ours; `agent: false` gets one of its own, used once. */
+function withAgent(options: RequestOptions): RequestOptions {
+  if (options.agent === false) {
+    return { ...options, agent: new Agent() as never };
+  }
+  const own = (options as { createConnection?: unknown }).createConnection;
+  const wanted = (options.agent === undefined || options.agent === null) && typeof own !== 'function';
+  return wanted ? { ...options, agent: globalAgent as never } : options;
+}

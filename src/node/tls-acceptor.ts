@@ -1,0 +1,182 @@
+/**
+ * What makes a `net.Server` a TLS server: transports from its 'connection' event become TLSSockets, and those whose
+ * handshake succeeds are handed out as 'secureConnection'. Shared by tls, https and http2.
+ */
+
+import { type Server as NetServer, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { TLSError } from '../errors.ts';
+import type { SecureContext, SecureContextOptions } from './secure-context.ts';
+import type { ServerCounters } from './server-counters.ts';
+import { ServerDriver, type ServerDriverOptions, type ServerEvents } from './server-driver.ts';
+import type { ServerSessions } from './sessions.ts';
+import { TLSSocket } from './tls-socket.ts';
+
+export interface TlsServerOptions extends ServerDriverOptions {
+  readonly allowHalfOpen?: boolean;
+  /** Bytes. */
+  readonly highWaterMark?: number;
+  readonly noDelay?: boolean;
+  readonly keepAlive?: boolean;
+  readonly keepAliveInitialDelay?: number;
+  readonly pauseOnConnect?: boolean;
+  /** Milliseconds after which a connection on which nothing came or went is closed; 0 for never. Default 120000. */
+  readonly idleTimeout?: number;
+}
+
+/** What every server of Mayfly has beside the names of Node's own. */
+export interface TlsServerSurface {
+  readonly sessions: ServerSessions;
+  readonly counters: ServerCounters;
+  /** The open connections, in handshake and after. */
+  readonly secureSockets: ReadonlySet<TLSSocket>;
+  addContext(hostname: string, context: SecureContext | SecureContextOptions): void;
+  setSecureContext(options: SecureContext | SecureContextOptions): void;
+  getTicketKeys(): never;
+  setTicketKeys(keys: unknown): never;
+}
+
+/** What `net.Server` is told: its sockets must not answer an end by themselves. */
+export function transportOptions(options: TlsServerOptions): object {
+  const { noDelay = true, keepAlive, keepAliveInitialDelay } = options;
+  return { allowHalfOpen: true, noDelay, keepAlive, keepAliveInitialDelay };
+}
+
+/**
+ * Takes over the 'connection' event of `server` and gives it the methods of a TLS server.
+ * @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH`
+ */
+export function makeTlsServer<T extends NetServer>(server: T, options: TlsServerOptions): T & TlsServerSurface {
+  const acceptor = new Acceptor(server, options);
+  server.removeAllListeners('connection');
+  server.on('connection', (raw) => acceptor.accept(raw));
+  server.on('close', () => acceptor.serverClosed());
+  const { driver } = acceptor;
+  const surface: TlsServerSurface = {
+    sessions: driver.sessions,
+    counters: driver.counters,
+    secureSockets: acceptor.sockets,
+    addContext: (hostname, context) => driver.addContext(hostname, context),
+    setSecureContext: (context) => driver.setSecureContext(context),
+    getTicketKeys: refuseTicketKeys,
+    setTicketKeys: refuseTicketKeys,
+  };
+  return Object.assign(server, surface);
+}
+
+class Acceptor implements ServerEvents {
+  readonly driver: ServerDriver;
+  readonly sockets = new Set<TLSSocket>();
+  readonly #server: NetServer;
+  readonly #options: TlsServerOptions;
+  readonly #idleTimeout: number;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(server: NetServer, options: TlsServerOptions) {
+    this.#server = server;
+    this.#options = options;
+    this.#idleTimeout = checkIdleTimeout(options.idleTimeout ?? 120_000);
+    this.driver = new ServerDriver(options, this);
+  }
+
+  accept(raw: Duplex): void {
+    const { driver } = this;
+    driver.counters.accepted++;
+    driver.counters.open++;
+    if (raw instanceof Socket) {
+      // One that another server accepted may lack what ours are given.
+      raw.allowHalfOpen = true;
+      if ((raw as Socket & { server?: unknown }).server !== this.#server && this.#options.noDelay !== false) {
+        raw.setNoDelay(true);
+      }
+    }
+    const socket = new TLSSocket(raw, {
+      isServer: true,
+      driver,
+      server: this.#server,
+      allowHalfOpen: this.#options.allowHalfOpen,
+      highWaterMark: this.#options.highWaterMark,
+    });
+    if (!socket.destroyed) {
+      this.sockets.add(socket);
+      this.#watch();
+    }
+  }
+
+  wantsKeyLog(): boolean {
+    return this.#server.listenerCount('keylog') > 0;
+  }
+
+  secured(socket: TLSSocket): void {
+    this.#server.emit('secureConnection', socket);
+  }
+
+  failed(socket: TLSSocket, error: Error): void {
+    // Listeners of 'tlsClientError' often destroy the socket with this error, which nobody else hears.
+    socket.on('error', ignore);
+    this.#server.emit('tlsClientError', error, socket);
+  }
+
+  keyLog(socket: TLSSocket, line: Buffer): void {
+    this.#server.emit('keylog', line, socket);
+  }
+
+  closed(socket: TLSSocket): void {
+    this.driver.counters.open--;
+    this.sockets.delete(socket);
+    if (this.sockets.size === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+    }
+  }
+
+  serverClosed(): void {
+    this.driver.sessions.close();
+  }
+
+  /** One timer for all connections: setting one anew for each read and write would cost more than looking. */
+  #watch(): void {
+    if (this.#idleTimeout > 0 && this.#sweeper === undefined) {
+      this.#sweeper = setInterval(() => this.#sweep(), Math.max(1, this.#idleTimeout / SWEEPS));
+      this.#sweeper.unref();
+    }
+  }
+
+  #sweep(): void {
+    for (const socket of this.sockets) {
+      socket.idleSweeps++;
+      if (socket.idleSweeps > SWEEPS && !socket.secureConnecting) {
+        this.driver.counters.idleClosed++;
+        closeIdle(socket);
+      }
+    }
+  }
+}
+
+/** With close_notify; without, where the peer has stopped to read. */
+function closeIdle(socket: TLSSocket): void {
+  if (socket.writableLength > 0 || socket.writableEnded) {
+    socket.destroy();
+  } else {
+    socket.destroySoon();
+  }
+}
+
+function refuseTicketKeys(): never {
+  throw new TLSError(
+    'TLS_ERR_NOT_SUPPORTED',
+    'ticket keys are never handed out or taken: server.sessions.rotate() makes a new one, sessions.keys shares a ring',
+  );
+}
+
+function checkIdleTimeout(ms: number): number {
+  if (!Number.isFinite(ms) || ms < 0 || ms > 2 ** 31 - 1) {
+    throw new TLSError('TLS_ERR_CONFIG', `idleTimeout: expected milliseconds from 0 to 2^31 - 1, got ${ms}`);
+  }
+  return ms;
+}
+
+function ignore(): void {}
+
+/** Looks per idle time-out: a connection is closed at most a quarter late. */
+const SWEEPS = 4;

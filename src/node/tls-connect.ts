@@ -1,0 +1,73 @@
+/** `tls.connect`: a client's socket, its transport opened here or given. */
+
+import type { SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ClientDriverOptions } from './client-driver.ts';
+import { TLSSocket } from './tls-socket.ts';
+
+export interface ConnectionOptions
+  extends ClientDriverOptions,
+    Partial<Omit<TcpSocketConnectOpts, 'host' | 'port' | 'onread'>> {
+  /** A pipe or Unix domain socket instead of host and port. */
+  readonly path?: string;
+  /** A transport that is there: any Duplex. */
+  readonly socket?: Duplex;
+  readonly allowHalfOpen?: boolean;
+  /** Milliseconds without activity until 'timeout'. */
+  readonly timeout?: number;
+  /** Bytes. */
+  readonly highWaterMark?: number;
+  readonly signal?: AbortSignal;
+}
+
+type Listener = () => void;
+
+/**
+ * Connects; `listener` hears 'secureConnect'. Failures of the options are thrown, all others come as 'error'.
+ * @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`
+ */
+export function connect(options: ConnectionOptions, listener?: Listener): TLSSocket;
+export function connect(port: number, host?: string, options?: ConnectionOptions, listener?: Listener): TLSSocket;
+export function connect(port: number, options?: ConnectionOptions, listener?: Listener): TLSSocket;
+export function connect(path: string, options?: ConnectionOptions, listener?: Listener): TLSSocket;
+export function connect(...args: unknown[]): TLSSocket {
+  const { options, listener } = normalize(args);
+  const { socket: transport } = options;
+  const given = transport as (Duplex & { _host?: string }) | undefined;
+  const host = options.host ?? (given?._host || undefined);
+  const socket = new TLSSocket(transport, host === undefined ? options : { ...options, host });
+  if (listener !== undefined) {
+    socket.once('secureConnect', listener);
+  }
+  if (options.timeout) {
+    socket.setTimeout(options.timeout);
+  }
+  if (transport === undefined) {
+    const { signal: _, ...opening } = options;
+    socket.connect(opening as TcpSocketConnectOpts & SocketConstructorOpts);
+  }
+  return socket;
+}
+
+function normalize(args: readonly unknown[]): { options: ConnectionOptions; listener: Listener | undefined } {
+  let options: ConnectionOptions = {};
+  let listener: Listener | undefined;
+  for (const [i, arg] of args.entries()) {
+    if (typeof arg === 'function') {
+      listener = arg as Listener;
+    } else if (typeof arg === 'object' && arg !== null) {
+      options = { ...options, ...arg };
+    } else if (i === 0 && isPath(arg)) {
+      options = { ...options, path: arg };
+    } else if (i === 0) {
+      options = { ...options, port: Number(arg) };
+    } else if (typeof arg === 'string') {
+      options = { ...options, host: arg };
+    }
+  }
+  return { options, listener };
+}
+
+function isPath(arg: unknown): arg is string {
+  return typeof arg === 'string' && !/^\d+$/.test(arg);
+}

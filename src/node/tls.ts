@@ -1,0 +1,61 @@
+/** `mayfly/tls`: the names, options, events and methods of `node:tls`, over Mayfly's TLS. */
+
+import { Server as NetServer } from 'node:net';
+import type { SecureContext, SecureContextOptions } from './secure-context.ts';
+import type { ServerCounters } from './server-counters.ts';
+import type { ServerSessions } from './sessions.ts';
+import { makeTlsServer, type TlsServerOptions, type TlsServerSurface, transportOptions } from './tls-acceptor.ts';
+import type { TLSSocket } from './tls-socket.ts';
+
+export { checkServerIdentity, rootCertificates } from 'node:tls';
+export type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+export { TLSError } from '../errors.ts';
+export type { CheckServerIdentity } from './client-driver.ts';
+export { ClientSessions } from './client-sessions.ts';
+export { createSecureContext, SecureContext, type SecureContextOptions, type SignFunction } from './secure-context.ts';
+export { ServerCounters } from './server-counters.ts';
+export type { ALPNCallback, SNICallback } from './server-driver.ts';
+export { ServerSessions, type SessionOptions } from './sessions.ts';
+export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
+export { type ConnectionOptions, connect } from './tls-connect.ts';
+export {
+  DEFAULT_CIPHERS,
+  DEFAULT_ECDH_CURVE,
+  DEFAULT_MAX_VERSION,
+  DEFAULT_MIN_VERSION,
+  getCiphers,
+} from './tls-options.ts';
+export { TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
+
+type SecureListener = (socket: TLSSocket) => void;
+
+/**
+ * Events: 'secureConnection' (socket), 'tlsClientError' (error, socket), 'keylog' (line, socket), and those of
+ * `net.Server`.
+ */
+export class Server extends NetServer implements TlsServerSurface {
+  declare readonly sessions: ServerSessions;
+  declare readonly counters: ServerCounters;
+  declare readonly secureSockets: ReadonlySet<TLSSocket>;
+  declare addContext: (hostname: string, context: SecureContext | SecureContextOptions) => void;
+  declare setSecureContext: (options: SecureContext | SecureContextOptions) => void;
+  declare getTicketKeys: () => never;
+  declare setTicketKeys: (keys: unknown) => never;
+
+  /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
+  constructor(options: TlsServerOptions | SecureListener = {}, listener?: SecureListener) {
+    const given = typeof options === 'function' ? {} : options;
+    super(transportOptions(given));
+    makeTlsServer<NetServer>(this, given);
+    const onSecure = typeof options === 'function' ? options : listener;
+    if (onSecure !== undefined) {
+      this.on('secureConnection', onSecure);
+    }
+  }
+}
+
+export function createServer(listener?: SecureListener): Server;
+export function createServer(options: TlsServerOptions, listener?: SecureListener): Server;
+export function createServer(options?: TlsServerOptions | SecureListener, listener?: SecureListener): Server {
+  return new Server(options, listener);
+}

@@ -1,0 +1,182 @@
+/**
+ * TLS 1.2 record protection with AEAD ciphers: one object per key, which holds its sequence number and its usage limit.
+ *
+ *     AES-GCM:            fragment = explicitNonce[8] ‖ ciphertext ‖ tag,  nonce = implicitNonce[4] ‖ explicitNonce[8]
+ *     ChaCha20-Poly1305:  fragment = ciphertext ‖ tag,                     nonce = implicitNonce[12] XOR sequence_number
+ *     additional_data   = sequence_number[8] ‖ type ‖ version ‖ length of the plaintext
+ *
+ * The explicit nonce is the sequence number: a counter never repeats, where random values would (RFC 5288 §3).
+ * RFC 5246 §6.2.3.3, RFC 5288 §3, RFC 7905 §2.
+ */
+
+import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
+import type { AeadName } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import type { RawRecord } from './deframer.ts';
+import { MAX_PLAINTEXT, RECORD_HEADER_LENGTH, TAG_LENGTH } from './limits.ts';
+import type { TrafficKeys } from './traffic-keys.ts';
+
+const NONCE_LENGTH = 12;
+const EXPLICIT_NONCE_LENGTH = 8;
+const VERSION_MAJOR = 3;
+const VERSION_MINOR = 3;
+
+/** What both directions of one key share: nonce and additional data of the next record. */
+class RecordCounter {
+  readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+  readonly aad: Uint8Array = new Uint8Array(13);
+  readonly explicit: boolean;
+  readonly #iv: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+  readonly #limit: number;
+  sequenceNumber = 0;
+
+  constructor(aead: AeadName, iv: Uint8Array, limit: number) {
+    this.explicit = aead !== 'chacha20-poly1305';
+    this.#iv.set(iv);
+    this.nonce.set(iv);
+    this.#limit = limit;
+    this.aad[9] = VERSION_MAJOR;
+    this.aad[10] = VERSION_MINOR;
+  }
+
+  get remaining(): number {
+    return this.#limit - this.sequenceNumber;
+  }
+
+  /** Prepares additional data and, but for explicit nonces that came with a record, the nonce. */
+  prepare(type: number, length: number): void {
+    const high = Math.floor(this.sequenceNumber / 0x1_0000_0000);
+    const low = this.sequenceNumber % 0x1_0000_0000;
+    const { aad, nonce } = this;
+    writeWord(aad, 0, high);
+    writeWord(aad, 4, low);
+    aad[8] = type;
+    aad[11] = length >>> 8;
+    aad[12] = length;
+    for (let i = 0; i < 8; i++) {
+      nonce[4 + i] = this.explicit ? aad[i] : this.#iv[4 + i] ^ aad[i];
+    }
+  }
+
+  erase(): void {
+    this.nonce.fill(0);
+    this.#iv.fill(0);
+  }
+}
+
+/** Seals records under one write key, which it takes over: `keys` are erased. */
+export class Tls12Sealer {
+  readonly #aead: AeadKey;
+  readonly #counter: RecordCounter;
+  /** Bytes that a record adds to its plaintext. */
+  readonly overhead: number;
+
+  constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
+    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
+    this.overhead = RECORD_HEADER_LENGTH + TAG_LENGTH + (this.#counter.explicit ? EXPLICIT_NONCE_LENGTH : 0);
+    keys.writeKey.erase('handed to the record layer');
+    keys.writeIv.erase('handed to the record layer');
+  }
+
+  /** Records that may still be sealed. */
+  get remaining(): number {
+    return this.#counter.remaining;
+  }
+
+  /**
+   * Seals `data[start, end)` as one record at `out[at…]` and returns where it ends.
+   * @throws TLSError `TLS_ERR_USAGE_LIMIT` instead of ever overrunning the key's limit
+   */
+  seal(type: number, data: Uint8Array, start: number, end: number, out: Uint8Array, at: number): number {
+    const counter = this.#counter;
+    if (counter.remaining <= 0) {
+      throw new TLSError('TLS_ERR_USAGE_LIMIT', 'the write key has protected as many records as it may');
+    }
+    const length = end - start;
+    const fragmentLength = length + this.overhead - RECORD_HEADER_LENGTH;
+    counter.prepare(type, length);
+    out[at] = type;
+    out[at + 1] = VERSION_MAJOR;
+    out[at + 2] = VERSION_MINOR;
+    out[at + 3] = fragmentLength >>> 8;
+    out[at + 4] = fragmentLength;
+    let from = at + RECORD_HEADER_LENGTH;
+    if (counter.explicit) {
+      out.set(counter.nonce.subarray(4), from);
+      from += EXPLICIT_NONCE_LENGTH;
+    }
+    const plaintext = start === 0 && end === data.length ? data : data.subarray(start, end);
+    this.#aead.seal(counter.nonce, counter.aad, plaintext, out, from);
+    counter.sequenceNumber += 1;
+    return at + RECORD_HEADER_LENGTH + fragmentLength;
+  }
+
+  erase(why: string): void {
+    this.#aead.erase(why);
+    this.#counter.erase();
+  }
+}
+
+/** Opens records under one read key, which it takes over: `keys` are erased. */
+export class Tls12Opener {
+  readonly #aead: AeadKey;
+  readonly #counter: RecordCounter;
+
+  constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
+    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
+    keys.writeKey.erase('handed to the record layer');
+    keys.writeIv.erase('handed to the record layer');
+  }
+
+  get remaining(): number {
+    return this.#counter.remaining;
+  }
+
+  /**
+   * The plaintext, as a fresh allocation.
+   * @throws TLSError `TLS_ERR_BAD_RECORD_MAC`, `TLS_ERR_RECORD_OVERFLOW`, `TLS_ERR_PEER_USAGE_LIMIT`
+   */
+  open(record: RawRecord): { readonly type: number; readonly content: Uint8Array } {
+    const counter = this.#counter;
+    if (counter.remaining <= 0) {
+      throw new TLSError('TLS_ERR_PEER_USAGE_LIMIT', 'the key of the peer has protected as many records as it may');
+    }
+    const nonceLength = counter.explicit ? EXPLICIT_NONCE_LENGTH : 0;
+    const { type, fragment } = record;
+    const length = fragment.length - nonceLength - TAG_LENGTH;
+    if (length < 0) {
+      throw new TLSError('TLS_ERR_BAD_RECORD_MAC', `a protected record of ${fragment.length} bytes is too short`);
+    }
+    if (length > MAX_PLAINTEXT) {
+      throw new TLSError(
+        'TLS_ERR_RECORD_OVERFLOW',
+        `a record holds ${length} bytes, at most ${MAX_PLAINTEXT} are allowed`,
+      );
+    }
+    counter.prepare(type, length);
+    if (counter.explicit) {
+      // The peer's own choice: any value is legal, and authentication binds it to the record.
+      counter.nonce.set(fragment.subarray(0, nonceLength), 4);
+    }
+    const content = this.#aead.open(counter.nonce, counter.aad, fragment.subarray(nonceLength));
+    if (content === undefined) {
+      throw new TLSError('TLS_ERR_BAD_RECORD_MAC', `record ${counter.sequenceNumber} is not authentic`);
+    }
+    counter.sequenceNumber += 1;
+    return { type, content };
+  }
+
+  erase(why: string): void {
+    this.#aead.erase(why);
+    this.#counter.erase();
+  }
+}
+
+function writeWord(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}

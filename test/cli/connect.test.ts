@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { projectRoot } from '../support/project.ts';
+import { certificateFiles, mayfly, type Result, type Serving, serve, temporaryFolder } from './support.ts';
+
+const demo = join(projectRoot, 'demo');
+
+interface Node {
+  readonly name: string;
+  readonly length: number;
+  readonly children: readonly Node[];
+}
+
+interface Told {
+  readonly cipherSuite: string;
+  readonly namedGroup: string;
+  readonly helloRetried: boolean;
+  readonly alpnProtocol: string | null;
+  readonly serverName: string | null;
+  readonly signatureScheme: string | null;
+  readonly trusted: boolean;
+  readonly chain: readonly { readonly subject: string; readonly root: boolean; readonly names: readonly string[] }[];
+  readonly resumed: boolean;
+  readonly pskMode: string | null;
+  readonly session: { readonly offered: boolean; readonly reason: string | null; readonly tickets: readonly unknown[] };
+  readonly secrets: readonly Node[];
+  readonly phases: Record<string, number>;
+}
+
+function told(result: Result): Told {
+  assert.equal(result.code, 0, result.stdout + result.stderr);
+  return JSON.parse(result.stdout.trimEnd().split('\n').at(-1) ?? '') as Told;
+}
+
+function connect(serving: Serving, ...flags: string[]): Promise<Result> {
+  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, ...flags]);
+}
+
+/** `name:length` of every node, by depth. */
+function flat(nodes: readonly Node[], depth = 0): string[] {
+  return nodes.flatMap((node) => [
+    `${' '.repeat(depth)}${node.name}:${node.length}`,
+    ...flat(node.children, depth + 1),
+  ]);
+}
+
+/** A server that treats every connection alike, on a free port. */
+async function strangeServer(t: TestContext, treat: (socket: Socket) => void): Promise<string> {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.on('error', () => {});
+    treat(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of open) {
+      socket.destroy();
+    }
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as { port: number }).port}`;
+}
+
+test('a full handshake is told in full', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const story = await connect(serving, '--group', 'x25519', '--suite', 'TLS_AES_256_GCM_SHA384');
+  assert.equal(story.code, 0, story.stderr);
+  assert.equal(story.stderr, '');
+  for (const part of [
+    /full TLS 1\.3 handshake in \d/,
+    /Suite +\[TLS_AES_256_GCM_SHA384\]/,
+    /Group +\[x25519\]/,
+    /ALPN +\[h2\], http\/1\.1/,
+    /trusted: the chain ends in a trusted root/,
+    /0 +CN=localhost/,
+    /root CN=Mayfly development CA/,
+    /for localhost, 127\.0\.0\.1, ::1/,
+    /ecdsa_secp256r1_sha256/,
+    /no session was offered/,
+    /2 tickets came: good for 2h/,
+    /all of them are erased now/,
+    /TCP connected +\d/,
+    /server authenticated +\d/,
+    /first ticket came +\d/,
+  ]) {
+    assert.match(story.stdout, part);
+  }
+  assert.doesNotMatch(story.stdout, /undefined|NaN|\[object/);
+});
+
+test('the tree of secrets is what really happened: full, hybrid, resumed, retried', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const file = join(temporaryFolder(t), 'session');
+  const full = told(await connect(serving, '--json', '--session', file, '--group', 'x25519'));
+  const handshakeSecrets = (depth: number, tickets: number) => {
+    const lines = [
+      'HandshakeSecret:32',
+      ' client_handshake_traffic_secret:32',
+      '  client_write_key:16',
+      '  client_write_iv:12',
+      '  finished_key:32',
+      ' server_handshake_traffic_secret:32',
+      '  server_write_key:16',
+      '  server_write_iv:12',
+      '  finished_key:32',
+      ' MainSecret:32',
+      '  client_application_traffic_secret_0:32',
+      '   client_write_key:16',
+      '   client_write_iv:12',
+      '  server_application_traffic_secret_0:32',
+      '   server_write_key:16',
+      '   server_write_iv:12',
+      '  exporter_secret:32',
+      '  resumption_secret:32',
+      ...Array.from({ length: tickets }, (_, i) => `   PSK of ticket ${i + 1}:32`),
+    ];
+    return lines.map((line) => ' '.repeat(depth) + line);
+  };
+  assert.deepEqual(flat(full.secrets), ['(EC)DHE shared secret:32', ...handshakeSecrets(1, 2)]);
+  assert.deepEqual([full.resumed, full.pskMode, full.helloRetried], [false, null, false]);
+
+  const resumed = told(await connect(serving, '--json', '--session', file));
+  assert.deepEqual([resumed.resumed, resumed.pskMode, resumed.signatureScheme], [true, 'psk_dhe_ke', null]);
+  assert.equal(resumed.chain[0].subject, 'CN=localhost');
+  assert.deepEqual(flat(resumed.secrets), [
+    'PSK:32',
+    ' EarlySecret:32',
+    '  binder_key:32',
+    '   finished_key:32',
+    `(EC)DHE shared secret:${resumed.namedGroup === 'X25519MLKEM768' ? 64 : 32}`,
+    ...handshakeSecrets(1, 1),
+  ]);
+
+  const hybrid = told(await connect(serving, '--json', '--group', 'X25519MLKEM768'));
+  assert.equal(flat(hybrid.secrets)[0], '(EC)DHE shared secret:64');
+  const wide = told(await connect(serving, '--json', '--suite', 'TLS_AES_256_GCM_SHA384', '--group', 'secp384r1'));
+  assert.deepEqual(flat(wide.secrets).slice(0, 4), [
+    '(EC)DHE shared secret:48',
+    ' HandshakeSecret:48',
+    '  client_handshake_traffic_secret:48',
+    '   client_write_key:32',
+  ]);
+});
+
+test('times are told for each phase, and are sane', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const { phases } = told(await connect(serving, '--json'));
+  assert.deepEqual(Object.keys(phases), ['lookup', 'tcp', 'hello', 'authentication', 'complete', 'first ticket']);
+  assert.ok(Object.values(phases).every((duration) => duration >= 0 && duration < 20_000));
+});
+
+test('ALPN, name and choice of algorithms are as asked for', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const none = told(await connect(serving, '--json', '--alpn', ''));
+  assert.equal(none.alpnProtocol, null);
+  const http1 = told(await connect(serving, '--json', '--alpn', 'http/1.1', '--suite', 'TLS_CHACHA20_POLY1305_SHA256'));
+  assert.deepEqual([http1.alpnProtocol, http1.cipherSuite], ['http/1.1', 'TLS_CHACHA20_POLY1305_SHA256']);
+  const byAddress = told(await mayfly(['connect', `127.0.0.1:${serving.port}`, '--ca', serving.ca, '--json']));
+  assert.equal(byAddress.serverName, null);
+  const refused = await connect(serving, '--alpn', 'gopher');
+  assert.equal(refused.code, 16);
+  assert.match(refused.stderr, /no_application_protocol/);
+});
+
+test('a session file holds secrets: mode 0600, a warning, each ticket used once', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const file = join(temporaryFolder(t), 'session');
+  const first = await connect(serving, '--session', file);
+  assert.match(first.stderr, /warning: .*session holds secrets/);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const before = readFileSync(file);
+  chmodSync(file, 0o644);
+  const second = await connect(serving, '--session', file);
+  assert.match(second.stderr, /could be read by others \(mode 644\)/);
+  assert.match(second.stdout, /resumed with a ticket of/);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  // The newest of the first run was used; what was before it is still there.
+  const after = readFileSync(file);
+  assert.notDeepEqual(after, before);
+  for (let run = 0; run < 12; run++) {
+    const { resumed } = told(await connect(serving, '--json', '--session', file));
+    assert.equal(resumed, true);
+  }
+  assert.ok(readFileSync(file).length < 40_000);
+});
+
+test('a session is not offered to another server, nor one made without trust to a strict run', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const file = join(temporaryFolder(t), 'session');
+  await mayfly(['connect', `localhost:${serving.port}`, '--insecure', '--session', file]);
+  const strict = told(await connect(serving, '--json', '--session', file));
+  assert.deepEqual([strict.resumed, strict.session.offered], [false, false]);
+  assert.match(String(strict.session.reason), /another server or another check/);
+});
+
+test('what is no session file is refused with code 4, and left as it is', async (t) => {
+  const file = join(temporaryFolder(t), 'notes.txt');
+  for (const content of [
+    'my notes',
+    'mayfly sessions 1\nx\n\0\0\0\x09short',
+    'mayfly sessions 1\nx\n\xff\xff\xff\xff',
+  ]) {
+    writeFileSync(file, content, 'latin1');
+    const { code, stderr } = await mayfly(['connect', 'localhost:1', '--session', file]);
+    assert.equal(code, 4);
+    assert.match(stderr, /notes\.txt is not a session file/);
+    assert.equal(readFileSync(file, 'latin1'), content);
+  }
+});
+
+test('a failure is one line with its own exit code', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const folder = temporaryFolder(t);
+  const at = `localhost:${serving.port}`;
+  const plain = await strangeServer(t, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+  );
+  const silent = await strangeServer(t, () => {});
+  const shy = await strangeServer(t, (socket) => socket.once('data', () => socket.destroy()));
+  const halfway = await strangeServer(t, (socket) => {
+    socket.once('data', () => socket.end(Buffer.from('160303007a020000760303', 'hex')));
+  });
+  const alerting = await strangeServer(t, (socket) =>
+    socket.once('data', () => socket.end(Buffer.from('15030300020228', 'hex'))),
+  );
+  const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
+    [[at], 20, /leads to no trusted root.*--ca FILE/],
+    [[at, '--ca', serving.ca, '--servername', 'example.org'], 22, /is not for "example\.org".*--servername/],
+    [['127.0.0.1:1'], 11, /connection refused/],
+    [['no-such-host.invalid'], 10, /no address/],
+    [[plain], 14, /does not speak TLS/],
+    [[shy], 15, /hung up|reset|closed|ended/],
+    [[halfway], 15, /ended|closed/],
+    [[alerting], 16, /handshake_failure/],
+    [[silent, '--timeout', '300ms'], 13, /did not finish the handshake within 300ms/],
+    [[at, '--ca', join(folder, 'missing')], 3, /cannot read .*missing/],
+    [[at, '--ca', join(demo, 'style.css')], 4, /holds no certificate/],
+    [[at, '--group', 'x448'], 2, /x448/],
+    [[at, '--suite', 'RC4'], 2, /RC4/],
+    [[at, '--timeout', 'soon'], 2, /--timeout/],
+    [['local host'], 2, /HOST:PORT/],
+    [[at, '--session', join(folder, 'no', 'file')], 3, /cannot write/],
+    [[at, '--ca', serving.ca, '--keylog', join(folder, 'no', 'file')], 3, /cannot write/],
+  ];
+  await Promise.all(
+    cases.map(async ([args, wanted, pattern]) => {
+      const { code, stdout, stderr } = await mayfly(['connect', ...args]);
+      assert.equal(code, wanted, `${args.join(' ')}: ${stdout}${stderr}`);
+      assert.equal(stdout, '', args.join(' '));
+      const lines = stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !line.startsWith('warning: '));
+      assert.equal(lines.length, 1, stderr);
+      assert.match(lines[0], /^mayfly: /);
+      assert.match(lines[0], pattern);
+    }),
+  );
+});
+
+test('an expired certificate is refused with code 21, and --insecure tells what is wrong', async (t) => {
+  const folder = temporaryFolder(t);
+  const { caPath, certPath, keyPath } = certificateFiles(folder, { now: Date.now() - 40 * 86_400_000, days: 30 });
+  const { createServer: createTlsServer } = await import('../../src/node/tls.ts');
+  const server = createTlsServer({ cert: readFileSync(certPath), key: readFileSync(keyPath) });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+  t.after(() => server.close());
+  const at = `localhost:${(server.address() as { port: number }).port}`;
+  const strict = await mayfly(['connect', at, '--ca', caPath]);
+  assert.equal(strict.code, 21, strict.stderr);
+  assert.match(strict.stderr, /expired|not valid|ended/);
+  const lax = await mayfly(['connect', at, '--ca', caPath, '--insecure']);
+  assert.equal(lax.code, 0, lax.stderr);
+  assert.match(lax.stdout, /NOT TRUSTED/);
+  assert.match(lax.stdout, /TLS_ERR_CERTIFICATE_EXPIRED/);
+});

@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { parseCertificate } from '../../src/certificates/certificate.ts';
+import { sha256 } from '../../src/crypto/x509.ts';
+import { connect } from '../../src/node/tls.ts';
+import { projectRoot } from '../support/project.ts';
+import { requireTool, skipUnless } from '../support/tools.ts';
+import { mayfly, type Serving, serve, status, temporaryFolder } from './support.ts';
+
+const demo = join(projectRoot, 'demo');
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly body: string;
+}
+
+/** A plain request with any Host, which fetch would not send. */
+function ask(
+  serving: Serving,
+  path: string,
+  { host, method = 'GET' }: { host?: string; method?: string } = {},
+): Promise<Answer> {
+  const url = new URL(path, serving.statusUrl);
+  return new Promise((resolve, reject) => {
+    request(url, { method, headers: host === undefined ? {} : { host } }, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text: string) => {
+        body += text;
+      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+function visit(serving: Serving) {
+  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json']);
+}
+
+test('status.json and metrics tell the handshakes, the ring and the connections', async (t) => {
+  const serving = await serve(t, ['--root', demo, '--rotate', '1h', '--lifetime', '2h']);
+  await visit(serving);
+  const told = await status(serving);
+  assert.deepEqual(told.handshakes, { full: 1, resumed: 0, failed: 0 });
+  assert.equal(told.ring.keys.length, 1);
+  assert.equal(told.ring.keys[0].state, 'sealing');
+  assert.match(told.ring.keys[0].name, /^[0-9a-f]{8}$/);
+  assert.equal(told.secrets.live.ticketKey, 1);
+
+  const { headers, body } = await ask(serving, '/metrics');
+  assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
+  assert.match(body, /^mayfly_handshakes_total\{kind="full"\} 1$/m);
+  assert.match(body, /^mayfly_handshakes_total\{kind="resumed"\} 0$/m);
+  assert.match(body, /^mayfly_ticket_keys\{state="sealing"\} 1$/m);
+  assert.match(body, /^mayfly_ticket_key_tickets_sealed\{key="[0-9a-f]{8}"\} 2$/m);
+  // Every line is a comment or a sample, and no metric is told twice.
+  const names = [...body.matchAll(/^# TYPE (\S+) (counter|gauge)$/gm)].map(([, name]) => name);
+  assert.equal(new Set(names).size, names.length);
+  for (const line of body.trimEnd().split('\n')) {
+    assert.match(line, /^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? \S+)$/);
+  }
+});
+
+test('no key bytes are shown', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  await visit(serving);
+  for (const path of ['/', '/status.json', '/metrics']) {
+    const { body } = await ask(serving, path);
+    // 32 bytes in hex, or in base64: as long as a key.
+    assert.doesNotMatch(body, /[0-9a-fA-F]{33,}/, path);
+    assert.doesNotMatch(body, /[A-Za-z0-9+/]{43}=/, path);
+  }
+});
+
+test('only loopback names are answered, so that no foreign page can read it', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const { port } = new URL(serving.statusUrl);
+  for (const host of ['127.0.0.1', `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`, 'localhost:9000']) {
+    assert.equal((await ask(serving, '/status.json', { host })).status, 200, host);
+  }
+  for (const host of [
+    'evil.example',
+    `evil.example:${port}`,
+    'localhost.evil.example',
+    '10.0.0.1',
+    '127.0.0.1.nip.io',
+  ]) {
+    const { status: code, body } = await ask(serving, '/status.json', { host });
+    assert.ok(code === 421 || code === 400, `${host}: ${code}`);
+    assert.doesNotMatch(body, /handshakes/);
+  }
+  const { headers } = await ask(serving, '/status.json');
+  assert.equal(headers['access-control-allow-origin'], undefined);
+  assert.equal(headers['cross-origin-resource-policy'], 'same-origin');
+  assert.equal(headers['cache-control'], 'no-store');
+});
+
+test('it only tells: other methods and paths are refused', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  assert.equal((await ask(serving, '/', { method: 'POST' })).status, 405);
+  assert.equal((await ask(serving, '/status.json', { method: 'DELETE' })).status, 405);
+  assert.equal((await ask(serving, '/nothing')).status, 404);
+});
+
+test('the page is one file under a strict policy', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const { headers, body } = await ask(serving, '/');
+  const policy = String(headers['content-security-policy']);
+  const nonce = /script-src 'nonce-([0-9a-f-]{36})'/.exec(policy)?.[1];
+  assert.ok(nonce !== undefined);
+  assert.match(policy, /^default-src 'none';/);
+  assert.equal(body.split(`nonce="${nonce}"`).length, 3);
+  assert.doesNotMatch(body, /%NONCE%|%SNAPSHOT%|%SCRIPT%|%STYLE%/);
+  assert.doesNotMatch(body, /(src|href)="(https?:)?\/\//);
+  const again = await ask(serving, '/');
+  assert.notEqual(again.headers['content-security-policy'], policy);
+});
+
+test('at most 16 pages are kept up to date at once', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const streams = await Promise.all(
+    Array.from({ length: 16 }, () => fetch(`${serving.statusUrl}/events`, { signal: AbortSignal.timeout(20_000) })),
+  );
+  assert.ok(streams.every((response) => response.headers.get('content-type')?.startsWith('text/event-stream')));
+  assert.equal((await fetch(`${serving.statusUrl}/events`)).status, 503);
+  await Promise.all(streams.map((response) => response.body?.cancel()));
+});
+
+test('--no-status opens no page', async (t) => {
+  const serving = await serve(t, ['--root', demo, '--no-status']);
+  assert.equal(serving.statusUrl, '');
+});
+
+test('the page is live in a browser', skipUnless('chromium'), async (t) => {
+  const serving = await serve(t, ['--root', demo, '--rotate', '2s', '--lifetime', '4s']);
+  const browser = await chromium.launch({
+    executablePath: requireTool('chromium'),
+    args: chromiumFlags,
+  });
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') {
+      complaints.push(message.text());
+    }
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  await page.goto(serving.statusUrl);
+  await page.locator('#live.on').waitFor();
+  assert.equal(await page.locator('#full').textContent(), '0');
+  await visit(serving);
+  await page.locator('#full', { hasText: /^1$/ }).waitFor();
+  const firstKey = await page.locator('.key .name').first().textContent();
+  // The ring turns: a second key appears under the first.
+  await page.locator('.key').nth(1).waitFor();
+  assert.match(String(firstKey), /^[0-9a-f]{8}/);
+  await page.locator('.key .story', { hasText: 'only opens' }).first().waitFor();
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 800 });
+    const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+    assert.equal(overflow, 0, `at a width of ${width}`);
+  }
+  await serving.stop();
+  await page.locator('#live.off').waitFor();
+  // The lost connection is the only thing that the browser may complain of.
+  assert.deepEqual(
+    complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET/.test(text)),
+    [],
+  );
+});
+
+test(
+  'a browser loads the demo page with its five images, and its next visit resumes',
+  skipUnless('chromium'),
+  async (t) => {
+    const serving = await serve(t, ['--root', demo]);
+    // The browser trusts this one key; a session made in spite of a warning would not be resumed.
+    const context = await chromium.launchPersistentContext(temporaryFolder(t), {
+      executablePath: requireTool('chromium'),
+      args: [...chromiumFlags, `--ignore-certificate-errors-spki-list=${await publicKeyHash(serving)}`],
+    });
+    t.after(() => context.close());
+    const complaints: string[] = [];
+    const visitOnce = async () => {
+      const page = await context.newPage();
+      page.on('console', (message) => complaints.push(message.text()));
+      page.on('pageerror', (error) => complaints.push(error.message));
+      page.on('requestfailed', (failed) => complaints.push(`${failed.url()} failed`));
+      await page.goto(serving.url, { waitUntil: 'load' });
+      const widths = (await page.evaluate('[...document.images].map((image) => image.naturalWidth)')) as number[];
+      assert.equal(widths.length, 5);
+      assert.ok(widths.every((width) => width > 0));
+    };
+    await visitOnce();
+    const first = await status(serving);
+    assert.ok(first.handshakes.full >= 1);
+    // Its open connection would simply serve again.
+    const internals = await context.newPage();
+    await internals.goto('chrome://net-internals/#sockets');
+    await internals.locator('#sockets-view-flush-button').click();
+    await visitOnce();
+    const second = await status(serving);
+    assert.equal(second.handshakes.full, first.handshakes.full);
+    assert.ok(second.handshakes.resumed > first.handshakes.resumed);
+    assert.deepEqual(second.resumptionRefusals, {});
+    assert.deepEqual(complaints, []);
+  },
+);
+
+/** Base64 of SHA-256 of the server's SubjectPublicKeyInfo. */
+async function publicKeyHash(serving: Serving): Promise<string> {
+  const socket = connect({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca) });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('secureConnect', resolve);
+    socket.on('error', reject);
+  });
+  const [leaf] = socket.mayfly?.peerCertificates ?? [];
+  socket.destroy();
+  return Buffer.from(sha256(parseCertificate(leaf).publicKey.der)).toString('base64');
+}
+
+const chromiumFlags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];

@@ -1,0 +1,203 @@
+/** Runs the compiled `mayfly` as a process of its own, the way a user does. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../../src/certificates/development-ca.ts';
+
+export const mainFile: string = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js');
+
+export interface Result {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mayfly-test-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Runs any program to its end; after 20 seconds it is ended, which shows as code null. */
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string; cwd?: string } = {},
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_OPTIONS: undefined, ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input ?? '');
+    child.once('error', reject);
+    child.once('close', (code) => {
+      clearTimeout(timer);
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+/** Runs `mayfly` to its end. */
+export function mayfly(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
+  return run(process.execPath, [mainFile, ...args], { env });
+}
+
+export interface Event {
+  readonly event: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Serving {
+  readonly child: ChildProcess;
+  readonly port: number;
+  /** `https://localhost:PORT` */
+  readonly url: string;
+  /** Without a slash at its end; empty without a status page. */
+  readonly statusUrl: string;
+  /** Path of the development CA's certificate. */
+  readonly ca: string;
+  readonly events: Event[];
+  /** Resolves with the next event of this name, past ones included. */
+  until(event: string): Promise<Event>;
+  /** Sends SIGTERM (once) and resolves with the exit code. */
+  stop(): Promise<number | null>;
+  readonly ended: Promise<number | null>;
+}
+
+/** Starts `mayfly serve` on free ports with a state folder of its own, and ends it after the test. */
+export async function serve(t: TestContext, args: readonly string[]): Promise<Serving> {
+  const state = temporaryFolder(t);
+  const has = (flag: string) => args.includes(flag);
+  const all = [
+    'serve',
+    '--json',
+    ...(has('--listen') ? [] : ['--listen', 'localhost:0']),
+    ...(has('--status') || has('--no-status') ? [] : ['--status', '127.0.0.1:0']),
+    ...args,
+  ];
+  const child = spawn(process.execPath, [mainFile, ...all], {
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_OPTIONS: undefined, XDG_STATE_HOME: state },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const events: Event[] = [];
+  const waiting: (() => void)[] = [];
+  let stderr = '';
+  let rest = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    events.push(...lines.map((line) => JSON.parse(line) as Event));
+    wake();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  let over = false;
+  const ended = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => {
+      over = true;
+      resolve(code);
+      wake();
+    });
+  });
+  function wake(): void {
+    for (const callback of waiting.splice(0)) {
+      callback();
+    }
+  }
+  async function until(name: string): Promise<Event> {
+    for (;;) {
+      const found = events.find(({ event }) => event === name);
+      if (found !== undefined) {
+        return found;
+      }
+      if (over) {
+        throw new Error(`serve ended without "${name}": ${JSON.stringify(events)} ${stderr}`);
+      }
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+  }
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  const listening = await until('listening');
+  const url = (listening.urls as string[])[0];
+  return {
+    child,
+    port: Number(new URL(url).port),
+    url,
+    statusUrl: (listening.status as string | null) ?? '',
+    ca: (listening.ca as string | null) ?? '',
+    events,
+    until,
+    stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+    ended,
+  };
+}
+
+export interface CertificateFiles {
+  readonly caPath: string;
+  readonly certPath: string;
+  readonly keyPath: string;
+  readonly ca: PemPair;
+}
+
+/** A CA and a server certificate in files. `now` is the time of making: one long ago makes an expired one. */
+export function certificateFiles(
+  folder: string,
+  { now = Date.now(), days = 30, names = ['localhost', '127.0.0.1', '::1'], prefix = '' } = {},
+): CertificateFiles {
+  const ca = createDevelopmentCa({ now });
+  const leaf = issueServerCertificate({ ca, names, now, days });
+  const paths = {
+    caPath: join(folder, `${prefix}ca.pem`),
+    certPath: join(folder, `${prefix}cert.pem`),
+    keyPath: join(folder, `${prefix}key.pem`),
+  };
+  writeFileSync(paths.caPath, ca.certificatePem);
+  writeFileSync(paths.certPath, leaf.certificatePem);
+  writeFileSync(paths.keyPath, leaf.privateKeyPem, { mode: 0o600 });
+  return { ...paths, ca };
+}
+
+export interface StatusJson {
+  readonly draining: boolean;
+  readonly handshakes: { readonly full: number; readonly resumed: number; readonly failed: number };
+  readonly resumptionRefusals: Record<string, number>;
+  readonly failures: Record<string, number>;
+  readonly ring: {
+    readonly enabled: boolean;
+    readonly keys: readonly { readonly name: string; readonly state: string }[];
+  };
+  readonly connections: { readonly open: number; readonly list: readonly Record<string, unknown>[] };
+  readonly secrets: { readonly live: Record<string, number> };
+}
+
+export async function status(serving: Serving): Promise<StatusJson> {
+  const response = await fetch(`${serving.statusUrl}/status.json`);
+  return (await response.json()) as StatusJson;
+}
+
+export function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,186 @@
+/**
+ * Brings one side of a real handshake to any state, with a puppet as its peer that holds the right keys. The messages that
+ * lead there are genuine: they come from a second, honest endpoint.
+ */
+
+import assert from 'node:assert/strict';
+import type { ClientOptions, ServerOptions } from '../../src/connection-options.ts';
+import type { ClientState, ServerState } from '../../src/handshake/transitions.ts';
+import { encodeCertificateRequest } from '../../src/messages/certificate-request.ts';
+import { CONTENT_HANDSHAKE } from '../../src/record/limits.ts';
+import type { Endpoint, World } from './connections.ts';
+import { Puppet } from './puppet.ts';
+
+/** What a test faces: the side under attack, and the peer that attacks. */
+export interface Stage {
+  readonly victim: Endpoint;
+  readonly puppet: Puppet;
+  /** How the victim protects what it sends now. */
+  readonly alertsUnder: string;
+  /** The genuine messages of the peer's flight. */
+  readonly flight: ReadonlyMap<string, Uint8Array>;
+}
+
+interface ClientScript {
+  readonly client?: Partial<ClientOptions>;
+  readonly server?: Partial<ServerOptions>;
+  /** The puppet asks for the client's certificate. */
+  readonly certificateRequest?: boolean;
+  /** Changes the messages before they are sealed; by name. */
+  readonly tamper?: (name: string, raw: Uint8Array) => Uint8Array | undefined;
+}
+
+const ORDER = ['encrypted_extensions', 'certificate_request', 'certificate', 'certificate_verify', 'finished'];
+
+const CERTIFICATE_REQUEST = encodeCertificateRequest({
+  requestContext: new Uint8Array(0),
+  signatureAlgorithms: [0x0403],
+});
+
+/** Where the keys change in a server's flight. */
+export const FLIGHT_KEYS = {
+  afterServerHello: 'SERVER_HANDSHAKE_TRAFFIC_SECRET',
+  afterFinished: 'SERVER_TRAFFIC_SECRET_0',
+} as const;
+
+/** A client in this state. */
+export function clientIn(world: World, state: ClientState, script: ClientScript = {}): Stage {
+  const retried = state === 'ExpectServerHelloAfterRetry';
+  const victim = world.client(retried ? { keyShares: ['secp256r1'], ...script.client } : (script.client ?? {}));
+  const server = world.server(retried ? { namedGroups: ['x25519'], ...script.server } : (script.server ?? {}));
+  if (state === 'Start') {
+    return stage(victim, new Puppet(server.keyLog), 'nothing', new Map());
+  }
+  const hello = victim.start().flush();
+  server.receive(hello);
+  const sent = server.flush();
+  const ears = new Puppet(server.keyLog);
+  const puppet = new Puppet(server.keyLog);
+  ears.read(sent, retried ? {} : FLIGHT_KEYS);
+  const flight = new Map(ears.messages.map(({ name, raw }) => [name, raw]));
+  flight.set('client_hello', hello.slice(5));
+  ears.erase();
+  server.forget();
+  if (script.certificateRequest) {
+    flight.set('certificate_request', CERTIFICATE_REQUEST);
+  }
+  if (retried) {
+    // What the server sent is the HelloRetryRequest alone.
+    victim.receive(puppet.handshake(ears.message('server_hello')));
+    puppet.read(victim.flush());
+    return stage(victim, puppet, 'plaintext', flight);
+  }
+  const say = (name: string): void => {
+    const raw = flight.get(name);
+    assert(raw !== undefined);
+    const sentAs = script.tamper === undefined ? raw : script.tamper(name, raw);
+    if (sentAs !== undefined) {
+      victim.receive(puppet.record(CONTENT_HANDSHAKE, sentAs));
+    }
+  };
+  if (state === 'ExpectServerHello') {
+    return stage(victim, puppet, 'plaintext', flight);
+  }
+  say('server_hello');
+  puppet.writeWith('SERVER_HANDSHAKE_TRAFFIC_SECRET').readWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET');
+  if (state === 'AwaitCertificateVerdict') {
+    victim.hold = ['verifyCertificate'];
+  }
+  for (const name of ORDER) {
+    if (victim.connection.state === state || victim.over) {
+      break;
+    }
+    if (flight.has(name)) {
+      say(name);
+    }
+  }
+  if (state === 'Connected' && !victim.over) {
+    puppet.read(victim.flush());
+    puppet.writeWith('SERVER_TRAFFIC_SECRET_0').readWith('CLIENT_TRAFFIC_SECRET_0');
+    return stage(victim, puppet, 'CLIENT_TRAFFIC_SECRET_0', flight);
+  }
+  return stage(victim, puppet, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET', flight);
+}
+
+/** A server in this state. */
+export function serverIn(world: World, state: ServerState, script: ClientScript = {}): Stage {
+  const retried = state === 'ExpectClientHelloAfterRetry';
+  const client = world.client(retried ? { keyShares: ['secp256r1'], ...script.client } : (script.client ?? {}));
+  const victim = world.server({
+    ...(retried ? { namedGroups: ['x25519'] as const } : {}),
+    ...(state === 'AwaitContext' ? { context: 'ask' as const } : {}),
+    ...(state === 'AwaitSignature' ? { context: unsigned(world) } : {}),
+    ...script.server,
+  });
+  const hello = client.start().flush();
+  const puppet = new Puppet(victim.keyLog);
+  if (state === 'ExpectClientHello') {
+    client.forget();
+    return stage(victim, puppet, 'plaintext', new Map([['client_hello', hello.slice(5)]]));
+  }
+  if (state === 'AwaitContext' || state === 'AwaitSignature') {
+    victim.hold = ['context', 'sign'];
+  }
+  victim.receive(hello);
+  if (retried || state === 'AwaitContext') {
+    puppet.read(victim.flush());
+    client.forget();
+    return stage(victim, puppet, 'plaintext', new Map());
+  }
+  const down = victim.flush();
+  puppet.writeWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET');
+  if (state === 'AwaitSignature') {
+    client.forget();
+    puppet.read(down, { afterServerHello: 'SERVER_HANDSHAKE_TRAFFIC_SECRET' });
+    return stage(victim, puppet, 'SERVER_HANDSHAKE_TRAFFIC_SECRET', new Map());
+  }
+  client.receive(down);
+  const ears = new Puppet(victim.keyLog);
+  ears.readWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET').read(client.flush());
+  const flight = new Map(ears.messages.map(({ name, raw }) => [name, raw]));
+  ears.erase();
+  client.forget();
+  puppet.readWith('SERVER_TRAFFIC_SECRET_0');
+  const tickets = ticketsIn(victim, down);
+  // The tickets went out under the key that is read with now.
+  puppet.read(tickets);
+  puppet.messages.length = 0;
+  if (state === 'Connected') {
+    const finished = flight.get('finished');
+    assert(finished !== undefined);
+    victim.receive(puppet.handshake(finished));
+    puppet.writeWith('CLIENT_TRAFFIC_SECRET_0');
+  }
+  return stage(victim, puppet, 'SERVER_TRAFFIC_SECRET_0', flight);
+}
+
+/** The records that follow the server's Finished. */
+function ticketsIn(server: Endpoint, down: Uint8Array): Uint8Array {
+  for (let at = 0; at < down.length; at += 5 + ((down[at + 3] << 8) | down[at + 4])) {
+    const ears = new Puppet(server.keyLog);
+    try {
+      ears.readWith('SERVER_TRAFFIC_SECRET_0').read(down.subarray(at));
+      return down.subarray(at);
+    } catch {
+      // Under another key still.
+    } finally {
+      ears.erase();
+    }
+  }
+  return down.subarray(down.length);
+}
+
+function unsigned(world: World): ServerOptions['context'] {
+  const [{ certificateChain, schemes }] = world.context.credentials;
+  return { ...world.context, credentials: [{ certificateChain, schemes }] };
+}
+
+function stage(victim: Endpoint, puppet: Puppet, alertsUnder: string, flight: ReadonlyMap<string, Uint8Array>): Stage {
+  return { victim, puppet, alertsUnder, flight };
+}
+
+/** Everything that a stage holds ends. */
+export function strike({ victim, puppet }: Stage): void {
+  victim.forget();
+  puppet.erase();
+}
