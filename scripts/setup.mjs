@@ -115,7 +115,7 @@ function list(folder, pattern) {
 }
 
 function run(command, commandArguments, what, hint) {
-  const result = spawnSync(command, commandArguments, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const result = spawnSync(command, commandArguments, { cwd: root, stdio: ['ignore', 2, 2] }); // standard output belongs to the command that follows
   if (result.error !== undefined) {
     fail(`${what} could not be started: ${result.error.message}`);
   }

@@ -339,7 +339,7 @@ export class Connection implements HandshakeHost {
     }
     this.channel.noteRecord(content.length === 0);
     if (content.length > 0) {
-      this.#connected.noteData();
+      this.#connected.noteReceivedData();
       this.#actions.push({ kind: 'data', bytes: content });
     }
   }
@@ -435,6 +435,7 @@ export class Connection implements HandshakeHost {
   #sendData(data: Uint8Array): void {
     const { channel } = this;
     const connected = this.#connected as PostHandshake;
+    connected.noteSentData();
     let at = 0;
     while (at < data.length) {
       if (connected.writable <= 0) {

@@ -11,7 +11,10 @@ import type { HandshakeHost } from './host.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
 
-/** KeyUpdates with no application data between them: each costs us three HMACs and a key set-up, and moves nothing. */
+/**
+ * KeyUpdates that nobody asked for, with no application data either way between them: each costs us three HMACs and a key
+ * set-up, and moves nothing.
+ */
 const MAX_KEY_UPDATES_IN_A_ROW = 32;
 
 export class PostHandshake {
@@ -29,14 +32,19 @@ export class PostHandshake {
     this.#clientRandom = clientRandom;
   }
 
-  noteData(): void {
+  noteReceivedData(): void {
     this.#keyUpdatesInARow = 0;
     this.tickets?.noteData();
   }
 
+  /** A peer that only receives has reason to renew its keys, and to ask us to, as we go on sending. */
+  noteSentData(): void {
+    this.#keyUpdatesInARow = 0;
+  }
+
   onKeyUpdate(message: JoinedMessage): void {
     const { updateRequested } = decodeKeyUpdate(message.body);
-    this.#keyUpdatesInARow += 1;
+    this.#keyUpdatesInARow += this.#requestOutstanding ? 0 : 1;
     if (this.#keyUpdatesInARow > MAX_KEY_UPDATES_IN_A_ROW) {
       throw new TLSError(
         'TLS_ERR_TOO_MANY_KEY_UPDATES',

@@ -16,8 +16,8 @@ import { type ClientSession, decodeClientSession } from '../session/client-sessi
 import type { ClientSessions } from './client-sessions.ts';
 import type { Driver } from './driver.ts';
 import { allocateOutput } from './output-buffer.ts';
-import { createSecureContext, type SecureContext, type SecureContextOptions } from './secure-context.ts';
-import { parseAlpn } from './tls-options.ts';
+import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
+import { parseAlpn, refuseUnsupported } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
 import { verifyServerChain } from './trust.ts';
 
@@ -67,8 +67,9 @@ export class ClientDriver implements Driver {
 
   /** @throws TLSError as `createSecureContext`, and `TLS_ERR_CONFIG` */
   constructor(options: ClientDriverOptions = {}) {
+    refuseUnsupported(options);
     this.#options = options;
-    this.#context = options.secureContext ?? createSecureContext(options);
+    this.#context = toSecureContext(options.secureContext ?? options);
     if (this.#context.credentials.length > 0) {
       throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'cert, key: client certificates are not supported yet');
     }

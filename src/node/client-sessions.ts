@@ -1,7 +1,7 @@
 /** The sessions that a client, such as an `https.Agent`, keeps for its later connections; each is used once. */
 
 import type { ClientSession } from '../session/client-session.ts';
-import { ClientSessionCache, type ClientSessionBinding, clientSessionKey } from '../session/client-session-cache.ts';
+import { type ClientSessionBinding, ClientSessionCache, clientSessionKey } from '../session/client-session-cache.ts';
 import { systemClock } from './clock.ts';
 
 export interface ClientSessionsOptions {

@@ -1,6 +1,6 @@
 /** Options for an HTTP server over TLS, parted: what Node's own server is told, and what is ours. */
 
-import { transportOptions, type TlsServerOptions } from './tls-acceptor.ts';
+import { type TlsServerOptions, transportOptions } from './tls-acceptor.ts';
 
 /** Everything but the options on TLS. */
 export function httpOptions(options: object): object {

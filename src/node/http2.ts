@@ -8,13 +8,13 @@
 import {
   type ClientHttp2Session,
   type ClientSessionOptions,
-  connect as nodeConnect,
-  createSecureServer as nodeCreateSecureServer,
   type Http2SecureServer,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type Http2Session,
   type SecureServerOptions as NodeSecureServerOptions,
+  connect as nodeConnect,
+  createSecureServer as nodeCreateSecureServer,
 } from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -164,6 +164,7 @@ function describe(session: Http2Session, socket: TLSSocket): void {
   shown.alpnProtocol = socket.alpnProtocol;
   shown.servername = socket.servername;
   shown.server = socket.server;
+  shown.mayfly = socket.mayfly;
   shown._peername = {
     address: socket.remoteAddress,
     port: socket.remotePort,

@@ -5,7 +5,6 @@ import * as nodeHttps from 'node:https';
 import type { Server as NetServer } from 'node:net';
 import { ClientSessions } from './client-sessions.ts';
 import { httpOptions } from './http-options.ts';
-import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
@@ -19,21 +18,14 @@ export type AgentOptions = ConnectionOptions &
 
 type ResponseListener = (response: IncomingMessage) => void;
 
-type Replaced = 'addContext' | 'setSecureContext' | 'getTicketKeys' | 'setTicketKeys';
-
-/** Node's class without the methods that take its own kind of context. */
-const NodeServer = nodeHttps.Server as unknown as new (
-  options: object,
-  listener?: RequestListener,
-) => Omit<nodeHttps.Server, Replaced>;
-
 /** Node's `https.Server`, whose connections are ours. */
-export class Server extends NodeServer implements TlsServerSurface {
+export class Server extends nodeHttps.Server implements TlsServerSurface {
   declare readonly sessions: ServerSessions;
   declare readonly counters: ServerCounters;
   declare readonly secureSockets: ReadonlySet<TLSSocket>;
-  declare addContext: (hostname: string, context: SecureContext | SecureContextOptions) => void;
-  declare setSecureContext: (options: SecureContext | SecureContextOptions) => void;
+  // Wider than what is taken, since Node's class takes its own kind: that one is refused.
+  declare addContext: (hostname: string, context: object) => void;
+  declare setSecureContext: (options: object) => void;
   declare getTicketKeys: () => never;
   declare setTicketKeys: (keys: unknown) => never;
 
@@ -41,7 +33,7 @@ export class Server extends NodeServer implements TlsServerSurface {
   constructor(options: ServerOptions | RequestListener = {}, listener?: RequestListener) {
     const given = typeof options === 'function' ? {} : options;
     const onRequest = typeof options === 'function' ? options : listener;
-    super(httpOptions(given), onRequest);
+    super(httpOptions(given) as nodeHttps.ServerOptions, onRequest);
     const withProtocol = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
     makeTlsServer<NetServer>(
       this as unknown as NetServer,
@@ -83,7 +75,7 @@ export class Agent extends nodeHttps.Agent {
   }
 }
 
-export let globalAgent: Agent = new Agent({ keepAlive: true, timeout: 5_000 } as AgentOptions);
+export const globalAgent: Agent = new Agent({ keepAlive: true, timeout: 5_000 } as AgentOptions);
 
 export function request(options: RequestOptions | string | URL, callback?: ResponseListener): ClientRequest;
 export function request(url: string | URL, options: RequestOptions, callback?: ResponseListener): ClientRequest;

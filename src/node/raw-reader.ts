@@ -10,28 +10,41 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-export const owner: unique symbol = Symbol('owner');
+const owner: unique symbol = Symbol('owner');
 
 /** What the transport's listeners call: they are shared by all connections and find theirs on the transport. */
 export interface RawOwner {
   /** False stops reading. The bytes are valid only during the call. */
   receiveRaw(bytes: Uint8Array): boolean;
+  rawEnded(): void;
+  rawFailed(error: Error): void;
+  rawClosed(): void;
+  /** The transport takes more. */
+  rawDrained(): void;
+  emit(event: 'timeout'): boolean;
 }
 
-export type OwnedDuplex = Duplex & { [owner]: RawOwner };
+type OwnedDuplex = Duplex & { [owner]: RawOwner };
+
+/** Hands everything that happens on `raw` to `rawOwner`. */
+export function listenTo(raw: Duplex, rawOwner: RawOwner): void {
+  const owned = raw as OwnedDuplex;
+  owned[owner] = rawOwner;
+  if (!hasReadBuffer(raw) && !giveReadBuffer(raw)) {
+    raw.on('data', onData);
+  }
+  raw.on('end', onEnd);
+  raw.on('error', onError);
+  raw.on('close', onClose);
+  raw.on('drain', onDrain);
+  raw.on('timeout', onTimeout);
+}
 
 /** The `onread` option for sockets that we open. */
 export function readOption(): { buffer: Uint8Array; callback: (nread: number, buffer: Uint8Array) => boolean } {
   readBuffer ??= new Uint8Array(READ_BUFFER_SIZE);
   onread ??= { buffer: readBuffer, callback: onRead };
   return onread;
-}
-
-/** Starts to hand what arrives on `raw` to its owner. */
-export function readFrom(raw: OwnedDuplex): void {
-  if (!hasReadBuffer(raw) && !giveReadBuffer(raw)) {
-    raw.on('data', onData);
-  }
 }
 
 function hasReadBuffer(raw: Duplex): boolean {
@@ -67,6 +80,26 @@ function onData(this: Duplex, chunk: Uint8Array): void {
   if (!(this as OwnedDuplex)[owner].receiveRaw(chunk)) {
     this.pause();
   }
+}
+
+function onEnd(this: Duplex): void {
+  (this as OwnedDuplex)[owner].rawEnded();
+}
+
+function onError(this: Duplex, error: Error): void {
+  (this as OwnedDuplex)[owner].rawFailed(error);
+}
+
+function onClose(this: Duplex): void {
+  (this as OwnedDuplex)[owner].rawClosed();
+}
+
+function onDrain(this: Duplex): void {
+  (this as OwnedDuplex)[owner].rawDrained();
+}
+
+function onTimeout(this: Duplex): void {
+  (this as OwnedDuplex)[owner].emit('timeout');
 }
 
 interface SocketFields {

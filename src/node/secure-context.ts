@@ -7,7 +7,7 @@ import type { Credential } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PrivateKey } from '../crypto/provider.ts';
-import { type SignatureScheme, signatureSchemes, schemesForKeyType } from '../crypto/signatures.ts';
+import { type SignatureScheme, schemesForKeyType, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { checkVersions, parseCiphers, parseGroups, refuseUnsupported, type VersionOptions } from './tls-options.ts';
@@ -72,6 +72,23 @@ export class SecureContext {
 /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
 export function createSecureContext(options?: SecureContextOptions): SecureContext {
   return new SecureContext(options);
+}
+
+/**
+ * A context, or one made of options.
+ * @throws TLSError `TLS_ERR_CONFIG` for a context of `node:tls`, and as `createSecureContext`
+ */
+export function toSecureContext(given: SecureContext | SecureContextOptions): SecureContext {
+  if (given instanceof SecureContext) {
+    return given;
+  }
+  if (typeof given !== 'object' || given === null || 'context' in given) {
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      "secureContext: expected one made by mayfly's createSecureContext, or options",
+    );
+  }
+  return new SecureContext(given);
 }
 
 function readCredentials(options: SecureContextOptions): Credential[] {

@@ -11,10 +11,10 @@ import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
 import { allocateOutput } from './output-buffer.ts';
-import { createSecureContext, SecureContext, type SecureContextOptions } from './secure-context.ts';
+import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
 import { ServerSessions, type SessionOptions } from './sessions.ts';
-import { parseAlpn } from './tls-options.ts';
+import { parseAlpn, refuseUnsupported } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export type SNICallback = (
@@ -68,6 +68,7 @@ export class ServerDriver implements Driver {
 
   /** @throws TLSError as `createSecureContext`, and `TLS_ERR_CONFIG` */
   constructor(options: ServerDriverOptions = {}, events?: ServerEvents) {
+    refuseUnsupported(options);
     this.#events = events;
     this.handshakeTimeout = checkTimeout(options.handshakeTimeout ?? 120_000);
     this.#allowTruncation = options.allowTruncation ?? true;
@@ -80,12 +81,12 @@ export class ServerDriver implements Driver {
     const { sessions } = options;
     this.sessions =
       sessions instanceof ServerSessions ? sessions : new ServerSessions(sessions, options.sessionTimeout);
-    this.#default = options.secureContext ?? createSecureContext(options);
+    this.#default = toSecureContext(options.secureContext ?? options);
   }
 
   /** New connections are served with this one from now on; sessions of the former one no longer resume. */
   setSecureContext(options: SecureContext | SecureContextOptions): void {
-    this.#default = toContext(options);
+    this.#default = toSecureContext(options);
     this.#options = undefined;
   }
 
@@ -95,7 +96,7 @@ export class ServerDriver implements Driver {
       throw new TLSError('TLS_ERR_CONFIG', 'addContext: a host name is missing');
     }
     const escaped = hostname.replace(/[.^$+?\-\\[\]{}()|]/g, '\\$&').replaceAll('*', '[^.]*');
-    this.#named.unshift({ pattern: new RegExp(`^${escaped}$`, 'i'), context: toContext(context) });
+    this.#named.unshift({ pattern: new RegExp(`^${escaped}$`, 'i'), context: toSecureContext(context) });
     this.#options = undefined;
   }
 
@@ -207,7 +208,7 @@ export class ServerDriver implements Driver {
         return;
       }
       try {
-        this.#serve(socket, need, context ? toContext(context) : own);
+        this.#serve(socket, need, context ? toSecureContext(context) : own);
       } catch (failure) {
         this.#giveUp(socket, failure as Error);
       }
@@ -265,10 +266,6 @@ function chooseProtocol(callback: ALPNCallback, hello: ClientHelloInfo): string 
     );
   }
   return chosen;
-}
-
-function toContext(options: SecureContext | SecureContextOptions): SecureContext {
-  return options instanceof SecureContext ? options : createSecureContext(options);
 }
 
 function checkTimeout(ms: number): number {

@@ -3,15 +3,13 @@
  * its driver. Listeners on the transport are shared by all sockets, and nothing is kept at rest but the connection.
  */
 
-import { Socket } from 'node:net';
 import { addAbortSignal, type Duplex } from 'node:stream';
 import type { Action, Answers, HandshakeSummary, Need } from '../actions.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
 import { closeGently, isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
-import { type OwnedDuplex, owner, type RawOwner, readFrom } from './raw-reader.ts';
-import { SocketSurface } from './socket-surface.ts';
+import { listenTo, type RawOwner } from './raw-reader.ts';
 import { type Callback, SocketWriter } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -98,16 +96,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   /** Takes a transport that is there, or being opened. */
   protected adopt(raw: Duplex): void {
     this.raw = raw;
-    const owned = raw as OwnedDuplex;
-    owned[owner] = this;
-    readFrom(owned);
-    raw.on('end', onRawEnd);
-    raw.on('error', onRawError);
-    raw.on('close', onRawClose);
-    raw.on('drain', onRawDrain);
-    if (raw instanceof Socket || raw instanceof SocketSurface) {
-      raw.on('timeout', onRawTimeout);
-    }
+    listenTo(raw, this);
     this.adoptTimeout();
     if (raw.destroyed) {
       this.#rawClosed = true;
@@ -392,30 +381,6 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function pumpOf(raw: Duplex): SocketPump {
-  return (raw as OwnedDuplex)[owner] as SocketPump;
-}
-
-function onRawEnd(this: Duplex): void {
-  pumpOf(this).rawEnded();
-}
-
-function onRawError(this: Duplex, error: Error): void {
-  pumpOf(this).rawFailed(error);
-}
-
-function onRawClose(this: Duplex): void {
-  pumpOf(this).rawClosed();
-}
-
-function onRawDrain(this: Duplex): void {
-  pumpOf(this).rawDrained();
-}
-
-function onRawTimeout(this: Duplex): void {
-  pumpOf(this).emit('timeout');
 }
 
 function onRawDead(pump: SocketPump): void {

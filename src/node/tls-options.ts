@@ -28,6 +28,7 @@ const refused: Readonly<Record<string, string>> = {
   requestCert: 'client certificates are not supported yet',
   requestOCSP: 'OCSP stapling is not supported yet',
   enableTrace: 'use `keylog` and a packet capture',
+  onread: "read with 'data' events, which cost no copy here",
 };
 
 /** @throws TLSError `TLS_ERR_NOT_SUPPORTED` */

@@ -137,7 +137,7 @@ test('--no-status opens no page', async (t) => {
   assert.equal(serving.statusUrl, '');
 });
 
-test('the page is live in a browser', skipUnless('chromium'), async (t) => {
+test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 60_000 }, async (t) => {
   const serving = await serve(t, ['--root', demo, '--rotate', '2s', '--lifetime', '4s']);
   const browser = await chromium.launch({
     executablePath: requireTool('chromium'),
@@ -176,28 +176,29 @@ test('the page is live in a browser', skipUnless('chromium'), async (t) => {
   );
 });
 
-test(
-  'a browser loads the demo page with its five images, and its next visit resumes',
-  skipUnless('chromium'),
-  async (t) => {
-    const serving = await serve(t, ['--root', demo]);
-    // The browser trusts this one key; a session made in spite of a warning would not be resumed.
-    const context = await chromium.launchPersistentContext(temporaryFolder(t), {
-      executablePath: requireTool('chromium'),
-      args: [...chromiumFlags, `--ignore-certificate-errors-spki-list=${await publicKeyHash(serving)}`],
-    });
-    t.after(() => context.close());
-    const complaints: string[] = [];
-    const visitOnce = async () => {
-      const page = await context.newPage();
-      page.on('console', (message) => complaints.push(message.text()));
-      page.on('pageerror', (error) => complaints.push(error.message));
-      page.on('requestfailed', (failed) => complaints.push(`${failed.url()} failed`));
-      await page.goto(serving.url, { waitUntil: 'load' });
-      const widths = (await page.evaluate('[...document.images].map((image) => image.naturalWidth)')) as number[];
-      assert.equal(widths.length, 5);
-      assert.ok(widths.every((width) => width > 0));
-    };
+test('a browser loads the demo page with its five images, and its next visit resumes', {
+  ...skipUnless('chromium'),
+  timeout: 60_000,
+}, async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  // The browser trusts this one key; a session made in spite of a warning would not be resumed.
+  const profile = temporaryFolder(t);
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: requireTool('chromium'),
+    args: [...chromiumFlags, `--ignore-certificate-errors-spki-list=${await publicKeyHash(serving)}`],
+  });
+  const complaints: string[] = [];
+  const visitOnce = async () => {
+    const page = await context.newPage();
+    page.on('console', (message) => complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('requestfailed', (failed) => complaints.push(`${failed.url()} failed`));
+    await page.goto(serving.url, { waitUntil: 'load' });
+    const widths = (await page.evaluate('[...document.images].map((image) => image.naturalWidth)')) as number[];
+    assert.equal(widths.length, 5);
+    assert.ok(widths.every((width) => width > 0));
+  };
+  try {
     await visitOnce();
     const first = await status(serving);
     assert.ok(first.handshakes.full >= 1);
@@ -211,8 +212,11 @@ test(
     assert.ok(second.handshakes.resumed > first.handshakes.resumed);
     assert.deepEqual(second.resumptionRefusals, {});
     assert.deepEqual(complaints, []);
-  },
-);
+  } finally {
+    // While its profile is there still: later it might wait for ever.
+    await context.close();
+  }
+});
 
 /** Base64 of SHA-256 of the server's SubjectPublicKeyInfo. */
 async function publicKeyHash(serving: Serving): Promise<string> {

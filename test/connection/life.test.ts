@@ -44,7 +44,11 @@ const connected = [
 ];
 
 function assertNothingLeft(what: string): void {
-  assert.deepEqual(watch.alive.filter((kind) => kind !== 'ticketKey'), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => kind !== 'ticketKey'),
+    [],
+    what,
+  );
 }
 
 describe('the end of the transport', () => {
@@ -163,7 +167,9 @@ describe('close', () => {
     for (const { reach } of connected) {
       const stage = reach();
       const { victim, puppet } = stage;
-      victim.receive(Buffer.concat([puppet.record(21, new Uint8Array([1, 0])), puppet.record(23, utf8('late')), utf8('x')]));
+      victim.receive(
+        Buffer.concat([puppet.record(21, new Uint8Array([1, 0])), puppet.record(23, utf8('late')), utf8('x')]),
+      );
       victim.receive(utf8('not TLS at all'));
       assert(victim.peerClosed);
       assert.equal(victim.data.length, 0);
@@ -434,7 +440,9 @@ describe('exported keying material', () => {
   test('is the same on both sides, differs by label, context and length, and is gone after the end', () => {
     const link = world.connect();
     const both = (label: string, context: Uint8Array | undefined, length: number): string => {
-      const [a, b] = [link.client, link.server].map(({ connection }) => connection.exportKeyingMaterial(label, context, length));
+      const [a, b] = [link.client, link.server].map(({ connection }) =>
+        connection.exportKeyingMaterial(label, context, length),
+      );
       assert.deepEqual(a, b);
       assert.equal(a.length, length);
       return Buffer.from(a).toString('hex');
@@ -448,8 +456,12 @@ describe('exported keying material', () => {
     ];
     assert.equal(new Set(made.map((hex) => hex.slice(0, 60))).size, made.length);
     assert.equal(both('EXPORTER-a', new Uint8Array(0), 32), made[0], 'an empty context equals none');
-    assert.throws(() => link.client.connection.exportKeyingMaterial('x', undefined, 255 * 32 + 1), { code: 'TLS_ERR_CONFIG' });
-    assert.throws(() => link.client.connection.exportKeyingMaterial('x'.repeat(250), undefined, 1), { code: 'TLS_ERR_CONFIG' });
+    assert.throws(() => link.client.connection.exportKeyingMaterial('x', undefined, 255 * 32 + 1), {
+      code: 'TLS_ERR_CONFIG',
+    });
+    assert.throws(() => link.client.connection.exportKeyingMaterial('x'.repeat(250), undefined, 1), {
+      code: 'TLS_ERR_CONFIG',
+    });
     const alive = watch.alive.filter((kind) => /export/i.test(kind));
     assert.deepEqual(alive, ['EXPORTER_SECRET', 'EXPORTER_SECRET'], 'what was derived on the way is gone');
     link.forget();

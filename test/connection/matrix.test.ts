@@ -44,7 +44,10 @@ describe('every cipher suite with every named group', () => {
         for (const link of [full, resumed, retried, both]) {
           link.forget();
         }
-        assert.deepEqual(watch.alive.filter((kind) => kind !== 'ticketKey'), []);
+        assert.deepEqual(
+          watch.alive.filter((kind) => kind !== 'ticketKey'),
+          [],
+        );
       });
     }
   }

@@ -4,13 +4,20 @@ import type { ResumptionRefusal } from '../../src/actions.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import type { ClientOptions, ServerOptions, TicketPolicy } from '../../src/connection-options.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
+import { cipherSuites } from '../../src/crypto/suites.ts';
+import { chooseSession } from '../../src/handshake/server-resumption.ts';
 import { pskBinder } from '../../src/keys/finished.ts';
 import { EarlySecret } from '../../src/keys/ladder.ts';
-import { bindersLength, decodeClientHello, encodeClientHello, type PreSharedKeyOffer } from '../../src/messages/client-hello.ts';
+import {
+  bindersLength,
+  decodeClientHello,
+  encodeClientHello,
+  type PreSharedKeyOffer,
+} from '../../src/messages/client-hello.ts';
 import { decodeServerHello } from '../../src/messages/server-hello.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
 import { identity, type Link, World } from '../support/connections.ts';
-import { plaintext, Puppet } from '../support/puppet.ts';
+import { Puppet, plaintext } from '../support/puppet.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 
 const HOUR = 3_600_000;
@@ -59,7 +66,10 @@ describe('a session resumes', () => {
     assert.equal(link.client.summary?.resumed, true);
     assert.equal(link.client.summary?.refusal, undefined);
     assert.deepEqual(link.client.summary?.peerCertificates, world.context.credentials[0].certificateChain);
-    assert.equal(link.client.actions.some(({ kind }) => kind === 'need'), false);
+    assert.equal(
+      link.client.actions.some(({ kind }) => kind === 'need'),
+      false,
+    );
     end(link);
   });
 
@@ -94,7 +104,10 @@ describe('a session resumes', () => {
     assert.equal(link.server.summary?.cipherSuite, 'TLS_CHACHA20_POLY1305_SHA256');
     end(link);
     const suites = { cipherSuites: ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256'] as const };
-    assertFull(world.connect({ session: other, ...suites }, { cipherSuites: ['TLS_AES_256_GCM_SHA384'] }), 'suite_changed');
+    assertFull(
+      world.connect({ session: other, ...suites }, { cipherSuites: ['TLS_AES_256_GCM_SHA384'] }),
+      'suite_changed',
+    );
   });
 
   test('with fresh tickets each time, each of which resumes', () => {
@@ -129,7 +142,7 @@ describe('a session that is refused leads to a full handshake, and the server kn
     const [session] = sessions();
     for (let at = 0; at < session.ticket.length; at += 5) {
       const ticket = new Uint8Array(session.ticket);
-      ticket[at] ^= 1 << at % 8;
+      ticket[at] ^= 1 << (at % 8);
       const isName = at >= 1 && at < 17;
       assertFull(world.connect({ session: { ...session, ticket } }), isName ? 'unknown_key' : 'bad_ticket');
     }
@@ -143,7 +156,10 @@ describe('a session that is refused leads to a full handshake, and the server kn
     const [session] = sessions({}, tickets({ ticketLifetime: 60 }));
     assert.equal(session.ticketLifetime, 60);
     world.clock.advance(60_000);
-    assertFull(world.connect({ session: { ...session, ticketLifetime: 1000 } }, tickets({ ticketLifetime: 60 })), 'expired_ticket');
+    assertFull(
+      world.connect({ session: { ...session, ticketLifetime: 1000 } }, tickets({ ticketLifetime: 60 })),
+      'expired_ticket',
+    );
   });
 
   test('expired_handshake: the full handshake is too long ago, as the policy has it now', () => {
@@ -155,7 +171,10 @@ describe('a session that is refused leads to a full handshake, and the server kn
   test('policy_changed: another name, protocol or certificate', () => {
     const [session] = sessions();
     // A client that offers a session for one name under another would be refused by its own core first.
-    assertFull(world.connect({ session: { ...session, serverName: 'other.example' }, serverName: 'other.example' }), 'policy_changed');
+    assertFull(
+      world.connect({ session: { ...session, serverName: 'other.example' }, serverName: 'other.example' }),
+      'policy_changed',
+    );
     assertFull(world.connect({ session, alpnProtocols: ['http/1.1'] }), 'policy_changed');
     assertFull(world.connect({ session, alpnProtocols: [] }), 'policy_changed');
     const renewed = identity('ed25519', ' renewed');
@@ -182,9 +201,21 @@ describe('a session that is refused leads to a full handshake, and the server kn
 
   test('no_psk_dhe_ke: the client would resume without a key exchange', () => {
     const [session] = sessions();
-    const { link } = offer(session, { pskKeyExchangeModes: [0] });
-    assert.equal(link.selected, undefined);
-    assert.equal(link.error, undefined);
+    for (const pskKeyExchangeModes of [[0], [0, 0x2a], [2]]) {
+      const { selected, error } = offer(session, { pskKeyExchangeModes }).link;
+      assert.equal(selected, undefined);
+      assert.equal(error, undefined);
+    }
+    const choice = chooseSession({
+      provider: nodeProvider,
+      policy: world.context.tickets,
+      now: world.now(),
+      offer: { identities: [{ identity: session.ticket, obfuscatedTicketAge: 0 }], binders: [new Uint8Array(32)] },
+      modes: [0],
+      suite: cipherSuites.TLS_AES_128_GCM_SHA256,
+      policyHash: new Uint8Array(32),
+    });
+    assert.deepEqual(choice, { refusal: 'no_psk_dhe_ke' });
   });
 
   test('at the client, a session that cannot be used is not even offered', () => {
@@ -210,7 +241,12 @@ describe('a session that is refused leads to a full handshake, and the server kn
     const [session] = sessions();
     watch.clear();
     for (const changes of [{ alpnProtocols: ['http/1.1'] }, {}]) {
-      end(world.connect({ session, wantSessions: false, ...changes }, tickets({ handshakeValidity: changes.alpnProtocols ? 1000 : 1 })));
+      end(
+        world.connect(
+          { session, wantSessions: false, ...changes },
+          tickets({ handshakeValidity: changes.alpnProtocols ? 1000 : 1 }),
+        ),
+      );
       assert.deepEqual(watch.alive, []);
     }
   });
@@ -286,7 +322,7 @@ describe('binders', () => {
     const full = new Uint8Array(32);
     assert.equal(offer(session, { identities: [one, one], binders: [full] }).link.error, 'TLS_ERR_ILLEGAL_PARAMETER');
     assert.equal(offer(session, { identities: [one], binders: [full, full] }).link.error, 'TLS_ERR_ILLEGAL_PARAMETER');
-    assert.equal(offer(session, { identities: [one], binders: [new Uint8Array(31), ] }).link.error, 'TLS_ERR_DECODE');
+    assert.equal(offer(session, { identities: [one], binders: [new Uint8Array(31)] }).link.error, 'TLS_ERR_DECODE');
   });
 
   test('only the binder of the chosen identity counts', () => {
@@ -358,12 +394,17 @@ describe('how many tickets', () => {
     client.forget();
     for (const pskKeyExchangeModes of [undefined, [0]]) {
       const server = world.server();
-      server.receive(plaintext(22, encodeClientHello({ ...hello, extensions: { ...hello.extensions, pskKeyExchangeModes } })));
+      server.receive(
+        plaintext(22, encodeClientHello({ ...hello, extensions: { ...hello.extensions, pskKeyExchangeModes } })),
+      );
       const ears = new Puppet(server.keyLog).read(server.flush(), {
         afterServerHello: 'SERVER_HANDSHAKE_TRAFFIC_SECRET',
         afterFinished: 'SERVER_TRAFFIC_SECRET_0',
       });
-      assert.equal(ears.messages.some(({ name }) => name === 'new_session_ticket'), false);
+      assert.equal(
+        ears.messages.some(({ name }) => name === 'new_session_ticket'),
+        false,
+      );
       server.forget();
       ears.erase();
     }
@@ -374,7 +415,9 @@ describe('how many tickets', () => {
     assert.equal(end(world.connect({}, tickets({ keys }))).client.sessions.length, 0);
     const [session] = sessions({}, tickets({ handshakeValidity: 100 }));
     world.clock.advance(99_500);
-    const link = end(world.connect({ session: { ...session, ticketLifetime: 1000 } }, tickets({ handshakeValidity: 100 })));
+    const link = end(
+      world.connect({ session: { ...session, ticketLifetime: 1000 } }, tickets({ handshakeValidity: 100 })),
+    );
     assert.equal(link.server.summary?.resumed, true);
     assert.equal(link.client.sessions.length, 0);
   });
@@ -383,7 +426,7 @@ describe('how many tickets', () => {
     const link = end(
       world.connect({ recordSizeLimit: 64, requestTickets: { newSession: 8, resumption: 0 } }, { usageLimit: 16 }),
     );
-    assert.equal(link.client.sessions.length, 2, 'of some 240 bytes each, in 12 records of 63');
+    assert.equal(link.client.sessions.length, 3, 'of some 240 bytes each, in 12 records of 63');
   });
 
   test('a name too long to be kept costs the tickets, not the connection', () => {
@@ -404,7 +447,8 @@ describe('a chain of resumptions', () => {
       world.clock.advance(HOUR / 2);
       const link = end(world.connect({ session: { ...session, ticketLifetime: 100_000 } }, policy));
       if (link.server.summary?.resumed !== true) {
-        assert.equal(link.server.summary?.refusal, 'expired_handshake');
+        // The lifetime of its last ticket was cut to what was left of the handshake's validity.
+        assert.equal(link.server.summary?.refusal, 'expired_ticket');
         break;
       }
       resumptions++;

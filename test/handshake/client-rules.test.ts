@@ -4,7 +4,7 @@ import { concat } from '../../src/bytes/bytes.ts';
 import { Writer } from '../../src/bytes/writer.ts';
 import type { ClientOptions } from '../../src/connection-options.ts';
 import type { TLSErrorCode } from '../../src/errors.ts';
-import { encodeCertificateVerify, decodeCertificateVerify } from '../../src/messages/certificate-verify.ts';
+import { decodeCertificateVerify, encodeCertificateVerify } from '../../src/messages/certificate-verify.ts';
 import { decodeClientHello } from '../../src/messages/client-hello.ts';
 import { type ExtensionType, extensionTypes, type HandshakeType, isGrease } from '../../src/messages/code-points.ts';
 import { decodeEncryptedExtensions, encodeEncryptedExtensions } from '../../src/messages/encrypted-extensions.ts';
@@ -36,7 +36,11 @@ function assertFails(stage: Stage, code: TLSErrorCode, alert: string, under: str
   stage.puppet.read(stage.victim.flush());
   assert.deepEqual(stage.puppet.alerts, [`${alert} under ${under}`], what);
   strike(stage);
-  assert.deepEqual(watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)),
+    [],
+    what,
+  );
 }
 
 /** Sends a genuine ServerHello or HelloRetryRequest with changes. */
@@ -58,7 +62,11 @@ const ext = (hello: ServerHello, changes: object) => ({ extensions: { ...hello.e
 
 /** An extension after those of a message whose body ends with its extension block. */
 function withExtension(raw: Uint8Array, blockAt: number, type: number, data: Uint8Array): Uint8Array {
-  const block = new Writer().bytes(raw.subarray(blockAt + 2)).u16(type).vector16(data).finish();
+  const block = new Writer()
+    .bytes(raw.subarray(blockAt + 2))
+    .u16(type)
+    .vector16(data)
+    .finish();
   const body = new Writer().bytes(raw.subarray(4, blockAt)).vector16(block).finish();
   return frame(NAMES.get(raw[0]) as HandshakeType, body);
 }
@@ -70,43 +78,77 @@ const NAMES = new Map<number, HandshakeType>([
 /** Where the block begins in a message with its header. */
 const SERVER_HELLO_BLOCK = 4 + 2 + 32 + 33 + 2 + 1;
 
-describe("the fields of a ServerHello and of a HelloRetryRequest", () => {
-  const retry = (group: number | undefined, more: object = {}): Change => (hello) => ({
-    random: HELLO_RETRY_REQUEST_RANDOM,
-    extensions: { supportedVersion: hello.extensions.supportedVersion, selectedGroup: group, ...more },
-  });
+describe('the fields of a ServerHello and of a HelloRetryRequest', () => {
+  const retry =
+    (group: number | undefined, more: object = {}): Change =>
+    (hello) => ({
+      random: HELLO_RETRY_REQUEST_RANDOM,
+      extensions: { supportedVersion: hello.extensions.supportedVersion, selectedGroup: group, ...more },
+    });
 
   for (const [what, wrap] of [
     ['ServerHello', (change: Change) => change],
-    ['HelloRetryRequest', (change: Change): Change => (hello) => {
-      const base = { ...hello, ...retry(0x17)(hello) } as ServerHello;
-      return { ...base, ...change(base) };
-    }],
+    [
+      'HelloRetryRequest',
+      (change: Change): Change =>
+        (hello) => {
+          const base = { ...hello, ...retry(0x17)(hello) } as ServerHello;
+          return { ...base, ...change(base) };
+        },
+    ],
   ] as const) {
     test(`a ${what} that does not echo the session ID is refused`, () => {
-      helloFails(wrap(() => ({ legacySessionIdEcho: new Uint8Array(32) })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
-      helloFails(wrap(() => ({ legacySessionIdEcho: new Uint8Array(0) })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+      helloFails(
+        wrap(() => ({ legacySessionIdEcho: new Uint8Array(32) })),
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        'illegal_parameter',
+      );
+      helloFails(
+        wrap(() => ({ legacySessionIdEcho: new Uint8Array(0) })),
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        'illegal_parameter',
+      );
     });
 
     test(`a ${what} with compression is refused`, () => {
-      helloFails(wrap(() => ({ compressionMethod: 1 })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+      helloFails(
+        wrap(() => ({ compressionMethod: 1 })),
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        'illegal_parameter',
+      );
     });
 
     test(`a ${what} with a suite that was not offered, or a reserved one, is refused`, () => {
       for (const cipherSuite of [0x1302, 0x1304, 0xc02f, 0x0a0a]) {
-        helloFails(wrap(() => ({ cipherSuite })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+        helloFails(
+          wrap(() => ({ cipherSuite })),
+          'TLS_ERR_ILLEGAL_PARAMETER',
+          'illegal_parameter',
+        );
       }
     });
 
     test(`a ${what} with another selected or legacy version is refused`, () => {
       for (const supportedVersion of [0x0303, 0x0305, 0x7f1c, 0x2a2a]) {
-        helloFails(wrap((hello) => ext(hello, { supportedVersion })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+        helloFails(
+          wrap((hello) => ext(hello, { supportedVersion })),
+          'TLS_ERR_ILLEGAL_PARAMETER',
+          'illegal_parameter',
+        );
       }
-      helloFails(wrap(() => ({ legacyVersion: 0x0304 })), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+      helloFails(
+        wrap(() => ({ legacyVersion: 0x0304 })),
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        'illegal_parameter',
+      );
     });
 
     test(`a ${what} without supported_versions is refused with protocol_version`, () => {
-      helloFails(wrap((hello) => ext(hello, { supportedVersion: undefined })), 'TLS_ERR_PROTOCOL_VERSION', 'protocol_version');
+      helloFails(
+        wrap((hello) => ext(hello, { supportedVersion: undefined })),
+        'TLS_ERR_PROTOCOL_VERSION',
+        'protocol_version',
+      );
     });
   }
 
@@ -126,19 +168,31 @@ describe("the fields of a ServerHello and of a HelloRetryRequest", () => {
   test('a key share of a group that none was sent for, or none at all, is refused', () => {
     const keyExchange = new Uint8Array(65).fill(4);
     for (const group of [0x17, 0x18, 0x2a2a, 0x11ec]) {
-      helloFails((hello) => ext(hello, { keyShare: { group, keyExchange } }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+      helloFails(
+        (hello) => ext(hello, { keyShare: { group, keyExchange } }),
+        'TLS_ERR_ILLEGAL_PARAMETER',
+        'illegal_parameter',
+      );
     }
     helloFails((hello) => ext(hello, { keyShare: undefined }), 'TLS_ERR_MISSING_EXTENSION', 'missing_extension');
   });
 
   test('a key share of the wrong length or of small order is refused', () => {
     for (const keyExchange of [new Uint8Array(32), new Uint8Array(31).fill(9), new Uint8Array(33).fill(9)]) {
-      helloFails((hello) => ext(hello, { keyShare: { group: 0x1d, keyExchange } }), 'TLS_ERR_BAD_KEY_SHARE', 'illegal_parameter');
+      helloFails(
+        (hello) => ext(hello, { keyShare: { group: 0x1d, keyExchange } }),
+        'TLS_ERR_BAD_KEY_SHARE',
+        'illegal_parameter',
+      );
     }
   });
 
   test('a PSK that was not offered cannot be selected', () => {
-    helloFails((hello) => ext(hello, { selectedIdentity: 0 }), 'TLS_ERR_UNSUPPORTED_EXTENSION', 'unsupported_extension');
+    helloFails(
+      (hello) => ext(hello, { selectedIdentity: 0 }),
+      'TLS_ERR_UNSUPPORTED_EXTENSION',
+      'unsupported_extension',
+    );
   });
 
   test('a HelloRetryRequest for a group not offered, already sent, unknown or reserved is refused', () => {
@@ -185,7 +239,9 @@ describe("the fields of a ServerHello and of a HelloRetryRequest", () => {
     const stage = clientIn(world, 'ExpectServerHello');
     const genuine = decodeServerHello((stage.flight.get('server_hello') as Uint8Array).subarray(4));
     const cookie = new Uint8Array(40).fill(5);
-    stage.victim.receive(stage.puppet.handshake(encodeServerHello({ ...genuine, ...retry(undefined, { cookie })(genuine) })));
+    stage.victim.receive(
+      stage.puppet.handshake(encodeServerHello({ ...genuine, ...retry(undefined, { cookie })(genuine) })),
+    );
     stage.victim.assertFine();
     stage.puppet.read(stage.victim.flush());
     const first = decodeClientHello((stage.flight.get('client_hello') as Uint8Array).subarray(4));
@@ -200,7 +256,14 @@ describe("the fields of a ServerHello and of a HelloRetryRequest", () => {
 describe('extensions that do not belong', () => {
   const misplacedIn = {
     server_hello: ['server_name', 'supported_groups', 'application_layer_protocol_negotiation', 'cookie', 'early_data'],
-    encrypted_extensions: ['key_share', 'supported_versions', 'pre_shared_key', 'cookie', 'signature_algorithms', 'status_request'],
+    encrypted_extensions: [
+      'key_share',
+      'supported_versions',
+      'pre_shared_key',
+      'cookie',
+      'signature_algorithms',
+      'status_request',
+    ],
   } satisfies Record<string, ExtensionType[]>;
   /** Data that their own decoders take. */
   const data: Partial<Record<ExtensionType, Uint8Array>> = {
@@ -223,7 +286,9 @@ describe('extensions that do not belong', () => {
     for (const name of misplacedIn.encrypted_extensions) {
       const stage = clientIn(world, 'ExpectEncryptedExtensions');
       const raw = stage.flight.get('encrypted_extensions') as Uint8Array;
-      stage.victim.receive(stage.puppet.handshake(withExtension(raw, 4, extensionTypes[name], data[name] ?? new Uint8Array(0))));
+      stage.victim.receive(
+        stage.puppet.handshake(withExtension(raw, 4, extensionTypes[name], data[name] ?? new Uint8Array(0))),
+      );
       assertFails(stage, 'TLS_ERR_MISPLACED_EXTENSION', 'illegal_parameter', stage.alertsUnder, name);
     }
   });
@@ -242,11 +307,22 @@ describe('extensions that do not belong', () => {
   });
 
   test('answers to what was not asked are refused with unsupported_extension', () => {
-    const answers = [{ recordSizeLimit: 1000 }, { ticketRequest: 2 }, { alpnProtocol: 'h2' }, { serverName: true as const }];
+    const answers = [
+      { recordSizeLimit: 1000 },
+      { ticketRequest: 2 },
+      { alpnProtocol: 'h2' },
+      { serverName: true as const },
+    ];
     for (const answer of answers) {
       const stage = clientIn(world, 'ExpectEncryptedExtensions', { client: { alpnProtocols: [], serverName: '' } });
       stage.victim.receive(stage.puppet.handshake(encodeEncryptedExtensions({ extensions: answer })));
-      assertFails(stage, 'TLS_ERR_UNSUPPORTED_EXTENSION', 'unsupported_extension', stage.alertsUnder, Object.keys(answer)[0]);
+      assertFails(
+        stage,
+        'TLS_ERR_UNSUPPORTED_EXTENSION',
+        'unsupported_extension',
+        stage.alertsUnder,
+        Object.keys(answer)[0],
+      );
     }
   });
 
@@ -264,7 +340,9 @@ describe('extensions that do not belong', () => {
       [0x4242, 'TLS_ERR_UNSUPPORTED_EXTENSION', 'unsupported_extension'],
     ] as const) {
       const stage = clientIn(world, 'ExpectCertificateOrCertificateRequest');
-      const entry = new Writer().vector24(new Uint8Array(9)).vector16(new Writer().u16(type).vector16(new Uint8Array(1)).finish());
+      const entry = new Writer()
+        .vector24(new Uint8Array(9))
+        .vector16(new Writer().u16(type).vector16(new Uint8Array(1)).finish());
       const body = new Writer().u8(0).vector24(entry.finish()).finish();
       stage.victim.receive(stage.puppet.handshake(frame('certificate', body)));
       assertFails(stage, code, alert, stage.alertsUnder, `extension ${type}`);
@@ -278,7 +356,9 @@ describe('extensions that do not belong', () => {
     ] as const) {
       const stage = clientIn(world, 'ExpectCertificateOrCertificateRequest');
       const block = new Writer().u16(13).u16(4).u16(2).u16(0x0403).u16(type).vector16(data).finish();
-      stage.victim.receive(stage.puppet.handshake(frame('certificate_request', new Writer().u8(0).vector16(block).finish())));
+      stage.victim.receive(
+        stage.puppet.handshake(frame('certificate_request', new Writer().u8(0).vector16(block).finish())),
+      );
       assert.equal(stage.victim.error?.code, code);
       strike(stage);
     }
@@ -298,7 +378,12 @@ describe('extensions that do not belong', () => {
 });
 
 describe('what EncryptedExtensions may say', () => {
-  function extensionsFail(extensions: object, code: TLSErrorCode, alert: string, client: Partial<ClientOptions> = {}): void {
+  function extensionsFail(
+    extensions: object,
+    code: TLSErrorCode,
+    alert: string,
+    client: Partial<ClientOptions> = {},
+  ): void {
     const stage = clientIn(world, 'ExpectEncryptedExtensions', { client });
     const genuine = decodeEncryptedExtensions((stage.flight.get('encrypted_extensions') as Uint8Array).subarray(4));
     const changed = encodeEncryptedExtensions({ extensions: { ...genuine.extensions, ...extensions } });
@@ -312,13 +397,18 @@ describe('what EncryptedExtensions may say', () => {
 
   test('a record size limit below 64 or above what a record holds is refused', () => {
     for (const limit of [0, 63, 2 ** 14 + 2, 0xffff]) {
-      extensionsFail({ recordSizeLimit: limit }, 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter', { recordSizeLimit: 500 });
+      extensionsFail({ recordSizeLimit: limit }, 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter', {
+        recordSizeLimit: 500,
+      });
     }
   });
 
   test('more than one application protocol is refused', () => {
     const stage = clientIn(world, 'ExpectEncryptedExtensions');
-    const list = new Writer().u16(16).vector16(new Uint8Array([0, 6, 2, 0x68, 0x32, 2, 0x68, 0x33])).finish();
+    const list = new Writer()
+      .u16(16)
+      .vector16(new Uint8Array([0, 6, 2, 0x68, 0x32, 2, 0x68, 0x33]))
+      .finish();
     stage.victim.receive(stage.puppet.handshake(frame('encrypted_extensions', new Writer().vector16(list).finish())));
     assertFails(stage, 'TLS_ERR_DECODE', 'decode_error', stage.alertsUnder, 'two');
   });
@@ -354,7 +444,9 @@ describe('the certificate and its signature', () => {
 
   test('the empty signature is refused', () => {
     const stage = clientIn(world, 'ExpectCertificateVerify');
-    stage.victim.receive(stage.puppet.handshake(encodeCertificateVerify({ scheme: 0x0807, signature: new Uint8Array(0) })));
+    stage.victim.receive(
+      stage.puppet.handshake(encodeCertificateVerify({ scheme: 0x0807, signature: new Uint8Array(0) })),
+    );
     assertFails(stage, 'TLS_ERR_BAD_SIGNATURE', 'decrypt_error', stage.alertsUnder, 'empty');
   });
 
@@ -380,8 +472,18 @@ describe('a session that is offered', () => {
     const suites = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'] as const;
     const { client, link } = offering();
     const options = { ...client, cipherSuites: suites };
-    helloFails((hello) => ext(hello, { selectedIdentity: 1 }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter', options);
-    helloFails((hello) => ext(hello, { keyShare: undefined }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter', options);
+    helloFails(
+      (hello) => ext(hello, { selectedIdentity: 1 }),
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      'illegal_parameter',
+      options,
+    );
+    helloFails(
+      (hello) => ext(hello, { keyShare: undefined }),
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      'illegal_parameter',
+      options,
+    );
     helloFails(() => ({ cipherSuite: 0x1302 }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter', options);
     link.forget();
   });
@@ -427,7 +529,10 @@ describe('the ClientHello of this client', () => {
     const without = hello({ grease: false });
     assert.equal(without.extensions.types?.some(isGrease), false);
     assert.equal(without.cipherSuites.some(isGrease), false);
-    assert.equal(without.extensions.keyShares?.some(({ group }) => isGrease(group)), false);
+    assert.equal(
+      without.extensions.keyShares?.some(({ group }) => isGrease(group)),
+      false,
+    );
   });
 
   test('names no IP address and no empty name', () => {
@@ -451,7 +556,12 @@ describe('the ClientHello of this client', () => {
   });
 
   test('is not made with limits that would break the connection later', () => {
-    for (const options of [{ recordSizeLimit: 63 }, { recordSizeLimit: 16_386 }, { usageLimit: 7 }, { usageLimit: 9.5 }]) {
+    for (const options of [
+      { recordSizeLimit: 63 },
+      { recordSizeLimit: 16_386 },
+      { usageLimit: 7 },
+      { usageLimit: 9.5 },
+    ]) {
       assert.throws(() => world.client(options), { code: 'TLS_ERR_CONFIG' });
       assert.throws(() => world.server(options), { code: 'TLS_ERR_CONFIG' });
     }

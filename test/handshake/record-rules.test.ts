@@ -4,7 +4,7 @@ import { concat } from '../../src/bytes/bytes.ts';
 import { decodeClientHello, encodeClientHello } from '../../src/messages/client-hello.ts';
 import { encodeNewSessionTicket } from '../../src/messages/new-session-ticket.ts';
 import { World } from '../support/connections.ts';
-import { plaintext, Puppet } from '../support/puppet.ts';
+import { Puppet, plaintext } from '../support/puppet.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 import { clientIn, FLIGHT_KEYS, type Stage, serverIn, strike } from '../support/stages.ts';
 
@@ -24,7 +24,11 @@ function assertRefused(stage: Stage, code: string, alert: string, what: string):
   stage.puppet.read(stage.victim.flush());
   assert.deepEqual(stage.puppet.alerts, [`${alert} under ${stage.alertsUnder}`], what);
   strike(stage);
-  assert.deepEqual(watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)),
+    [],
+    what,
+  );
 }
 
 describe('change_cipher_spec', () => {

@@ -12,7 +12,7 @@ import {
 import { decodeEncryptedExtensions } from '../../src/messages/encrypted-extensions.ts';
 import { decodeServerHello } from '../../src/messages/server-hello.ts';
 import { type Endpoint, World } from '../support/connections.ts';
-import { plaintext, Puppet } from '../support/puppet.ts';
+import { Puppet, plaintext } from '../support/puppet.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 import { FLIGHT_KEYS } from '../support/stages.ts';
 
@@ -43,7 +43,11 @@ function assertRefused(server: Endpoint, code: TLSErrorCode, alert: string, what
   const puppet = new Puppet(server.keyLog).read(server.flush());
   assert.deepEqual(puppet.alerts, [`${alert} under plaintext`], what);
   server.forget();
-  assert.deepEqual(watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => !['ticketKey', 'resumptionPsk'].includes(kind)),
+    [],
+    what,
+  );
 }
 
 function refuses(change: Change, code: TLSErrorCode, alert: string, client: Partial<ClientOptions> = {}): void {
@@ -51,7 +55,10 @@ function refuses(change: Change, code: TLSErrorCode, alert: string, client: Part
 }
 
 /** The server answers this hello with its flight, which is returned as messages. */
-function accepts(change: Change, options: { client?: Partial<ClientOptions>; server?: Partial<ServerOptions> } = {}): Puppet {
+function accepts(
+  change: Change,
+  options: { client?: Partial<ClientOptions>; server?: Partial<ServerOptions> } = {},
+): Puppet {
   const server = world.server(options.server);
   server.receive(helloBytes(change, options.client));
   assert.equal(server.error, undefined, `${change}: ${server.error?.message}`);
@@ -187,7 +194,10 @@ describe('what a ClientHello may have', () => {
         types.push(sent[at]);
       }
       assert.equal(types.filter((type) => type === 20).length, expected);
-      assert.deepEqual(decodeServerHello(sent.subarray(9, 5 + sent[3] * 256 + sent[4])).legacySessionIdEcho, legacySessionId);
+      assert.deepEqual(
+        decodeServerHello(sent.subarray(9, 5 + sent[3] * 256 + sent[4])).legacySessionIdEcho,
+        legacySessionId,
+      );
       server.forget();
     }
   });

@@ -26,7 +26,11 @@ function assertRefused(stage: Stage, what: string, codes?: readonly string[]): v
   puppet.read(victim.flush());
   assert.deepEqual(puppet.alerts, [`${victim.error.alert} under ${stage.alertsUnder}`], what);
   strike(stage);
-  assert.deepEqual(watch.alive.filter((kind) => kind !== 'ticketKey'), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => kind !== 'ticketKey'),
+    [],
+    what,
+  );
 }
 
 describe("a server's protected message, changed by one who knows the keys", () => {
@@ -37,7 +41,7 @@ describe("a server's protected message, changed by one who knows the keys", () =
       const length = genuine.get(name)?.length ?? 0;
       assert(length > 0);
       for (let position = 1; position < length; position++) {
-        const bit = 1 << (position * 3) % 8;
+        const bit = 1 << ((position * 3) % 8);
         const stage = clientIn(world, 'Connected', {
           tamper: (which, raw) => (which === name ? flipped(raw, position, bit) : raw),
         });
@@ -94,7 +98,7 @@ describe("a client's Finished, changed by one who knows the keys", () => {
     for (let position = 4; position < 36; position++) {
       const stage = serverIn(world, 'ExpectFinished');
       const finished = stage.flight.get('finished') as Uint8Array;
-      stage.victim.receive(stage.puppet.handshake(flipped(finished, position, 1 << position % 8)));
+      stage.victim.receive(stage.puppet.handshake(flipped(finished, position, 1 << (position % 8))));
       assertRefused(stage, `byte ${position}`, ['TLS_ERR_BAD_FINISHED']);
     }
   });
@@ -219,4 +223,3 @@ function resized(raw: Uint8Array, change: number): Uint8Array {
   changed.set([length >>> 16, length >>> 8, length], 1);
   return changed;
 }
-

@@ -35,7 +35,11 @@ beforeEach(() => watch.clear());
 type Direction = 'toServer' | 'toClient';
 
 /** One handshake in which the bytes of one direction, counted from the first one, are changed on their way. */
-function tamper(direction: Direction, change: (bytes: Uint8Array, offset: number) => Uint8Array, scenario: Scenario): Link {
+function tamper(
+  direction: Direction,
+  change: (bytes: Uint8Array, offset: number) => Uint8Array,
+  scenario: Scenario,
+): Link {
   const link = world.pair(scenario.client?.(), scenario.server);
   let offset = 0;
   link[direction] = (bytes) => {
@@ -67,7 +71,11 @@ function assertSound(link: Link, what: string): void {
   }
   link.forget();
   giveBack();
-  assert.deepEqual(watch.alive.filter((kind) => kind !== 'ticketKey'), [], what);
+  assert.deepEqual(
+    watch.alive.filter((kind) => kind !== 'ticketKey'),
+    [],
+    what,
+  );
 }
 
 interface Scenario {
@@ -136,7 +144,7 @@ for (const [name, scenario] of Object.entries(scenarios)) {
 
       test(`fails, or is the same on both sides, whichever bit is flipped ${direction} (${bytes.length} bytes)`, () => {
         for (let position = 0; position < bytes.length; position += scenario.step ?? 1) {
-          const bit = 1 << (position * 5) % 8;
+          const bit = 1 << ((position * 5) % 8);
           const link = tamper(
             direction,
             (chunk, offset) => {

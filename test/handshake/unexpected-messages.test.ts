@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
-import { handshakeTypes } from '../../src/messages/code-points.ts';
-import { frame, maxMessageLength } from '../../src/messages/handshake-message.ts';
 import {
   type ClientState,
   clientTransitions,
@@ -10,6 +8,8 @@ import {
   type ServerState,
   serverTransitions,
 } from '../../src/handshake/transitions.ts';
+import { handshakeTypes } from '../../src/messages/code-points.ts';
+import { frame, maxMessageLength } from '../../src/messages/handshake-message.ts';
 import { CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from '../../src/record/limits.ts';
 import { World } from '../support/connections.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
@@ -47,10 +47,15 @@ function refuses(stage: Stage, state: string, content: Uint8Array, what: string)
     assert.equal(answer.length, 0, 'nothing is said before a ClientHello');
   } else {
     puppet.read(answer, readingKeys(state));
-    assert.deepEqual(puppet.alerts, [`unexpected_message under ${state.startsWith('Await') ? puppet.reads : stage.alertsUnder}`]);
+    assert.deepEqual(puppet.alerts, [
+      `unexpected_message under ${state.startsWith('Await') ? puppet.reads : stage.alertsUnder}`,
+    ]);
   }
   strike(stage);
-  assert.deepEqual(watch.alive.filter((kind) => kind !== 'ticketKey'), []);
+  assert.deepEqual(
+    watch.alive.filter((kind) => kind !== 'ticketKey'),
+    [],
+  );
 }
 
 /** In these states the victim goes on to other keys before it refuses. */
@@ -66,7 +71,9 @@ for (const [role, table] of [
     for (const state of Object.keys(table)) {
       const legal = Object.keys(table[answered[state] ?? state]);
       const reach = () =>
-        role === 'client' ? clientIn(world, state as ClientState, scriptOf(state)) : serverIn(world, state as ServerState);
+        role === 'client'
+          ? clientIn(world, state as ClientState, scriptOf(state))
+          : serverIn(world, state as ServerState);
 
       test(`in ${state} all but ${legal.join(' and ')}, with unexpected_message under the right key`, () => {
         for (const [name, type] of Object.entries(handshakeTypes)) {

@@ -98,6 +98,9 @@ export interface Visit {
   readonly closed: Promise<Error | undefined>;
 }
 
+/** For `describe`: what hangs fails, instead of taking the whole run with it. No assertion on speed. */
+export const hangGuard: { readonly timeout: number } = { timeout: 90_000 };
+
 const started = new Set<LineServer>();
 after(() => {
   for (const server of started) {

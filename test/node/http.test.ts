@@ -7,15 +7,15 @@ import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import * as nodeHttp2 from 'node:http2';
 import * as nodeHttps from 'node:https';
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { createRequire } from 'node:module';
+import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import Fastify from 'fastify';
 import { Agent as UndiciAgent, fetch as undiciFetch, request as undiciRequest } from 'undici';
 import * as ourHttp2 from '../../src/node/http2.ts';
 import * as ourHttps from '../../src/node/https.ts';
-import { type TLSSocket, TLSError } from '../../src/node/tls.ts';
+import type { TLSError, TLSSocket } from '../../src/node/tls.ts';
 import { createConnector } from '../../src/node/undici.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
 import { collect, delay, listen, native, serverOptions, trust } from './support.ts';
@@ -66,7 +66,10 @@ for (const [name, serverHttps, clientHttps] of [
     });
 
     test('by URL, with options and without an agent', async () => {
-      const { text } = await ask(clientHttps.request(`https://localhost:${port}/x`, { ...trust, method: 'PUT', agent: false }), 'hi');
+      const { text } = await ask(
+        clientHttps.request(`https://localhost:${port}/x`, { ...trust, method: 'PUT', agent: false }),
+        'hi',
+      );
       assert.equal(text, 'hi');
       const made = clientHttps.get(new URL(`https://localhost:${port}/`), { ...trust, agent: false });
       assert.equal((await once(made, 'response'))[0].resume().statusCode, 200);
@@ -190,7 +193,14 @@ describe('https', () => {
       ['--http1.1', '1.1'],
       ['--http2', '2.0'],
     ]) {
-      const { stdout } = await run(requireTool('curl'), ['-sS', '-k', flag, '--resolve', `localhost:${port}:127.0.0.1`, url]);
+      const { stdout } = await run(requireTool('curl'), [
+        '-sS',
+        '-k',
+        flag,
+        '--resolve',
+        `localhost:${port}:127.0.0.1`,
+        url,
+      ]);
       assert.equal(stdout, version);
     }
     server.close();
@@ -206,7 +216,10 @@ describe('http2', () => {
     request.pipe(response);
   };
 
-  async function exchange(session: nodeHttp2.ClientHttp2Session, body: string): Promise<[Record<string, unknown>, string]> {
+  async function exchange(
+    session: nodeHttp2.ClientHttp2Session,
+    body: string,
+  ): Promise<[Record<string, unknown>, string]> {
     const stream = session.request({ ':path': '/', ':method': 'POST' });
     stream.end(body);
     const [headers] = await once(stream, 'response');
@@ -271,7 +284,12 @@ describe('frameworks run unchanged', () => {
   test('Express 5', async () => {
     const app = express();
     app.get('/hello/:name', (request, response) => {
-      response.json({ name: (request.params as { name: string }).name, secure: request.secure, protocol: request.protocol, ip: request.ip });
+      response.json({
+        name: (request.params as { name: string }).name,
+        secure: request.secure,
+        protocol: request.protocol,
+        ip: request.ip,
+      });
     });
     const server = ourHttps.createServer(serverOptions, app);
     const port = await listen(server);

@@ -81,3 +81,22 @@ export async function failure(emitter: NodeJS.EventEmitter, instead: string): Pr
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
+
+export interface Between {
+  /** A server for localhost; TLS 1.3 only, whatever the engine can do beside it. */
+  serve(options: ourTls.TlsOptions, onSocket?: (socket: ourTls.TLSSocket) => void): Promise<[ourTls.Server, number]>;
+  /** A client that asks for localhost and trusts its CA. */
+  connect(port: number, options?: ourTls.ConnectionOptions): ourTls.TLSSocket;
+}
+
+export function between(server: Tls, client: Tls): Between {
+  return {
+    async serve(options, onSocket = (socket) => socket.pipe(socket)) {
+      const made = server.createServer({ ...only13, ...serverOptions, ...options }, onSocket);
+      return [made, await listen(made)];
+    },
+    connect(port, options = {}) {
+      return client.connect({ host: '127.0.0.1', port, servername: 'localhost', ...trust, ...only13, ...options });
+    },
+  };
+}

@@ -163,7 +163,11 @@ export class Endpoint {
   }
 
   receive(bytes: Uint8Array): this {
-    return this.take(this.connection.receive(bytes));
+    // The memory is the transport's: what the core keeps by reference is seen to change.
+    const lent = Buffer.isBuffer(bytes) ? Buffer.from(bytes) : new Uint8Array(bytes);
+    const actions = this.connection.receive(lent);
+    lent.fill(0xee);
+    return this.take(actions);
   }
 
   /** Takes what is to be sent, as one array. */
@@ -334,9 +338,6 @@ function pour(to: Endpoint, chop: Chop, bytes: Uint8Array): void {
     return;
   }
   for (const chunk of chop(bytes)) {
-    // The memory is the transport's: what the core keeps by reference would be seen to change.
-    const lent = new Uint8Array(chunk);
-    to.receive(lent);
-    lent.fill(0xee);
+    to.receive(chunk);
   }
 }
