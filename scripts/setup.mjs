@@ -115,7 +115,8 @@ function list(folder, pattern) {
 }
 
 function run(command, commandArguments, what, hint) {
-  const result = spawnSync(command, commandArguments, { cwd: root, stdio: ['ignore', 2, 2] }); // standard output belongs to the command that follows
+  // Standard output belongs to the command that follows.
+  const result = spawnSync(command, commandArguments, { cwd: root, stdio: ['ignore', 2, 2] });
   if (result.error !== undefined) {
     fail(`${what} could not be started: ${result.error.message}`);
   }

@@ -44,14 +44,11 @@ runner.on('error', (error) => {
 });
 runner.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 1));
 
-/** `record`, `test/record/deframer.test.ts`, `cli/serve`: any part of the path, as source or compiled. */
+/** `record`, `cli/serve`, `test/record/deframer.test.ts`: whole folders and files, as source or compiled. */
 function matches(file, pattern) {
-  const path = relative(join(root, 'dist'), file).split(sep).join('/');
-  const wanted = pattern
-    .replace(/^(\.\/)?(dist\/)?/, '')
-    .replace(/\.(ts|js)$/, '')
-    .replace(/\/$/, '');
-  return path.replace(/\.js$/, '').includes(wanted);
+  const strip = (path) => path.replace(/(\.test)?\.(ts|js)$/, '').replace(/\/$/, '');
+  const path = `/${strip(relative(join(root, 'dist'), file).split(sep).join('/'))}/`;
+  return path.includes(`/${strip(pattern.replace(/^(\.\/)?(dist\/)?/, ''))}/`);
 }
 
 function list(folder) {

@@ -69,6 +69,10 @@ export type ResumptionRefusal =
   | 'age_mismatch'
   | 'policy_changed'
   | 'suite_changed'
+  /** A session of TLS 1.2 never resumes as TLS 1.3, nor the other way round. */
+  | 'version_changed'
+  /** TLS 1.2: the session was made without extended master secret (RFC 7627 §5.3). */
+  | 'legacy_master_secret'
   | 'no_psk_dhe_ke'
   | 'disabled'
   /** Client side: the server chose a full handshake and does not say why. */

@@ -42,6 +42,11 @@ export interface TicketPolicy {
   readonly ticketLifetime: number;
   /** Seconds since the full handshake. */
   readonly handshakeValidity: number;
+  /**
+   * TLS 1.2 sessions live as long as TLS 1.3's. Each holds a master secret that opens the recorded connections of its
+   * session, so by default it is kept for one sealing period after the full handshake and no longer.
+   */
+  readonly dangerouslyLongTls12Sessions?: boolean;
 }
 
 interface CommonOptions {

@@ -7,16 +7,17 @@
  */
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
-import { type AlertDescription, alertName } from './alerts.ts';
+import type { AlertDescription } from './alerts.ts';
 import type { Secret } from './bytes/secret.ts';
 import type { ClientOptions, ServerOptions } from './connection-options.ts';
 import type { CipherSuite } from './crypto/suites.ts';
 import { TLSError } from './errors.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
 import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
-import { isLegal, step } from './handshake/machine.ts';
+import { Machine } from './handshake/machine.ts';
 import { checkOptions } from './handshake/option-checks.ts';
 import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './handshake/post-handshake.ts';
+import { readAlert } from './handshake/received-alert.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
 import { ServerHandshake, serverHandlers } from './handshake/server.ts';
 import {
@@ -28,9 +29,7 @@ import {
   serverTransitions,
 } from './handshake/transitions.ts';
 import { exportKeyingMaterial } from './keys/exporter.ts';
-import { decodeAlert } from './messages/alert.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
-import type { JoinedMessage } from './messages/message-joiner.ts';
 import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from './record/limits.ts';
 import type { OpenedRecord } from './record/tls13-protection.ts';
 
@@ -49,7 +48,7 @@ export class Connection implements HandshakeHost {
   readonly #options: ClientOptions | ServerOptions;
   #handshake: ClientHandshake | ServerHandshake | undefined;
   #connected: PostHandshake | undefined;
-  #state: ClientState | ServerState;
+  #machine: Machine;
   #need: Need | undefined;
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
@@ -70,21 +69,25 @@ export class Connection implements HandshakeHost {
       recordSizeLimit: options.recordSizeLimit,
       allocate: options.allocate,
     });
-    this.#state = role === 'client' ? 'Start' : 'ExpectClientHello';
+    if (role === 'client') {
+      const handshake = new ClientHandshake(options as ClientOptions, this);
+      this.#handshake = handshake;
+      this.#machine = Machine.start(clientTransitions, clientHandlers, handshake, 'Start');
+    } else {
+      const handshake = new ServerHandshake(options as ServerOptions, this);
+      this.#handshake = handshake;
+      this.#machine = Machine.start(serverTransitions, serverHandlers, handshake, 'ExpectClientHello');
+    }
   }
 
-  /** @throws TLSError `TLS_ERR_CONFIG` options that leave nothing to offer */
+  /** @throws TLSError `TLS_ERR_CONFIG` options out of their range, or that leave nothing to offer */
   static client(options: ClientOptions): Connection {
-    const connection = new Connection('client', options);
-    connection.#handshake = new ClientHandshake(options, connection);
-    return connection;
+    return new Connection('client', options);
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` options out of their range */
   static server(options: ServerOptions): Connection {
-    const connection = new Connection('server', options);
-    connection.#handshake = new ServerHandshake(options, connection);
-    return connection;
+    return new Connection('server', options);
   }
 
   /** The agreed parameters, once the handshake is complete. */
@@ -94,7 +97,7 @@ export class Connection implements HandshakeHost {
 
   /** What the connection waits for. */
   get state(): ClientState | ServerState {
-    return this.#state;
+    return this.#machine.state as ClientState | ServerState;
   }
 
   /** Application data may be sent: the handshake is complete and nothing has ended our side. */
@@ -115,10 +118,10 @@ export class Connection implements HandshakeHost {
     if (this.role === 'server' || this.#ending !== 'open') {
       return [];
     }
-    if (this.#state !== 'Start') {
+    if (this.#machine.state !== 'Start') {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection was started before');
     }
-    return this.#run(() => this.#dispatch('start', undefined));
+    return this.#run(() => this.#machine.step('start', undefined));
   }
 
   /** Takes bytes from the transport. They are lent: what has to be kept is copied. */
@@ -142,10 +145,7 @@ export class Connection implements HandshakeHost {
     }
     return this.#run(() => {
       const when = this.#connected === undefined ? 'during the handshake' : 'without close_notify';
-      throw new TLSError(
-        'TLS_ERR_TRUNCATED',
-        `the ${this.role === 'client' ? 'server' : 'client'} ended the connection ${when}`,
-      );
+      throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} ended the connection ${when}`);
     });
   }
 
@@ -176,7 +176,7 @@ export class Connection implements HandshakeHost {
     }
     this.#need = undefined;
     return this.#run(() => {
-      this.#dispatch(need.kind, answer);
+      this.#machine.step(need.kind, answer);
       this.#readMessages();
       this.#readRecords();
     });
@@ -269,11 +269,21 @@ export class Connection implements HandshakeHost {
     this.#suite = suite;
     this.#exporterSecret = exporterSecret;
     this.#connected = new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined);
+    // Nothing of the handshake is kept: its secrets have passed on, or are erased.
+    this.#handshake = undefined;
+    this.#machine =
+      this.role === 'client'
+        ? Machine.start(connectedClientTransitions, connectedClientHandlers, this.#connected, 'Connected')
+        : Machine.start(connectedServerTransitions, connectedServerHandlers, this.#connected, 'Connected');
     this.channel.outgoing.endOfHandshake();
     this.#actions.push({ kind: 'handshakeComplete', summary });
   }
 
   // Running
+
+  get #peer(): 'client' | 'server' {
+    return this.role === 'client' ? 'server' : 'client';
+  }
 
   /** Runs one call: gathers what is to be sent into one action and turns an error into an alert and an end. */
   #run(body: () => void): Action[] {
@@ -358,72 +368,35 @@ export class Connection implements HandshakeHost {
       const message = joiner.next();
       if (message === undefined) {
         // Refused by its first byte: the rest of a message that is out of place would only fill our memory.
-        this.#refuseIllegal(name);
+        if (!this.#machine.allows(name)) {
+          this.#machine.step(name, undefined);
+        }
         return;
       }
-      this.#dispatch(name, message);
+      this.#machine.step(name, message);
     }
-  }
-
-  #refuseIllegal(event: string): void {
-    if (!isLegal({ ...this.#rules(), state: this.#state, event })) {
-      this.#dispatch(event, undefined);
-    }
-  }
-
-  #dispatch(event: string, payload: JoinedMessage | Answers[Need['kind']]): void {
-    this.#state = step({ ...this.#rules(), state: this.#state, event, payload }) as ClientState | ServerState;
-    if (this.#state === 'Connected' && this.#handshake !== undefined) {
-      this.#handshake = undefined;
-    }
-  }
-
-  #rules(): Pick<Parameters<typeof step>[0], 'table' | 'handlers' | 'context'> {
-    const isClient = this.role === 'client';
-    if (this.#handshake === undefined) {
-      return isClient
-        ? { table: connectedClientTransitions, handlers: connectedClientHandlers, context: this.#connected }
-        : { table: connectedServerTransitions, handlers: connectedServerHandlers, context: this.#connected };
-    }
-    return isClient
-      ? { table: clientTransitions, handlers: clientHandlers, context: this.#handshake }
-      : { table: serverTransitions, handlers: serverHandlers, context: this.#handshake };
   }
 
   #onAlert(content: Uint8Array): void {
-    if (content.length === 0) {
-      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert record is empty');
-    }
-    const { description } = decodeAlert(content);
+    const alert = readAlert(content, this.#peer);
     if (this.channel.joiner.pending) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
     }
-    const name = alertName(description);
-    if (name === 'close_notify') {
+    if (alert.kind === 'close_notify') {
       this.#onCloseNotify();
       return;
     }
-    if (name === 'user_canceled') {
-      // Informational; close_notify follows (RFC 9846 §6.1).
+    if (alert.kind === 'user_canceled') {
       this.channel.noteRecord(true);
       return;
     }
-    const shown = name ?? `unassigned alert ${description}`;
-    this.#end(`the peer sent ${shown}`);
-    const error = new TLSError(
-      'TLS_ERR_ALERT_RECEIVED',
-      `the ${this.role === 'client' ? 'server' : 'client'} ended the connection: ${shown}`,
-      { alert: name },
-    );
-    this.#actions.push({ kind: 'failed', error });
+    this.#end(alert.error.message);
+    this.#actions.push({ kind: 'failed', error: alert.error });
   }
 
   #onCloseNotify(): void {
     if (this.#connected === undefined) {
-      throw new TLSError(
-        'TLS_ERR_TRUNCATED',
-        `the ${this.role === 'client' ? 'server' : 'client'} closed the connection during the handshake`,
-      );
+      throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
     }
     this.#peerClosed = true;
     this.#actions.push({ kind: 'peerClosed' });
@@ -468,7 +441,7 @@ export class Connection implements HandshakeHost {
 
   /** Nothing may follow close_notify (RFC 9846 §6.1), and nothing makes sense before a ClientHello. */
   #alert(description: AlertDescription): void {
-    if (this.#closeSent || this.#state === 'Start') {
+    if (this.#closeSent || this.#machine.state === 'Start') {
       return;
     }
     if (this.#handshake instanceof ClientHandshake) {

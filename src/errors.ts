@@ -114,6 +114,13 @@ export const errorTable = {
     'a key share is malformed, off the curve or of small order',
   ),
 
+  TLS_ERR_EXTENDED_MASTER_SECRET: entry(
+    'peer',
+    'handshake_failure',
+    'RFC 7627 §5',
+    'extended master secret is missing where it is required',
+  ),
+
   // Authentication
   TLS_ERR_BAD_FINISHED: entry('peer', 'decrypt_error', 'RFC 9846 §4.5.3', 'the Finished message does not verify'),
   TLS_ERR_BAD_BINDER: entry('peer', 'decrypt_error', 'RFC 9846 §4.3.11', 'a PSK binder does not verify'),

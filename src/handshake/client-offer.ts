@@ -22,7 +22,7 @@ import {
 } from '../messages/client-hello.ts';
 import { extensionTypes, greaseValue, TLS12, TLS13 } from '../messages/code-points.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
-import type { ClientSession } from '../session/client-session.ts';
+import type { ClientSession, ClientSession13 } from '../session/client-session.ts';
 import type { Transcript } from './transcript.ts';
 
 const PSK_DHE_KE = 1;
@@ -38,7 +38,7 @@ export class ClientOffer {
   readonly cipherSuites: readonly CipherSuiteName[];
   readonly namedGroups: readonly NamedGroup[];
   readonly sharedGroups: readonly NamedGroup[];
-  readonly session: ClientSession | undefined;
+  readonly session: ClientSession13 | undefined;
   /** Why the host's session was not even offered. */
   readonly refusal: ResumptionRefusal | undefined;
   /** The types that the server may answer: of the extensions in the last hello sent. */
@@ -57,8 +57,9 @@ export class ClientOffer {
       throw new TLSError('TLS_ERR_CONFIG', 'the client has no cipher suite or no named group to offer');
     }
     this.sharedGroups = sharedGroups(options.keyShares, this.namedGroups);
-    this.refusal = options.session === undefined ? undefined : this.#refusalOf(options.session);
-    this.session = this.refusal === undefined ? options.session : undefined;
+    const { session } = options;
+    this.refusal = session === undefined ? undefined : this.#refusalOf(session);
+    this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
     provider.random(this.random);
     provider.random(this.legacySessionId);
     provider.random(this.#grease);
@@ -153,7 +154,7 @@ export class ClientOffer {
     return this.#encodeWithBinder(transcript, hello, this.session, retried);
   }
 
-  #encodeWithBinder(transcript: Transcript, hello: ClientHello, session: ClientSession, retried: boolean): Uint8Array {
+  #encodeWithBinder(transcript: Transcript, hello: ClientHello, session: ClientSession13, retried: boolean): Uint8Array {
     const { provider, now } = this.#options;
     const suite = cipherSuites[session.cipherSuite];
     const age = Math.max(0, now() - session.receivedAt);
@@ -225,6 +226,9 @@ export class ClientOffer {
 
   #refusalOf(session: ClientSession): ResumptionRefusal | undefined {
     const now = this.#options.now();
+    if (session.version !== 'TLSv1.3') {
+      return 'version_changed';
+    }
     const { hash } = cipherSuites[session.cipherSuite];
     if (session.secret.erased || now - session.receivedAt >= session.ticketLifetime * 1000) {
       return 'expired_ticket';

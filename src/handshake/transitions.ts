@@ -48,7 +48,7 @@ export type ServerState = keyof typeof serverTransitions | 'Connected';
 /** What comes with an event: a message, the host's answer, or nothing. */
 export type EventPayload<E> = E extends keyof Answers ? Answers[E] : E extends 'start' ? undefined : JoinedMessage;
 
-type Table = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+export type Table = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 
 /** One handler per declared transition; it can only return a declared next state. */
 export type Handlers<T extends Table, C> = {

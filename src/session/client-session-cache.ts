@@ -1,11 +1,17 @@
 /**
- * The sessions a client holds ready, by what each is bound to. A ticket is used once (RFC 9846 §C.4: reuse lets an
- * observer link connections), so taking a session removes it. Bounded, and erased on time even when idle.
+ * The sessions a client holds ready, by what each is bound to. Bounded, and erased on time even when idle.
+ *
+ * A TLS 1.3 ticket is used once (RFC 9846 §C.4: reuse lets an observer link connections), so taking such a session removes
+ * it. A TLS 1.2 session stays and `take` gives a copy: its connections run side by side (RFC 5246 §7.3), the server gives
+ * no second session to a client that resumed one, and the session ID or ticket of each connection is sent in clear anyway.
+ * There is one per key: a new or renewed one takes its place.
  */
 
+import { sameBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
-import type { ClientSession } from './client-session.ts';
+import { type ClientSession, type ClientSession12, cloneClientSession } from './client-session.ts';
 import { Alarm, type Clock, type Moment, momentOf } from './clock.ts';
+import { TLS12_SESSION_LIFETIME } from './ticket-issuance.ts';
 
 /** What a session is bound to: it may be offered only where all of this is the same. */
 export interface ClientSessionBinding {
@@ -26,6 +32,11 @@ export interface ClientSessionCacheOptions {
   readonly maxSessionsPerKey?: number;
   /** Seconds that a session is kept at most, whatever the server says. Default and cap 82800 (23 h). */
   readonly ticketLifetime?: number;
+  /**
+   * TLS 1.2 sessions are kept as long as TLS 1.3's, not for one hour after the full handshake, though each holds a master
+   * secret that opens the recorded connections of its session. Default false.
+   */
+  readonly dangerouslyLongTls12Sessions?: boolean;
 }
 
 interface Entry {
@@ -46,6 +57,7 @@ export class ClientSessionCache {
   readonly #maxSessions: number;
   readonly #maxSessionsPerKey: number;
   readonly #ticketLifetime: number;
+  readonly #tls12Lifetime: number;
   /** Keys in the order of their last `put`, oldest first; sessions likewise. No list is empty. */
   readonly #byKey = new Map<string, Entry[]>();
   #size = 0;
@@ -59,6 +71,7 @@ export class ClientSessionCache {
     this.#maxSessions = checkCount('maxSessions', options.maxSessions ?? 1000);
     this.#maxSessionsPerKey = checkCount('maxSessionsPerKey', options.maxSessionsPerKey ?? 8);
     this.#ticketLifetime = checkLifetime(options.ticketLifetime ?? MAX_TICKET_LIFETIME);
+    this.#tls12Lifetime = options.dangerouslyLongTls12Sessions === true ? MAX_TICKET_LIFETIME : TLS12_SESSION_LIFETIME;
   }
 
   /** Sessions held, among them perhaps some whose end has come since the last call or alarm. */
@@ -66,7 +79,10 @@ export class ClientSessionCache {
     return this.#size;
   }
 
-  /** Takes the session over: from now on the cache erases its secret, unless `take` hands it on. */
+  /**
+   * Takes the session over: from now on the cache erases its secret, unless `take` hands it on. A TLS 1.2 session takes the
+   * place of the one that its key had.
+   */
   put(key: string, session: ClientSession): void {
     if (session.secret.erased) {
       return;
@@ -80,6 +96,9 @@ export class ClientSessionCache {
     const entries = this.#byKey.get(key) ?? [];
     if (entries.some((held) => held.session.secret === session.secret)) {
       return;
+    }
+    if (session.version === 'TLSv1.2') {
+      this.#dropFrom(entries, is12, 'replaced');
     }
     entries.push(entry);
     this.#byKey.delete(key);
@@ -96,7 +115,8 @@ export class ClientSessionCache {
   }
 
   /**
-   * The newest usable session of `key`, which is removed: it is the caller's to use once and erase.
+   * The newest usable session of `key`, which is the caller's to use once and erase: of TLS 1.3 the session itself, which is
+   * removed, of TLS 1.2 a copy.
    * @param now milliseconds since the epoch
    */
   take(key: string, now: number = this.#clock.now()): ClientSession | undefined {
@@ -107,9 +127,14 @@ export class ClientSessionCache {
     const moment = { wall: now, monotonic: this.#clock.monotonic() };
     let taken: ClientSession | undefined;
     while (taken === undefined && entries.length > 0) {
-      const entry = entries.pop() as Entry;
+      const entry = entries[entries.length - 1];
+      const over = isOver(entry, moment);
+      if (!over && is12(entry)) {
+        return cloneClientSession(entry.session);
+      }
+      entries.pop();
       this.#size--;
-      if (isOver(entry, moment)) {
+      if (over) {
         entry.session.secret.erase('expired');
       } else {
         taken = entry.session;
@@ -117,6 +142,19 @@ export class ClientSessionCache {
     }
     this.#forgetIfEmpty(key, entries);
     return taken;
+  }
+
+  /**
+   * Erases the TLS 1.2 session that `session` is a copy of: a connection of it ended with a fatal alert, so it must not be
+   * resumed again (RFC 5246 §7.2.2), or the server did not resume it. The copy stays the caller's.
+   */
+  drop(key: string, session: ClientSession12): void {
+    const entries = this.#byKey.get(key);
+    if (entries === undefined) {
+      return;
+    }
+    this.#dropFrom(entries, ({ session: held }) => isSame(held, session), 'dropped');
+    this.#forgetIfEmpty(key, entries);
   }
 
   /** Erases all sessions. The cache can be used on. */
@@ -136,8 +174,12 @@ export class ClientSessionCache {
   }
 
   #endOfLife(session: ClientSession, { wall, monotonic }: Moment): Moment {
-    const life = Math.min(session.ticketLifetime, this.#ticketLifetime) * 1000;
-    const end = session.receivedAt + life;
+    const most = Math.min(session.ticketLifetime, this.#ticketLifetime) * 1000;
+    const is12 = session.version === 'TLSv1.2';
+    const life = is12 ? Math.min(most, this.#tls12Lifetime * 1000) : most;
+    const byReceipt = session.receivedAt + life;
+    // A renewed TLS 1.2 ticket goes with the master secret of the full handshake: it must not make that live longer.
+    const end = is12 ? Math.min(byReceipt, session.authenticatedAt + this.#tls12Lifetime * 1000) : byReceipt;
     return { wall: end, monotonic: monotonic + Math.min(life, end - wall) };
   }
 
@@ -146,6 +188,17 @@ export class ClientSessionCache {
     oldest.session.secret.erase('evicted');
     this.#size--;
     this.#forgetIfEmpty(key, entries);
+  }
+
+  /** Erases those of `entries` that `which` is true of; the list may then be empty. */
+  #dropFrom(entries: Entry[], which: (entry: Entry) => boolean, why: string): void {
+    for (let i = entries.length - 1; i >= 0; i--) {
+      if (which(entries[i])) {
+        const [{ session }] = entries.splice(i, 1);
+        session.secret.erase(why);
+        this.#size--;
+      }
+    }
   }
 
   #forgetIfEmpty(key: string, entries: readonly Entry[]): void {
@@ -205,6 +258,18 @@ export class ClientSessionCache {
     }
     this.#due = due;
   }
+}
+
+function is12(entry: Entry): boolean {
+  return entry.session.version === 'TLSv1.2';
+}
+
+function isSame(held: ClientSession, session: ClientSession12): boolean {
+  return (
+    held.version === 'TLSv1.2' &&
+    sameBytes(held.sessionId, session.sessionId) &&
+    sameBytes(held.ticket, session.ticket)
+  );
 }
 
 function isOver({ until }: Entry, moment: Moment): boolean {

@@ -1,20 +1,25 @@
 /**
- * What a client remembers so that it can resume: one ticket, used once; and its codec, for those who keep sessions
- * between runs of a program.
+ * What a client remembers so that it can resume: in TLS 1.3 one ticket, used once; in TLS 1.2 a session ID or a ticket
+ * with the master secret; and its codec, for those who keep sessions between runs of a program.
  *
  *     struct {
  *         opaque magic[4] = "MFCS";
- *         uint8  format = 1;
- *         uint16 cipherSuite;
- *         opaque secret<32..48>;              one-byte length, as long as the suite's hash
- *         opaque ticket<1..2^16-1>;
+ *         uint8  format = 2;
+ *         uint16 version;                     0x0304 or 0x0303
+ *         uint16 cipherSuite;                 of that version
+ *         opaque secret<32..48>;              one-byte length: as long as the suite's hash; in TLS 1.2, 48
+ *         select (version) {
+ *             case 0x0304: uint32 ticketAgeAdd;
+ *             case 0x0303: uint8 extendedMasterSecret;    0 or 1
+ *                          opaque sessionId<0..32>;       empty when there is a ticket, and only then
+ *         };
+ *         opaque ticket<0..2^16-1>;           in TLS 1.3 never empty
  *         uint64 receivedAt;
  *         uint32 ticketLifetime;
- *         uint32 ticketAgeAdd;
  *         uint64 authenticatedAt;
  *         opaque serverName<0..255>;
  *         opaque alpnProtocol<0..255>;
- *         opaque peerCertificates<0..2^24-1>; of opaque certificate<1..2^24-1>
+ *         opaque peerCertificates<0..2^20>;   of opaque certificate<1..2^24-1>
  *     } EncodedClientSession;
  */
 
@@ -23,31 +28,59 @@ import { Reader } from '../bytes/reader.ts';
 import { Secret } from '../bytes/secret.ts';
 import { Writer } from '../bytes/writer.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
+import type { CipherSuite12Name } from '../crypto/suites12.ts';
+import { TLS12, TLS13 } from '../messages/code-points.ts';
 import {
+  type CertificateBounds,
+  certificatesLength,
   decodeWith,
+  MASTER_SECRET_LENGTH,
   MAX_TICKET_LIFETIME,
   nameToEncode,
+  readCertificates,
+  readFlag,
   readLifetime,
   readName,
   readSuite,
+  readSuite12,
   stateError,
+  suite12ToEncode,
   suiteToEncode,
   timeToEncode,
   uint32ToEncode,
 } from './session-codec.ts';
 
-export interface ClientSession {
+export type ClientSession = ClientSession13 | ClientSession12;
+
+export interface ClientSession13 extends CommonSession {
   readonly version: 'TLSv1.3';
   readonly cipherSuite: CipherSuiteName;
   /** Opaque to the client. */
   readonly ticket: Uint8Array;
   /** The PSK that goes with the ticket (RFC 9846 §4.7.1). */
   readonly secret: Secret;
+  readonly ticketAgeAdd: number;
+}
+
+/** Offered by its session ID or by its ticket: one of the two is empty. */
+export interface ClientSession12 extends CommonSession {
+  readonly version: 'TLSv1.2';
+  readonly cipherSuite: CipherSuite12Name;
+  /** The master secret of the full handshake, 48 bytes: it opens every connection of the session (RFC 5246 §8.1). */
+  readonly secret: Secret;
+  /** Without it the session is offered without too, or not at all (RFC 7627 §5.3). */
+  readonly extendedMasterSecret: boolean;
+  /** As the server gave it (RFC 5246 §7.4.1.3); at most 32 bytes. */
+  readonly sessionId: Uint8Array;
+  /** Opaque to the client (RFC 5077 §3.3). */
+  readonly ticket: Uint8Array;
+}
+
+interface CommonSession {
   /** Milliseconds since the epoch. */
   readonly receivedAt: number;
   /** Seconds, at most 604800 (RFC 9846 §4.7.1). */
   readonly ticketLifetime: number;
-  readonly ticketAgeAdd: number;
   /** When the full handshake at the head of the chain of resumptions ended; milliseconds since the epoch. */
   readonly authenticatedAt: number;
   /** Empty when none was sent. */
@@ -63,34 +96,35 @@ export interface ClientSession {
  * @throws TLSError `TLS_ERR_SESSION_STATE` a field has no encoding; `TLS_ERR_SECRET_ERASED`
  */
 export function encodeClientSession(session: ClientSession): Secret {
-  const psk = session.secret.expose();
-  const suite = suiteToEncode(WHAT, session.cipherSuite, psk.length);
+  const own = session.version === 'TLSv1.3' ? encodeOwn13(session) : encodeOwn12(session);
+  const secret = session.secret.expose();
   const serverName = nameToEncode(WHAT, 'serverName', session.serverName);
   const alpnProtocol = nameToEncode(WHAT, 'alpnProtocol', session.alpnProtocol);
   const receivedAt = timeToEncode(WHAT, 'receivedAt', session.receivedAt);
   const ticketLifetime = uint32ToEncode(WHAT, 'ticketLifetime', session.ticketLifetime, MAX_TICKET_LIFETIME);
-  const ticketAgeAdd = uint32ToEncode(WHAT, 'ticketAgeAdd', session.ticketAgeAdd);
   const authenticatedAt = timeToEncode(WHAT, 'authenticatedAt', session.authenticatedAt);
-  if (session.ticket.length < 1 || session.ticket.length > 0xffff) {
-    throw stateError(`${WHAT}.ticket: expected 1 to 65535 bytes, got ${session.ticket.length}`);
+  if (session.ticket.length > 0xffff) {
+    throw stateError(`${WHAT}.ticket: at most 65535 bytes, got ${session.ticket.length}`);
   }
-  const certificatesLength = checkedLength(session.peerCertificates);
+  const listLength = certificatesLength(WHAT, session.peerCertificates, CERTIFICATES);
   const names = serverName.length + alpnProtocol.length;
-  // The writer never grows, so that no copy of the PSK stays behind; `take` erases its buffer.
-  const writer = new Writer(FIXED_LENGTH + psk.length + session.ticket.length + names + certificatesLength);
+  const variable = secret.length + own.fields.length + session.ticket.length + names + listLength;
+  // From here on nothing throws, and the writer never grows: no copy of the secret stays behind. `take` erases its buffer.
+  const writer = new Writer(FIXED_LENGTH + variable);
   writer
     .bytes(MAGIC)
     .u8(FORMAT)
-    .u16(suite.code)
-    .vector8(psk)
+    .u16(own.version)
+    .u16(own.suite)
+    .vector8(secret)
+    .bytes(own.fields)
     .vector16(session.ticket)
     .u64(receivedAt)
     .u32(ticketLifetime)
-    .u32(ticketAgeAdd)
     .u64(authenticatedAt)
     .vector8(serverName)
     .vector8(alpnProtocol)
-    .u24(certificatesLength);
+    .u24(listLength);
   for (const certificate of session.peerCertificates) {
     writer.vector24(certificate);
   }
@@ -112,66 +146,99 @@ export function decodeClientSession(bytes: Uint8Array): ClientSession {
     if (format !== FORMAT) {
       throw reader.malformed('format', `expected ${FORMAT}, got ${format}`);
     }
-    const suite = readSuite(reader);
-    const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
-    const ticket = new Uint8Array(reader.vector16('ticket', 1));
-    const receivedAt = reader.u64('receivedAt');
-    const ticketLifetime = readLifetime(reader);
-    const ticketAgeAdd = reader.u32('ticketAgeAdd');
-    const authenticatedAt = reader.u64('authenticatedAt');
-    const serverName = readName(reader, 'serverName');
-    const alpnProtocol = readName(reader, 'alpnProtocol');
-    const peerCertificates = readCertificates(reader.nested24('peerCertificates', 0, MAX_CERTIFICATES_LENGTH));
-    reader.end();
-    return {
-      version: 'TLSv1.3',
-      cipherSuite: suite.name,
-      ticket,
-      secret: Secret.copy('resumptionPsk', psk),
-      receivedAt,
-      ticketLifetime,
-      ticketAgeAdd,
-      authenticatedAt,
-      serverName,
-      alpnProtocol,
-      peerCertificates,
-    };
+    const version = reader.u16('version');
+    if (version === TLS13) {
+      return decode13(reader);
+    }
+    if (version === TLS12) {
+      return decode12(reader);
+    }
+    throw reader.malformed('version', `expected ${TLS13} or ${TLS12}, got ${version}`);
   });
 }
 
-function checkedLength(certificates: readonly Uint8Array[]): number {
-  if (certificates.length > MAX_CERTIFICATES) {
-    throw stateError(`${WHAT}.peerCertificates: at most ${MAX_CERTIFICATES}, got ${certificates.length}`);
-  }
-  let length = 0;
-  for (const certificate of certificates) {
-    if (certificate.length === 0) {
-      throw stateError(`${WHAT}.peerCertificates: one is empty`);
-    }
-    length += 3 + certificate.length;
-  }
-  if (length > MAX_CERTIFICATES_LENGTH) {
-    throw stateError(`${WHAT}.peerCertificates: at most ${MAX_CERTIFICATES_LENGTH} bytes, got ${length}`);
-  }
-  return length;
+/** A session with a secret of its own, which whoever gets it erases; the rest is shared. */
+export function cloneClientSession<S extends ClientSession>(session: S): S {
+  return { ...session, secret: Secret.copy(session.secret.kind, session.secret.expose()) };
 }
 
-function readCertificates(list: Reader): readonly Uint8Array[] {
-  const certificates: Uint8Array[] = [];
-  while (list.remaining > 0) {
-    if (certificates.length === MAX_CERTIFICATES) {
-      throw list.malformed('count', `more than ${MAX_CERTIFICATES}`);
-    }
-    certificates.push(new Uint8Array(list.vector24('certificate', 1)));
+function decode13(reader: Reader): ClientSession13 {
+  const suite = readSuite(reader);
+  const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
+  const ticketAgeAdd = reader.u32('ticketAgeAdd');
+  const ticket = new Uint8Array(reader.vector16('ticket', 1));
+  const common = readCommon(reader);
+  const secret = Secret.copy('resumptionPsk', psk);
+  return { version: 'TLSv1.3', cipherSuite: suite.name, secret, ticketAgeAdd, ticket, ...common };
+}
+
+function decode12(reader: Reader): ClientSession12 {
+  const cipherSuite = readSuite12(reader);
+  const masterSecret = reader.vector8('secret', MASTER_SECRET_LENGTH, MASTER_SECRET_LENGTH);
+  const extendedMasterSecret = readFlag(reader, 'extendedMasterSecret');
+  const sessionId = new Uint8Array(reader.vector8('sessionId', 0, MAX_SESSION_ID_LENGTH));
+  const ticket = new Uint8Array(reader.vector16('ticket'));
+  if ((sessionId.length === 0) === (ticket.length === 0)) {
+    throw reader.malformed('ticket', NEITHER_OR_BOTH);
   }
-  return certificates;
+  const common = readCommon(reader);
+  const secret = Secret.copy('masterSecret', masterSecret);
+  return { version: 'TLSv1.2', cipherSuite, secret, extendedMasterSecret, sessionId, ticket, ...common };
+}
+
+/** All that follows, to the end. */
+function readCommon(reader: Reader): CommonSession {
+  const receivedAt = reader.u64('receivedAt');
+  const ticketLifetime = readLifetime(reader);
+  const authenticatedAt = reader.u64('authenticatedAt');
+  const serverName = readName(reader, 'serverName');
+  const alpnProtocol = readName(reader, 'alpnProtocol');
+  const list = reader.nested24('peerCertificates', 0, CERTIFICATES.maxLength);
+  const peerCertificates = readCertificates(list, CERTIFICATES);
+  reader.end();
+  return { receivedAt, ticketLifetime, authenticatedAt, serverName, alpnProtocol, peerCertificates };
+}
+
+/** What differs by version: none of it is secret. */
+interface OwnFields {
+  readonly version: number;
+  readonly suite: number;
+  readonly fields: Uint8Array;
+}
+
+function encodeOwn13(session: ClientSession13): OwnFields {
+  const suite = suiteToEncode(WHAT, session.cipherSuite, session.secret.expose().length).code;
+  if (session.ticket.length === 0) {
+    throw stateError(`${WHAT}.ticket: a TLS 1.3 session needs one`);
+  }
+  const fields = new Writer(4).u32(uint32ToEncode(WHAT, 'ticketAgeAdd', session.ticketAgeAdd)).finish();
+  return { version: TLS13, suite, fields };
+}
+
+function encodeOwn12(session: ClientSession12): OwnFields {
+  const { version, extendedMasterSecret, sessionId, ticket } = session;
+  // Stops a value from outside TypeScript from being encoded as what it is not.
+  if (version !== 'TLSv1.2' || typeof extendedMasterSecret !== 'boolean') {
+    throw stateError(`${WHAT}.version: ${String(version)} without extendedMasterSecret has no encoding`);
+  }
+  const suite = suite12ToEncode(WHAT, session.cipherSuite, session.secret.expose().length);
+  if (sessionId.length > MAX_SESSION_ID_LENGTH) {
+    throw stateError(`${WHAT}.sessionId: at most ${MAX_SESSION_ID_LENGTH} bytes, got ${sessionId.length}`);
+  }
+  if ((sessionId.length === 0) === (ticket.length === 0)) {
+    throw stateError(`${WHAT}.ticket: ${NEITHER_OR_BOTH}`);
+  }
+  const fields = new Writer(2 + sessionId.length).u8(Number(extendedMasterSecret)).vector8(sessionId).finish();
+  return { version: TLS12, suite, fields };
 }
 
 const WHAT = 'ClientSession';
 const MAGIC = utf8('MFCS');
-const FORMAT = 1;
-/** All fields but the content of those of variable length. */
-const FIXED_LENGTH = 4 + 1 + 2 + 1 + 2 + 8 + 4 + 4 + 8 + 1 + 1 + 3;
+const FORMAT = 2;
+/** Bytes (RFC 5246 §7.4.1.2). */
+const MAX_SESSION_ID_LENGTH = 32;
+const NEITHER_OR_BOTH = 'a TLS 1.2 session has either a session ID or a ticket';
+/** All fields but what differs by version and the content of those of variable length. */
+const FIXED_LENGTH = 4 + 1 + 2 + 2 + 1 + 2 + 8 + 4 + 8 + 1 + 1 + 3;
 /** Stop a file made by someone else from filling the memory. */
-const MAX_CERTIFICATES = 64;
-const MAX_CERTIFICATES_LENGTH = 1_048_576;
+const CERTIFICATES: CertificateBounds = { lengthBytes: 3, maxCount: 64, maxLength: 1_048_576 };

@@ -1,8 +1,11 @@
-/** How many tickets a connection gets and how long each may live. RFC 9846 §4.7.1, RFC 9149. */
+/** How many tickets a connection gets and how long each may live. RFC 9846 §4.7.1, RFC 9149; RFC 5077 §5.6. */
 
 import type { TicketPolicy } from '../connection-options.ts';
 import { TLSError } from '../errors.ts';
 import type { TicketKey } from './ticket-key.ts';
+
+type LifetimePolicy = Pick<TicketPolicy, 'ticketLifetime' | 'handshakeValidity' | 'dangerouslyLongTls12Sessions'>;
+type TicketKeyTimes = Pick<TicketKey, 'openUntil'> & Partial<Pick<TicketKey, 'sealFrom' | 'sealUntil'>>;
 
 /** What a client asks for in `ticket_request` (RFC 9149 §2): 0..255 each. */
 export interface TicketRequest {
@@ -22,20 +25,38 @@ export function ticketsToSend(policy: TicketPolicy, request: TicketRequest | und
 }
 
 /**
- * The ticket_lifetime to announce, in whole seconds: no longer than the policy's, than what is left of the full
- * handshake's validity, and than `key` will open. 0 means: send no ticket.
+ * The lifetime to give a ticket or a cached session, in whole seconds: no longer than the policy's, than what is left of
+ * the full handshake's validity, and than `key` will open. 0 means: send no ticket, cache nothing.
+ *
+ * In TLS 1.2 it is also no longer than one sealing period, counted from the full handshake: the ticket holds the master
+ * secret that was made there, which opens every connection of the session, and a renewed ticket holds it again. So a
+ * renewal makes no master secret live longer, unless the policy says `dangerouslyLongTls12Sessions`.
+ * @param key that seals the ticket; absent for a cached session
  */
 export function remainingLifetime(
-  policy: TicketPolicy,
+  policy: LifetimePolicy,
   authenticatedAt: number,
   now: number,
-  key?: Pick<TicketKey, 'openUntil'>,
+  key?: TicketKeyTimes,
+  version: 'TLSv1.2' | 'TLSv1.3' = 'TLSv1.3',
 ): number {
-  const untilHandshakeEnds = policy.handshakeValidity - (now - authenticatedAt) / 1000;
+  const sinceHandshake = (now - authenticatedAt) / 1000;
   const untilKeyEnds = key === undefined ? Number.POSITIVE_INFINITY : (key.openUntil - now) / 1000;
-  // A clock that was set back must not lengthen the handshake's validity: hence the cap by the policy's own numbers.
-  const seconds = Math.min(policy.ticketLifetime, policy.handshakeValidity, untilHandshakeEnds, untilKeyEnds);
+  const secretLife = version === 'TLSv1.2' ? masterSecretLife(policy, key) : Number.POSITIVE_INFINITY;
+  const validity = Math.min(policy.handshakeValidity, secretLife);
+  // A clock that was set back must not lengthen the handshake's validity: hence the cap by `validity` itself.
+  const seconds = Math.min(policy.ticketLifetime, validity, validity - sinceHandshake, untilKeyEnds);
   return Math.max(0, Math.floor(seconds));
+}
+
+/** Seconds after the full handshake that a TLS 1.2 master secret may be kept. */
+function masterSecretLife(policy: LifetimePolicy, key: TicketKeyTimes | undefined): number {
+  if (policy.dangerouslyLongTls12Sessions === true) {
+    return Number.POSITIVE_INFINITY;
+  }
+  return key?.sealFrom === undefined || key.sealUntil === undefined
+    ? TLS12_SESSION_LIFETIME
+    : (key.sealUntil - key.sealFrom) / 1000;
 }
 
 /**
@@ -59,6 +80,8 @@ function checkNumber(name: string, value: number, min: number, max: number, unit
   }
 }
 
+/** Seconds: one hour, the default sealing period, after which a TLS 1.2 session without a ticket key of its own is erased. */
+export const TLS12_SESSION_LIFETIME = 3600;
 /** Each ticket costs the server a sealing and the client memory. */
 const MAX_TICKETS = 32;
 /** Seconds: 23 hours, so that a key that seals for an hour is gone within a day. */

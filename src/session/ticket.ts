@@ -4,7 +4,7 @@
  *     ticket = format(1) ‖ key name(16) ‖ salt(32) ‖ AES-256-GCM(key, nonce, EncodedSessionState) ‖ tag(16)
  *     key    = HKDF-Expand(ring key, "mayfly ticket" ‖ salt, 32) = HMAC-SHA-256(ring key, "mayfly ticket" ‖ salt ‖ 0x01)
  *     nonce  = the first 12 bytes of the salt
- *     AAD    = format ‖ key name ‖ salt
+ *     AAD    = format ‖ key name ‖ salt ‖ what it is bound to, for a session kept in a store: its session ID
  *
  * A key per ticket: random nonces under one long-lived key would bound how many tickets it may seal. As each key seals
  * once, its nonce need not be secret; that it differs from ticket to ticket keeps one guess from being tried on many.
@@ -12,12 +12,12 @@
  * ticket is weaker than the connection it resumes. The state is padded, so that the ticket's length tells next to
  * nothing of the server name.
  *
- * RFC 5869 §2.3, §3.3; RFC 9846 §4.7.1.
+ * RFC 5869 §2.3, §3.3; RFC 9846 §4.7.1; RFC 5077 §4.
  */
 
-import { utf8 } from '../bytes/bytes.ts';
+import { concat, utf8 } from '../bytes/bytes.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
-import { decodeSessionState, encodeSessionState, type SessionState } from './session-state.ts';
+import { decodeSessionState, encodeSessionState, MAX_STATE_LENGTH, type SessionState } from './session-state.ts';
 import type { TicketKey, TicketKeySource } from './ticket-key.ts';
 
 export interface SealTicketOptions {
@@ -25,6 +25,8 @@ export interface SealTicketOptions {
   /** From `TicketKeySource.sealingKey`. */
   readonly key: TicketKey;
   readonly state: SessionState;
+  /** Opens only together with these bytes. Default: none. */
+  readonly boundTo?: Uint8Array;
   /** Fills the salt. Default: the provider's. */
   readonly random?: (bytes: Uint8Array) => void;
 }
@@ -34,6 +36,8 @@ export interface OpenTicketOptions {
   readonly keys: TicketKeySource;
   /** As the peer sent it: any bytes at all. */
   readonly ticket: Uint8Array;
+  /** What it was bound to when it was sealed. */
+  readonly boundTo?: Uint8Array;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -43,10 +47,10 @@ export type OpenedTicket =
   | { readonly state?: undefined; readonly refusal: 'unknown_key' | 'bad_ticket' | 'expired_ticket' };
 
 /**
- * Seals `state` into a ticket; about 200 bytes. The state's secret stays the caller's.
+ * Seals `state` into a ticket; about 200 bytes, and the client's certificates. The state's secret stays the caller's.
  * @throws TLSError `TLS_ERR_SESSION_STATE` the state has no encoding; `TLS_ERR_SECRET_ERASED` the key has ended
  */
-export function sealTicket({ provider, key, state, random }: SealTicketOptions): Uint8Array {
+export function sealTicket({ provider, key, state, boundTo, random }: SealTicketOptions): Uint8Array {
   const plaintext = encodeSessionState(state, PADDING_MULTIPLE);
   try {
     const ticket = new Uint8Array(HEADER_LENGTH + plaintext.length + TAG_LENGTH);
@@ -60,7 +64,7 @@ export function sealTicket({ provider, key, state, random }: SealTicketOptions):
       random(salt);
     }
     withTicketKey(provider, key, salt, (aead, nonce) => {
-      aead.seal(nonce, header, plaintext.expose(), ticket, HEADER_LENGTH);
+      aead.seal(nonce, associatedData(header, boundTo), plaintext.expose(), ticket, HEADER_LENGTH);
     });
     if (key.uses !== undefined) {
       key.uses.sealed++;
@@ -77,7 +81,7 @@ export function sealTicket({ provider, key, state, random }: SealTicketOptions):
  * A refusal leads to a full handshake, never to an error (RFC 9846 §4.3.11). Nothing of a ticket but its key's name is
  * looked at before the whole of it is authenticated.
  */
-export function openTicket({ provider, keys, ticket, now }: OpenTicketOptions): OpenedTicket {
+export function openTicket({ provider, keys, ticket, boundTo, now }: OpenTicketOptions): OpenedTicket {
   if (ticket.length < MIN_TICKET_LENGTH || ticket.length > MAX_TICKET_LENGTH || ticket[0] !== FORMAT) {
     return BAD_TICKET;
   }
@@ -90,7 +94,7 @@ export function openTicket({ provider, keys, ticket, now }: OpenTicketOptions): 
   }
   const header = ticket.subarray(0, HEADER_LENGTH);
   const plaintext = withTicketKey(provider, key, ticket.subarray(SALT_AT, HEADER_LENGTH), (aead, nonce) =>
-    aead.open(nonce, header, ticket.subarray(HEADER_LENGTH)),
+    aead.open(nonce, associatedData(header, boundTo), ticket.subarray(HEADER_LENGTH)),
   );
   if (plaintext === undefined) {
     return BAD_TICKET;
@@ -108,6 +112,10 @@ export function openTicket({ provider, keys, ticket, now }: OpenTicketOptions): 
     key.uses.opened++;
   }
   return { state };
+}
+
+function associatedData(header: Uint8Array, boundTo: Uint8Array | undefined): Uint8Array {
+  return boundTo === undefined ? header : concat(header, boundTo);
 }
 
 function withTicketKey<T>(
@@ -155,8 +163,8 @@ const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
 const PADDING_MULTIPLE = 32;
 const MIN_TICKET_LENGTH = HEADER_LENGTH + TAG_LENGTH + PADDING_MULTIPLE;
-/** The longest that `sealTicket` makes is below 800 bytes; what is longer would only make us hash and decrypt for nothing. */
-const MAX_TICKET_LENGTH = 1024;
+/** The longest that `sealTicket` makes, about 12.7 KiB: what is longer would only make us hash and decrypt for nothing. */
+const MAX_TICKET_LENGTH = HEADER_LENGTH + MAX_STATE_LENGTH + PADDING_MULTIPLE + TAG_LENGTH;
 const EXPAND_LABEL = utf8('mayfly ticket');
 
 const BAD_TICKET: OpenedTicket = { refusal: 'bad_ticket' };

@@ -15,7 +15,7 @@ import {
   type PreSharedKeyOffer,
 } from '../../src/messages/client-hello.ts';
 import { decodeServerHello } from '../../src/messages/server-hello.ts';
-import type { ClientSession } from '../../src/session/client-session.ts';
+import type { ClientSession13 } from '../../src/session/client-session.ts';
 import { identity, type Link, World } from '../support/connections.ts';
 import { Puppet, plaintext } from '../support/puppet.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
@@ -34,7 +34,7 @@ after(() => {
 });
 
 /** The sessions of a full handshake, which is over. */
-function sessions(client: Partial<ClientOptions> = {}, server: Partial<ServerOptions> = {}): readonly ClientSession[] {
+function sessions(client: Partial<ClientOptions> = {}, server: Partial<ServerOptions> = {}): readonly ClientSession13[] {
   const link = world.connect(client, server);
   end(link);
   return link.client.sessions;
@@ -254,7 +254,7 @@ describe('a session that is refused leads to a full handshake, and the server kn
 
 /** Sends a hand-made offer of PSKs in an honest ClientHello; binders are computed unless given. */
 function offer(
-  session: ClientSession,
+  session: ClientSession13,
   {
     identities = [{ identity: session.ticket, obfuscatedTicketAge: session.ticketAgeAdd }],
     binders,

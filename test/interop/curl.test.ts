@@ -10,7 +10,7 @@ import { createServer } from '../../src/node/https.ts';
 import type { HandshakeSummary, ServerCounters, TLSSocket } from '../../src/node/tls.ts';
 import { run } from '../support/process.ts';
 import { skipUnless, toolPath } from '../support/tools.ts';
-import { authorityFile, certificateFor, file, listen, sha256 } from './support.ts';
+import { authorityFile, certificateFor, file, hangGuard, listen, sha256 } from './support.ts';
 
 type Host = NetServer & { readonly counters: ServerCounters };
 
@@ -25,7 +25,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   request.pipe(response);
 }
 
-describe('curl to our servers', skipUnless('curl'), () => {
+describe('curl to our servers', { ...hangGuard, ...skipUnless('curl') }, () => {
   const pem = certificateFor('ecdsa-p256');
   const seen: HandshakeSummary[] = [];
   let https: Host;

@@ -15,6 +15,7 @@ import {
   closing,
   eventually,
   folder,
+  hangGuard,
   type KeyType,
   keyTypes,
   pemFiles,
@@ -24,7 +25,7 @@ import {
 const suites = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'] as const;
 const groups = { x25519: 'X25519', secp256r1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' } as const;
 
-describe('our client to openssl s_server', skipUnless('openssl'), () => {
+describe('our client to openssl s_server', { ...hangGuard, ...skipUnless('openssl') }, () => {
   const files = pemFiles('server', certificateFor('ecdsa-p256'));
   const running: ToolProcess[] = [];
   let main: number;
@@ -258,14 +259,14 @@ describe('our client to openssl s_server', skipUnless('openssl'), () => {
     await server.until(/<<< TLS 1.3, Alert[^\n]*fatal unknown_ca/);
   });
 
-  test('refuses a server that speaks at most TLS 1.2', async () => {
+  test('refuses a server that speaks at most TLS 1.2 where 1.3 is the least', async () => {
     const tool = new ToolProcess('openssl', [
       ...['s_server', '-accept', '127.0.0.1:0', '-cert', files.cert, '-key', files.key, '-tls1_2', '-rev'],
     ]);
     running.push(tool);
     await tool.until(/ACCEPT 127.0.0.1:\d+/);
     const port = Number(/ACCEPT 127.0.0.1:(\d+)/.exec(tool.text)?.[1]);
-    const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: authority });
+    const socket = connect({ host: '127.0.0.1', port, servername: 'localhost', ca: authority, minVersion: 'TLSv1.3' });
     const error = (await closing(socket)) as NodeJS.ErrnoException;
     assert.match(String(error.code), /^TLS_ERR_/);
     assert.match(error.message, /protocol_version/);

@@ -212,10 +212,12 @@ export interface CallOptions extends ConnectionOptions {
   /** Called once a line has gone there and come back. */
   readonly inMiddle?: (socket: TLSSocket, exchange: () => Promise<void>) => Promise<void>;
   readonly keyLog?: string[];
+  /** What comes back for a line. Default: the line in reverse. */
+  readonly reply?: (line: string) => string;
 }
 
 /** Connects, sends a line, expects it in reverse, and ends; fails with whatever goes wrong. */
-export async function call({ tickets = 0, inMiddle, keyLog, ...options }: CallOptions): Promise<Call> {
+export async function call({ tickets = 0, inMiddle, keyLog, reply, ...options }: CallOptions): Promise<Call> {
   const socket = connect({ host: '127.0.0.1', servername: 'localhost', ca: authority, ...options });
   const sessions: Buffer[] = [];
   socket.on('session', (session: Buffer) => sessions.push(session));
@@ -224,7 +226,7 @@ export async function call({ tickets = 0, inMiddle, keyLog, ...options }: CallOp
   }
   const closed = closing(socket);
   await once(socket, 'secureConnect');
-  const exchange = () => exchangeLine(socket);
+  const exchange = () => exchangeLine(socket, 2_000, reply);
   await exchange();
   await inMiddle?.(socket, exchange);
   await eventually(`${tickets} tickets`, () => sessions.length >= tickets);
@@ -237,8 +239,12 @@ export async function call({ tickets = 0, inMiddle, keyLog, ...options }: CallOp
   return { summary: socket.mayfly as HandshakeSummary, sessions, clean: !socket.truncated };
 }
 
-/** Sends a line and waits for it to come back in reverse. */
-export async function exchangeLine(socket: NodeJS.ReadWriteStream, length = 2_000): Promise<void> {
+/** Sends a line and waits for what must come back. */
+export async function exchangeLine(
+  socket: NodeJS.ReadWriteStream,
+  length = 2_000,
+  expected: (line: string) => string = reversed,
+): Promise<void> {
   const line = someLine(length);
   const reply = new Promise<string>((resolve, reject) => {
     let text = '';
@@ -257,5 +263,5 @@ export async function exchangeLine(socket: NodeJS.ReadWriteStream, length = 2_00
     socket.on('data', take).on('end', ended).on('error', failed);
   });
   socket.write(`${line}\n`);
-  assert.equal(await reply, `${reversed(line)}\n`);
+  assert.equal(await reply, `${expected(line)}\n`);
 }

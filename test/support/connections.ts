@@ -9,7 +9,7 @@ import type { ClientOptions, Credential, ServerContext, ServerOptions } from '..
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { PublicKey } from '../../src/crypto/provider.ts';
 import type { TLSError } from '../../src/errors.ts';
-import type { ClientSession } from '../../src/session/client-session.ts';
+import type { ClientSession13 } from '../../src/session/client-session.ts';
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import { SimulatedClock } from '../session/simulated-clock.ts';
 
@@ -123,7 +123,7 @@ export class Endpoint {
   readonly connection: Connection;
   readonly world: World;
   readonly actions: Action[] = [];
-  readonly sessions: ClientSession[] = [];
+  readonly sessions: ClientSession13[] = [];
   readonly keyLog = new Map<string, string>();
   readonly keyUpdates: string[] = [];
   /** Needs of these kinds are kept in `need` instead of being answered. */
@@ -196,6 +196,7 @@ export class Endpoint {
           this.#data.push(action.bytes);
           break;
         case 'session':
+          assert.ok(action.session.version === 'TLSv1.3');
           this.sessions.push(action.session);
           break;
         case 'handshakeComplete':

@@ -122,6 +122,7 @@ describe('RFC 8448 with Mayfly as the client', () => {
     assert.ok(session.kind === 'session');
     const ticket = decodeNewSessionTicket(trace.message('server', 'NewSessionTicket').subarray(4));
     assert.equal(toHex(session.session.ticket), toHex(ticket.ticket));
+    assert.ok(session.session.version === 'TLSv1.3');
     assert.equal(session.session.ticketAgeAdd, ticket.ticketAgeAdd);
     const psk = new Trace(4).value('client', 'extract secret "early"', 'IKM');
     assert.equal(session.session.secret.use(toHex), toHex(psk));

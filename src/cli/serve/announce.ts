@@ -1,5 +1,6 @@
 /** What `serve` says once it is up: what is served, where, how long keys live, how to trust it, what to try. */
 
+import { relative } from 'node:path';
 import pc from 'picocolors';
 import { type Address, formatAddress } from '../address.ts';
 import { dateText } from '../certificates.ts';
@@ -98,9 +99,17 @@ function examples(url: string, caPath: string | undefined, resumption: boolean):
   const { host } = new URL(url);
   const list = [row('Try', `curl${ca} ${url}/`), row('', `curl${ca} --http1.1 -I ${url}/`)];
   if (resumption) {
-    list.push(row('', `mayfly connect ${host}${ours} --session s.json   ${pc.dim('twice: the second resumes')}`));
+    list.push(
+      row('', `${commandName()} connect ${host}${ours} --session s.bin   ${pc.dim('twice: the second resumes')}`),
+    );
   }
   return list;
+}
+
+/** How to run Mayfly again: by its name where it is installed, else by its file. */
+function commandName(): string {
+  const file = process.argv[1] ?? '';
+  return file.endsWith('.js') ? `node ${quote(relative(process.cwd(), file))}` : 'mayfly';
 }
 
 function row(title: string, text: string): string {

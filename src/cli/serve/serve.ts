@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { SecretCensus } from '../../ledger/secrets.ts';
-import { type Address, formatAddress, parseAddress } from '../address.ts';
+import { type Address, formatAddress, isLoopback, parseAddress } from '../address.ts';
 import { formatDuration, parseDuration } from '../duration.ts';
 import { exitCode } from '../exit-codes.ts';
 import { openKeyLog } from '../key-log.ts';
@@ -75,6 +75,11 @@ export async function serve(flags: ServeFlags): Promise<void> {
   };
   const status = await openStatus(statusAddress, source, flags);
   announce({ output, source, credentials, addresses: site.addresses, status });
+  if (credentials.development !== undefined && !isLoopback(address.host)) {
+    output.warn(
+      `the certificate is for ${credentials.leaf.names.join(', ')} only: give one for other names with --cert`,
+    );
+  }
   drainOnSignal({
     site,
     status,

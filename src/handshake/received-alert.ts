@@ -1,0 +1,26 @@
+/** What an alert of the peer means. RFC 9846 §6: but for two, every alert is fatal, whatever its level says. */
+
+import { alertName } from '../alerts.ts';
+import { TLSError } from '../errors.ts';
+import { decodeAlert } from '../messages/alert.ts';
+
+export type ReceivedAlert =
+  | { readonly kind: 'close_notify' }
+  /** Informational; close_notify follows (RFC 9846 §6.1). */
+  | { readonly kind: 'user_canceled' }
+  | { readonly kind: 'fatal'; readonly error: TLSError };
+
+/** @throws TLSError `TLS_ERR_UNEXPECTED_MESSAGE` an empty record, `TLS_ERR_DECODE` */
+export function readAlert(content: Uint8Array, peer: 'client' | 'server'): ReceivedAlert {
+  if (content.length === 0) {
+    throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert record is empty');
+  }
+  const { description } = decodeAlert(content);
+  const name = alertName(description);
+  if (name === 'close_notify' || name === 'user_canceled') {
+    return { kind: name };
+  }
+  const shown = name ?? `unassigned alert ${description}`;
+  const error = new TLSError('TLS_ERR_ALERT_RECEIVED', `the ${peer} ended the connection: ${shown}`, { alert: name });
+  return { kind: 'fatal', error };
+}
