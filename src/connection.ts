@@ -8,9 +8,7 @@
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
 import type { AlertDescription } from './alerts.ts';
-import type { Secret } from './bytes/secret.ts';
 import type { ClientOptions, ServerOptions } from './connection-options.ts';
-import type { CipherSuite } from './crypto/suites.ts';
 import { TLSError } from './errors.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
 import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
@@ -28,10 +26,10 @@ import {
   type ServerState,
   serverTransitions,
 } from './handshake/transitions.ts';
-import { exportKeyingMaterial } from './keys/exporter.ts';
+import type { Exporter } from './keys/exporter.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
 import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from './record/limits.ts';
-import type { OpenedRecord } from './record/tls13-protection.ts';
+import type { OpenedRecord } from './record/protection.ts';
 
 /**
  * Bytes kept while the host is asked. A client may send this much before it has to wait for us (its hello is already
@@ -52,8 +50,7 @@ export class Connection implements HandshakeHost {
   #need: Need | undefined;
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
-  #suite: CipherSuite | undefined;
-  #exporterSecret: Secret | undefined;
+  #exporter: Exporter | undefined;
   #closeSent = false;
   #peerClosed = false;
   #ending: Ending = 'open';
@@ -227,20 +224,13 @@ export class Connection implements HandshakeHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after the end
    */
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
-    if (this.#exporterSecret === undefined || this.#suite === undefined) {
+    if (this.#exporter === undefined) {
       throw new TLSError(
         'TLS_ERR_WRONG_STATE',
         'there is no keying material before the handshake is complete or after the end',
       );
     }
-    const exported = exportKeyingMaterial({
-      provider: this.#options.provider,
-      suite: this.#suite,
-      exporterSecret: this.#exporterSecret,
-      label,
-      context,
-      length,
-    });
+    const exported = this.#exporter.export(label, context, length);
     const bytes = exported.use((secret) => new Uint8Array(secret));
     exported.erase();
     return bytes;
@@ -264,10 +254,9 @@ export class Connection implements HandshakeHost {
     this.#actions.push({ kind: 'need', need });
   }
 
-  completed({ summary, suite, exporterSecret, clientRandom, tickets }: CompletedHandshake): void {
+  completed({ summary, exporter, clientRandom, tickets }: CompletedHandshake): void {
     this.#summary = summary;
-    this.#suite = suite;
-    this.#exporterSecret = exporterSecret;
+    this.#exporter = exporter;
     this.#connected = new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined);
     // Nothing of the handshake is kept: its secrets have passed on, or are erased.
     this.#handshake = undefined;
@@ -465,8 +454,8 @@ export class Connection implements HandshakeHost {
     this.#handshake = undefined;
     this.#connected?.erase(why);
     this.#connected = undefined;
-    this.#exporterSecret?.erase(why);
-    this.#exporterSecret = undefined;
+    this.#exporter?.erase(why);
+    this.#exporter = undefined;
     this.channel.erase(why);
   }
 }

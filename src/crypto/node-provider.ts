@@ -7,6 +7,7 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import { NodeAeadKey } from './aead.ts';
+import { generateDheShare } from './dhe-exchange.ts';
 import type { RandomSource } from './exchange.ts';
 import { hash, hmac, NodeRunningHash } from './hashing.ts';
 import { encapsulateTo, generateShare, type ShareSources, supportsShare } from './key-shares.ts';
@@ -35,6 +36,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     supportsGroup: supportsShare,
     generateKeyShare: (group) => generateShare(group, sources),
     encapsulate: (group, clientKeyExchange) => encapsulateTo(group, clientKeyExchange, sources),
+    generateDheShare: (group) => generateDheShare(group, options.random),
     importPrivateKey: importPrivate,
     importPublicKey: importSpki,
     sign: signWith,

@@ -4,6 +4,7 @@
  */
 
 import type { Secret } from '../bytes/secret.ts';
+import type { FfdheGroup } from './dhe-groups.ts';
 import type { NamedGroup } from './groups.ts';
 import type { KeyType, SignatureScheme } from './signatures.ts';
 import type { AeadName, HashName } from './suites.ts';
@@ -42,6 +43,21 @@ export interface KeyShare {
    */
   agree(peerKeyExchange: Uint8Array): Secret;
   /** Erases the private part unused. Idempotent. */
+  erase(): void;
+}
+
+/** One side's one-use share of a finite field group, for TLS 1.2's DHE suites. */
+export interface DheShare {
+  readonly group: FfdheGroup;
+  /** Big-endian, padded to the length of the prime. */
+  readonly publicKey: Uint8Array;
+  /**
+   * The premaster secret: the agreed number without leading zero bytes (RFC 5246 §8.1.2). Ends the private part,
+   * whatever the outcome: a second call throws.
+   * @throws TLSError `TLS_ERR_BAD_KEY_SHARE` unless 1 < y < p - 1
+   */
+  agree(peerPublicKey: Uint8Array): Secret;
+  /** Ends the private part unused. Idempotent. */
   erase(): void;
 }
 
@@ -89,6 +105,8 @@ export interface CryptoProvider {
    * @throws TLSError `TLS_ERR_BAD_KEY_SHARE`
    */
   encapsulate(group: NamedGroup, clientKeyExchange: Uint8Array): Encapsulation;
+  /** A fresh one-use share of a finite field group, for either end of a DHE suite. */
+  generateDheShare(group: FfdheGroup): DheShare;
 
   /** @throws TLSError `TLS_ERR_BAD_KEY` when it cannot be read or is of an unsupported type or size */
   importPrivateKey(key: string | Uint8Array | object, passphrase?: string): PrivateKey;

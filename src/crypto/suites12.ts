@@ -28,9 +28,30 @@ const GCM_USAGE_LIMIT = Math.floor(2 ** 24.5);
 /** Keeps the sequence number exact as a JavaScript integer. */
 const CHACHA_USAGE_LIMIT = 2 ** 48;
 
-const aes128 = { aead: 'aes-128-gcm', hash: 'sha256', hashLength: 32, keyLength: 16, ivLength: 4, usageLimit: GCM_USAGE_LIMIT } as const;
-const aes256 = { aead: 'aes-256-gcm', hash: 'sha384', hashLength: 48, keyLength: 32, ivLength: 4, usageLimit: GCM_USAGE_LIMIT } as const;
-const chacha = { aead: 'chacha20-poly1305', hash: 'sha256', hashLength: 32, keyLength: 32, ivLength: 12, usageLimit: CHACHA_USAGE_LIMIT } as const;
+const aes128 = {
+  aead: 'aes-128-gcm',
+  hash: 'sha256',
+  hashLength: 32,
+  keyLength: 16,
+  ivLength: 4,
+  usageLimit: GCM_USAGE_LIMIT,
+} as const;
+const aes256 = {
+  aead: 'aes-256-gcm',
+  hash: 'sha384',
+  hashLength: 48,
+  keyLength: 32,
+  ivLength: 4,
+  usageLimit: GCM_USAGE_LIMIT,
+} as const;
+const chacha = {
+  aead: 'chacha20-poly1305',
+  hash: 'sha256',
+  hashLength: 32,
+  keyLength: 32,
+  ivLength: 12,
+  usageLimit: CHACHA_USAGE_LIMIT,
+} as const;
 const ecdsa = { keyExchange: 'ecdhe', authentication: 'ecdsa' } as const;
 const rsa = { keyExchange: 'ecdhe', authentication: 'rsa' } as const;
 const dhe = { keyExchange: 'dhe', authentication: 'rsa' } as const;

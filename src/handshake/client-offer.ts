@@ -154,7 +154,12 @@ export class ClientOffer {
     return this.#encodeWithBinder(transcript, hello, this.session, retried);
   }
 
-  #encodeWithBinder(transcript: Transcript, hello: ClientHello, session: ClientSession13, retried: boolean): Uint8Array {
+  #encodeWithBinder(
+    transcript: Transcript,
+    hello: ClientHello,
+    session: ClientSession13,
+    retried: boolean,
+  ): Uint8Array {
     const { provider, now } = this.#options;
     const suite = cipherSuites[session.cipherSuite];
     const age = Math.max(0, now() - session.receivedAt);

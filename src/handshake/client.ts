@@ -17,6 +17,7 @@ import type { PublicKey } from '../crypto/provider.ts';
 import { certificateVerifySchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
+import { Tls13Exporter } from '../keys/exporter.ts';
 import { finishedVerifyData } from '../keys/finished.ts';
 import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
 import { type HandshakeSecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
@@ -388,7 +389,8 @@ function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' {
   const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
   const tickets = new ReceivedTickets({ provider, suite, resumptionSecret, summary, now });
   mainSecret.erase('handshake complete');
-  hs.host.completed({ summary, suite, exporterSecret, clientRandom: hs.offer.random, tickets });
+  const exporter = new Tls13Exporter(provider, suite.hash, exporterSecret);
+  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets });
   return 'Connected';
 }
 

@@ -1,8 +1,7 @@
 /** What a handshake needs from the connection that runs it. */
 
 import type { Action, HandshakeSummary, Need } from '../actions.ts';
-import type { Secret } from '../bytes/secret.ts';
-import type { CipherSuite } from '../crypto/suites.ts';
+import type { Exporter } from '../keys/exporter.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { RecordChannel } from './record-channel.ts';
 
@@ -17,8 +16,7 @@ export interface HandshakeHost {
 
 export interface CompletedHandshake {
   readonly summary: HandshakeSummary;
-  readonly suite: CipherSuite;
-  readonly exporterSecret: Secret;
+  readonly exporter: Exporter;
   /** For the key log. */
   readonly clientRandom: Uint8Array;
   /** Client: what reads the tickets to come. */

@@ -8,10 +8,11 @@
 import { ALERT_LEVEL_FATAL, ALERT_LEVEL_WARNING, type AlertDescription, alertCodes } from '../alerts.ts';
 import { concat } from '../bytes/bytes.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
+import type { CipherSuite12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { MessageJoiner, type RecordBoundary } from '../messages/message-joiner.ts';
-import { Deframer } from '../record/deframer.ts';
+import { Deframer, type RawRecord } from '../record/deframer.ts';
 import {
   CONTENT_ALERT,
   CONTENT_APPLICATION_DATA,
@@ -24,7 +25,10 @@ import {
 import { Outgoing } from '../record/outgoing.ts';
 import { PlaintextWriter } from '../record/plaintext-writer.ts';
 import { ProtectedWriter } from '../record/protected-writer.ts';
-import { type OpenedRecord, RecordOpener, RecordSealer } from '../record/tls13-protection.ts';
+import type { OpenedRecord, Opener } from '../record/protection.ts';
+import { Tls12Opener, Tls12Sealer } from '../record/tls12-protection.ts';
+import { RecordOpener, RecordSealer } from '../record/tls13-protection.ts';
+import type { TrafficKeys } from '../record/traffic-keys.ts';
 
 /**
  * Early data that a server skips after refusing it. A peer could make us try to open records for ever; this is what a
@@ -56,6 +60,8 @@ export class RecordChannel {
   #plaintext: PlaintextWriter | undefined;
   #writer: ProtectedWriter | undefined;
   #opener: RecordOpener | undefined;
+  #tls12 = false;
+  #opener12: Opener | undefined;
   #writeSecret: TrafficSecret | undefined;
   #readSecret: TrafficSecret | undefined;
   #pendingHandshake: Uint8Array[] = [];
@@ -80,6 +86,9 @@ export class RecordChannel {
       const record = this.deframer.next();
       if (record === undefined) {
         return undefined;
+      }
+      if (this.#tls12) {
+        return this.#openTls12(record);
       }
       if (record.type === CONTENT_CHANGE_CIPHER_SPEC) {
         this.#checkChangeCipherSpec(record.fragment);
@@ -178,6 +187,21 @@ export class RecordChannel {
     this.#receiveLimit = Math.min(innerLength, MAX_PLAINTEXT + 1);
   }
 
+  /**
+   * TLS 1.2 was agreed: from here on a change_cipher_spec is an event of the handshake, and a record that comes after one
+   * is protected whatever its type.
+   */
+  useTls12(): void {
+    this.#tls12 = true;
+    this.#changeCipherSpecLegal = false;
+  }
+
+  /** TLS 1.2: opens with these keys from the next record on; takes them over. */
+  protectReadTls12(suite: CipherSuite12, keys: TrafficKeys, _boundary: RecordBoundary): void {
+    this.#opener12?.erase('next key');
+    this.#opener12 = new Tls12Opener(this.#options.provider, suite.aead, keys, READ_LIMIT);
+  }
+
   // Writing
 
   /** Queues a whole handshake message; messages of one flight share records. */
@@ -187,7 +211,17 @@ export class RecordChannel {
 
   changeCipherSpec(): void {
     this.flushHandshake();
-    expect(this.#plaintext).changeCipherSpec();
+    (this.#writer ?? expect(this.#plaintext)).changeCipherSpec();
+  }
+
+  /** TLS 1.2: seals with these keys from now on; takes them over. */
+  protectWriteTls12(suite: CipherSuite12, keys: TrafficKeys): void {
+    this.flushHandshake();
+    this.#writer?.sealer.erase('next key');
+    this.#plaintext = undefined;
+    const limit = Math.min(this.#options.usageLimit ?? suite.usageLimit, suite.usageLimit);
+    const sealer = new Tls12Sealer(this.#options.provider, suite.aead, keys, limit);
+    this.#writer = new ProtectedWriter(this.outgoing, sealer, this.#maxFragment);
   }
 
   /** The peer's record_size_limit, bytes of TLSInnerPlaintext. */
@@ -268,10 +302,21 @@ export class RecordChannel {
   erase(why: string): void {
     this.#writer?.sealer.erase(why);
     this.#opener?.erase(why);
+    this.#opener12?.erase(why);
     this.#writeSecret?.erase(why);
     this.#readSecret?.erase(why);
     this.#pendingHandshake = [];
     this.deframer.clear();
+  }
+
+  #openTls12(record: RawRecord): OpenedRecord {
+    if (this.#opener12 !== undefined) {
+      return this.#opener12.open(record);
+    }
+    if (record.type === CONTENT_APPLICATION_DATA) {
+      throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came before the handshake made keys');
+    }
+    return { type: record.type, content: record.fragment };
   }
 
   /** A host's lower limit is for application keys: handshake keys cannot be renewed, and carry little. */

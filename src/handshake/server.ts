@@ -17,6 +17,7 @@ import type { NamedGroupInfo } from '../crypto/groups.ts';
 import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
+import { Tls13Exporter } from '../keys/exporter.ts';
 import { finishedVerifyData } from '../keys/finished.ts';
 import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
 import { type EarlySecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
@@ -418,7 +419,11 @@ function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connected' {
   const exporterSecret = present(hs.exporterSecret);
   hs.clientApplicationSecret = undefined;
   hs.exporterSecret = undefined;
-  hs.host.completed({ summary: summarize(hs, suite), suite, exporterSecret, clientRandom: present(hs.hello).random });
+  hs.host.completed({
+    summary: summarize(hs, suite),
+    exporter: new Tls13Exporter(hs.options.provider, suite.hash, exporterSecret),
+    clientRandom: present(hs.hello).random,
+  });
   return 'Connected';
 }
 

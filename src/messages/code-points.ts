@@ -5,6 +5,8 @@
  */
 
 export const handshakeTypes = {
+  /** TLS 1.2 only. */
+  hello_request: 0,
   client_hello: 1,
   server_hello: 2,
   new_session_ticket: 4,

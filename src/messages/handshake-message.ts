@@ -39,6 +39,7 @@ export function finishMessage(writer: Writer): Uint8Array {
 }
 
 const caps: Record<HandshakeType, number> = {
+  hello_request: 0,
   /** Comes from anyone at all, unauthenticated. Room for the largest extension block and the fields before it. */
   client_hello: 0x1_0000,
   /** A hybrid share and a cookie; more only serves to fill the client's memory before the server is authenticated. */
@@ -49,12 +50,14 @@ const caps: Record<HandshakeType, number> = {
   encrypted_extensions: 0x4000,
   /** What OpenSSL accepts by default; a chain is parsed at some cost before anything in it is trusted. */
   certificate: 100 * 1024,
+  /** Three numbers of 1024 bytes and the largest signature, with room to spare. */
   server_key_exchange: 0x4000,
   /** Names of many authorities. */
   certificate_request: 0x1_0000,
   server_hello_done: 0,
   /** The largest signatures of RSA and ML-DSA with room to spare. */
   certificate_verify: 0x4000,
+  /** One number of 1024 bytes, with room to spare. */
   client_key_exchange: 0x1000,
   /** The longest hash output. */
   finished: 64,

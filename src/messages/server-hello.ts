@@ -88,6 +88,10 @@ export function encodeServerHello(message: EncodableServerHello): Uint8Array {
   const writer = startMessage('server_hello', EXPECTED_LENGTH + variable);
   writer.u16(message.legacyVersion).bytes(message.random).vector8(message.legacySessionIdEcho);
   writer.u16(message.cipherSuite).u8(message.compressionMethod);
+  if (isBare(e)) {
+    // A TLS 1.2 client that sent no extensions may not know that there can be a block (RFC 5246 §7.4.1.3).
+    return finishMessage(writer);
+  }
   const block = writer.open(2);
   if (e.selectedIdentity !== undefined) {
     writer.u16(extensionTypes.pre_shared_key).u16(2).u16(e.selectedIdentity);
@@ -161,6 +165,15 @@ export function decodeServerHello(body: Uint8Array): ServerHello {
     }
   }
   return { legacyVersion, random, legacySessionIdEcho, cipherSuite, compressionMethod, extensions };
+}
+
+function isBare(extensions: Encodable<ServerHelloExtensions>): boolean {
+  for (const [name, value] of Object.entries(extensions)) {
+    if (name !== 'types' && value !== undefined) {
+      return false;
+    }
+  }
+  return true;
 }
 
 function readKnown(type: number, data: Reader, into: Mutable<ServerHelloExtensions>, retry: boolean): void {

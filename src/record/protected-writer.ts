@@ -1,17 +1,17 @@
 /** The keyed record layer: everything is sealed, fragmented to what the peer accepts. RFC 9846 §5.1, §5.2; RFC 8449. */
 
 import { TLSError } from '../errors.ts';
-import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE, RECORD_OVERHEAD } from './limits.ts';
+import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_CHANGE_CIPHER_SPEC, CONTENT_HANDSHAKE } from './limits.ts';
 import type { Outgoing } from './outgoing.ts';
-import type { RecordSealer } from './tls13-protection.ts';
+import type { Sealer } from './protection.ts';
 
 export class ProtectedWriter {
   readonly #out: Outgoing;
-  readonly sealer: RecordSealer;
+  readonly sealer: Sealer;
   /** Bytes of plaintext per record. */
   readonly maxFragment: number;
 
-  constructor(out: Outgoing, sealer: RecordSealer, maxFragment: number) {
+  constructor(out: Outgoing, sealer: Sealer, maxFragment: number) {
     this.#out = out;
     this.sealer = sealer;
     this.maxFragment = maxFragment;
@@ -24,6 +24,11 @@ export class ProtectedWriter {
 
   handshake(messages: Uint8Array): void {
     this.#write(CONTENT_HANDSHAKE, messages, 0, messages.length);
+  }
+
+  /** TLS 1.2 renegotiation only: in TLS 1.3 it is never protected. */
+  changeCipherSpec(): void {
+    this.#write(CONTENT_CHANGE_CIPHER_SPEC, CCS, 0, CCS.length);
   }
 
   alert(alert: Uint8Array): void {
@@ -43,9 +48,11 @@ export class ProtectedWriter {
         `the write key may protect ${this.sealer.remaining} more records, ${records} are needed`,
       );
     }
-    let at = this.#out.reserve(end - start + records * RECORD_OVERHEAD);
+    let at = this.#out.reserve(end - start + records * this.sealer.overhead);
     for (let from = start, left = records; left > 0; from += this.maxFragment, left--) {
       at = this.sealer.seal(type, data, from, Math.min(end, from + this.maxFragment), this.#out.bytes, at);
     }
   }
 }
+
+const CCS = new Uint8Array([1]);

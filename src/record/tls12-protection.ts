@@ -14,6 +14,7 @@ import type { AeadName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { RawRecord } from './deframer.ts';
 import { MAX_PLAINTEXT, RECORD_HEADER_LENGTH, TAG_LENGTH } from './limits.ts';
+import type { OpenedRecord, Opener, Sealer } from './protection.ts';
 import type { TrafficKeys } from './traffic-keys.ts';
 
 const NONCE_LENGTH = 12;
@@ -65,7 +66,7 @@ class RecordCounter {
 }
 
 /** Seals records under one write key, which it takes over: `keys` are erased. */
-export class Tls12Sealer {
+export class Tls12Sealer implements Sealer {
   readonly #aead: AeadKey;
   readonly #counter: RecordCounter;
   /** Bytes that a record adds to its plaintext. */
@@ -119,7 +120,7 @@ export class Tls12Sealer {
 }
 
 /** Opens records under one read key, which it takes over: `keys` are erased. */
-export class Tls12Opener {
+export class Tls12Opener implements Opener {
   readonly #aead: AeadKey;
   readonly #counter: RecordCounter;
 
@@ -138,7 +139,7 @@ export class Tls12Opener {
    * The plaintext, as a fresh allocation.
    * @throws TLSError `TLS_ERR_BAD_RECORD_MAC`, `TLS_ERR_RECORD_OVERFLOW`, `TLS_ERR_PEER_USAGE_LIMIT`
    */
-  open(record: RawRecord): { readonly type: number; readonly content: Uint8Array } {
+  open(record: RawRecord): OpenedRecord {
     const counter = this.#counter;
     if (counter.remaining <= 0) {
       throw new TLSError('TLS_ERR_PEER_USAGE_LIMIT', 'the key of the peer has protected as many records as it may');
@@ -156,6 +157,9 @@ export class Tls12Opener {
       );
     }
     counter.prepare(type, length);
+    // As they came, and not as they ought to be: the record's own version is what the peer has authenticated.
+    counter.aad[9] = record.header[1];
+    counter.aad[10] = record.header[2];
     if (counter.explicit) {
       // The peer's own choice: any value is legal, and authentication binds it to the record.
       counter.nonce.set(fragment.subarray(0, nonceLength), 4);

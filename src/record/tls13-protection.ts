@@ -20,6 +20,7 @@ import {
   RECORD_OVERHEAD,
   TAG_LENGTH,
 } from './limits.ts';
+import type { OpenedRecord, Opener, Sealer } from './protection.ts';
 import type { TrafficKeys } from './traffic-keys.ts';
 
 const IV_LENGTH = 12;
@@ -67,7 +68,8 @@ export class NonceCounter {
 }
 
 /** Seals records under one write key, which it takes over: `keys` are erased. */
-export class RecordSealer {
+export class RecordSealer implements Sealer {
+  readonly overhead: number = RECORD_OVERHEAD;
   readonly #aead: AeadKey;
   readonly #counter: NonceCounter;
   readonly #limit: number;
@@ -112,14 +114,8 @@ export class RecordSealer {
   }
 }
 
-export interface OpenedRecord {
-  readonly type: number;
-  /** A fresh allocation, without type and padding. */
-  readonly content: Uint8Array;
-}
-
 /** Opens records under one read key, which it takes over: `keys` are erased. */
-export class RecordOpener {
+export class RecordOpener implements Opener {
   readonly #aead: AeadKey;
   readonly #counter: NonceCounter;
   readonly #limit: number;

@@ -2,9 +2,9 @@
  * The sessions a client holds ready, by what each is bound to. Bounded, and erased on time even when idle.
  *
  * A TLS 1.3 ticket is used once (RFC 9846 §C.4: reuse lets an observer link connections), so taking such a session removes
- * it. A TLS 1.2 session stays and `take` gives a copy: its connections run side by side (RFC 5246 §7.3), the server gives
- * no second session to a client that resumed one, and the session ID or ticket of each connection is sent in clear anyway.
- * There is one per key: a new or renewed one takes its place.
+ * it. A TLS 1.2 session stays and `take` gives a copy: its connections run side by side (RFC 5246 §7.3), a server that
+ * resumes by session ID gives no new one, and single use would hide nothing, as IDs and tickets are sent in clear both when
+ * they are given and when they are offered. There is one per key: a new or renewed one takes its place.
  */
 
 import { sameBytes } from '../bytes/bytes.ts';
@@ -146,7 +146,7 @@ export class ClientSessionCache {
 
   /**
    * Erases the TLS 1.2 session that `session` is a copy of: a connection of it ended with a fatal alert, so it must not be
-   * resumed again (RFC 5246 §7.2.2), or the server did not resume it. The copy stays the caller's.
+   * resumed again (RFC 5246 §7.2), or the server did not resume it. The copy stays the caller's.
    */
   drop(key: string, session: ClientSession12): void {
     const entries = this.#byKey.get(key);
@@ -175,11 +175,13 @@ export class ClientSessionCache {
 
   #endOfLife(session: ClientSession, { wall, monotonic }: Moment): Moment {
     const most = Math.min(session.ticketLifetime, this.#ticketLifetime) * 1000;
-    const is12 = session.version === 'TLSv1.2';
-    const life = is12 ? Math.min(most, this.#tls12Lifetime * 1000) : most;
+    const holdsMasterSecret = session.version === 'TLSv1.2';
+    const life = holdsMasterSecret ? Math.min(most, this.#tls12Lifetime * 1000) : most;
     const byReceipt = session.receivedAt + life;
     // A renewed TLS 1.2 ticket goes with the master secret of the full handshake: it must not make that live longer.
-    const end = is12 ? Math.min(byReceipt, session.authenticatedAt + this.#tls12Lifetime * 1000) : byReceipt;
+    const end = holdsMasterSecret
+      ? Math.min(byReceipt, session.authenticatedAt + this.#tls12Lifetime * 1000)
+      : byReceipt;
     return { wall: end, monotonic: monotonic + Math.min(life, end - wall) };
   }
 
@@ -266,9 +268,7 @@ function is12(entry: Entry): boolean {
 
 function isSame(held: ClientSession, session: ClientSession12): boolean {
   return (
-    held.version === 'TLSv1.2' &&
-    sameBytes(held.sessionId, session.sessionId) &&
-    sameBytes(held.ticket, session.ticket)
+    held.version === 'TLSv1.2' && sameBytes(held.sessionId, session.sessionId) && sameBytes(held.ticket, session.ticket)
   );
 }
 

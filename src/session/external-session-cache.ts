@@ -85,7 +85,7 @@ export class StoredSessions {
    */
   get(sessionId: Uint8Array): SessionState | undefined | Promise<SessionState | undefined> {
     return this.#settle(
-      () => this.#options.cache.get(sessionId),
+      () => this.#options.cache.get(new Uint8Array(sessionId)),
       (value) => this.#open(sessionId, value),
     );
   }
@@ -107,7 +107,7 @@ export class StoredSessions {
   }
 
   delete(sessionId: Uint8Array): void | Promise<void> {
-    return this.#settle(() => this.#options.cache.delete(sessionId), nothing);
+    return this.#settle(() => this.#options.cache.delete(new Uint8Array(sessionId)), nothing);
   }
 
   #open(sessionId: Uint8Array, value: unknown): SessionState | undefined {

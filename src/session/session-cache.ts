@@ -115,7 +115,7 @@ export class SessionCache {
     return decodeSessionState(this.#table.state(slot));
   }
 
-  /** Erases a session, e.g. as a connection of it ended with a fatal alert (RFC 5246 §7.2.2). */
+  /** Erases a session, e.g. as a connection of it ended with a fatal alert (RFC 5246 §7.2). */
   delete(sessionId: Uint8Array): void {
     this.#remove(isSessionId(sessionId) ? this.#table.find(sessionId) : NONE, 'deleted');
   }
@@ -194,19 +194,9 @@ export class SessionCache {
   }
 
   #sweep(moment: Moment): void {
-    let due = NEVER;
-    for (let slot = this.#table.oldest; slot !== NONE; ) {
-      const next = this.#table.newerThan(slot);
-      const end = this.#table.endOf(slot);
-      if (isOver(end, moment)) {
-        this.#remove(slot, 'expired');
-        this.#expired++;
-      } else {
-        due = earlier(due, end);
-      }
-      slot = next;
-    }
-    this.#due = due;
+    const before = this.#table.size;
+    this.#due = this.#table.removeEnded(moment, 'expired');
+    this.#expired += before - this.#table.size;
   }
 }
 

@@ -48,11 +48,6 @@ export class SessionTable {
     return this.#oldest;
   }
 
-  /** The session used next after that in `slot`, or `NONE`. */
-  newerThan(slot: Slot): Slot {
-    return this.#field(slot, NEWER);
-  }
-
   /** `NONE` for an ID that is not there. */
   find(id: Uint8Array): Slot {
     let slot = this.#buckets[this.#bucketOf(id)];
@@ -62,7 +57,7 @@ export class SessionTable {
     return slot;
   }
 
-  /** Takes `encoded` over. The ID, of at most 32 bytes, must not be there yet. */
+  /** Takes `encoded` over. The ID, of 1 to 32 bytes, must not be there yet. */
   insert(id: Uint8Array, encoded: Secret, { wall, monotonic }: Moment): void {
     if (this.#size >= this.#buckets.length) {
       this.#rehash(this.#buckets.length * 2);
@@ -118,6 +113,31 @@ export class SessionTable {
     }
     this.#setField(slot, NEWER, this.#free);
     this.#free = slot;
+  }
+
+  /**
+   * Erases the sessions that have ended on either clock. Goes through the memory in its own order: this looks at every
+   * session, and following the links would cost several times as much.
+   * @returns when the next one ends
+   */
+  removeEnded({ wall, monotonic }: Moment, why: string): Moment {
+    const next = { wall: Number.POSITIVE_INFINITY, monotonic: Number.POSITIVE_INFINITY };
+    for (let slot = 0; slot < this.#unused; slot++) {
+      const { bytes, numbers } = this.#slabs[slabOf(slot)];
+      const at = offsetIn(slot);
+      if (bytes[at + ID_LENGTH_AT] === 0) {
+        continue;
+      }
+      const wallEnd = numbers[at / 8 + WALL];
+      const monotonicEnd = numbers[at / 8 + MONOTONIC];
+      if (wall >= wallEnd || monotonic >= monotonicEnd) {
+        this.remove(slot, why);
+      } else {
+        next.wall = Math.min(next.wall, wallEnd);
+        next.monotonic = Math.min(next.monotonic, monotonicEnd);
+      }
+    }
+    return next;
   }
 
   /** Erases all sessions. */
@@ -226,7 +246,7 @@ export class SessionTable {
 
   #rehash(count: number): void {
     this.#buckets = new Int32Array(count).fill(NONE);
-    for (let slot = this.#oldest; slot !== NONE; slot = this.newerThan(slot)) {
+    for (let slot = this.#oldest; slot !== NONE; slot = this.#field(slot, NEWER)) {
       this.#chain(slot, this.#idOf(slot));
     }
   }

@@ -82,7 +82,7 @@ for (const [role, table] of [
             refuses(reach(), state, frame(name as keyof typeof handshakeTypes, body), name);
           }
         }
-        for (const type of [0, 3, 6, 9, 67, 203, 255]) {
+        for (const type of [3, 6, 9, 67, 203, 255]) {
           refuses(reach(), state, new Uint8Array([type, 0, 0, 2, 1, 2]), `a message of type ${type}`);
         }
       });

@@ -27,7 +27,9 @@ const CONTRACTS = ['actions', 'connection-options'];
 const CONTRACT_HEIGHT = heightOf('session') as number;
 
 /** The core takes these of src/crypto and nothing else: the provider comes in through the options. */
-const CRYPTO_NAMES = ['provider', 'suites', 'groups', 'signatures'].map((name) => `src/crypto/${name}.ts`);
+const CRYPTO_NAMES = ['provider', 'suites', 'suites12', 'groups', 'dhe-groups', 'signatures'].map(
+  (name) => `src/crypto/${name}.ts`,
+);
 const CORE = ['bytes', 'record', 'messages', 'keys', 'session', 'handshake', 'connection', ...CONTRACTS];
 
 /** Modules of Node that only these may import; `types` may also be named by those who handle what they are given. */

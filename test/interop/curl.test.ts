@@ -49,7 +49,14 @@ describe('curl to our servers', { ...hangGuard, ...skipUnless('curl') }, () => {
     const urls = paths.map((path) => `https://localhost:${port}${path}`);
     const common = ['--silent', '--show-error', '--fail', '--cacert', authorityFile, '--tlsv1.3', '--max-time', '20'];
     seen.length = 0;
-    const result = await run('curl', ['--disable', ...common, '--resolve', `localhost:${port}:127.0.0.1`, ...flags, ...urls]);
+    const result = await run('curl', [
+      '--disable',
+      ...common,
+      '--resolve',
+      `localhost:${port}:127.0.0.1`,
+      ...flags,
+      ...urls,
+    ]);
     assert.equal(result.code, 0, result.text);
     return result.bytes;
   }
@@ -115,7 +122,15 @@ describe('curl to our servers', { ...hangGuard, ...skipUnless('curl') }, () => {
   test('refuses a name that the certificate does not have, on curl’s side', async () => {
     const { port } = https.address() as { port: number };
     const { code, text } = await run('curl', [
-      ...['--disable', '--silent', '--show-error', '--cacert', authorityFile, '--resolve', `other.test:${port}:127.0.0.1`],
+      ...[
+        '--disable',
+        '--silent',
+        '--show-error',
+        '--cacert',
+        authorityFile,
+        '--resolve',
+        `other.test:${port}:127.0.0.1`,
+      ],
       `https://other.test:${port}/`,
     ]);
     assert.equal(code, 60, text);

@@ -24,7 +24,15 @@ const suites = {
   TLS_CHACHA20_POLY1305_SHA256: 'CHACHA20-POLY1305',
 } as const;
 const groups = { x25519: 'X25519', secp256r1: 'SECP256R1', secp384r1: 'SECP384R1', secp521r1: 'SECP521R1' } as const;
-const keyTypesOfBoth: readonly KeyType[] = ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'ed25519', 'ed448', 'rsa', 'rsa-pss'];
+const keyTypesOfBoth: readonly KeyType[] = [
+  'ecdsa-p256',
+  'ecdsa-p384',
+  'ecdsa-p521',
+  'ed25519',
+  'ed448',
+  'rsa',
+  'rsa-pss',
+];
 
 describe('gnutls-cli to our server', { ...hangGuard, ...skipUnless('gnutls-cli') }, () => {
   let main: LineServer;
@@ -37,15 +45,24 @@ describe('gnutls-cli to our server', { ...hangGuard, ...skipUnless('gnutls-cli')
   });
 
   /** One run: a line each way, then a clean end. With `--resume` the first of two visits carries no data. */
-  async function talk(args: readonly string[], { server = main, name = 'localhost' } = {}): Promise<[Visit[], string]> {
+  async function talk(
+    args: readonly string[],
+    { server = main, name = 'localhost', length = 2_000 } = {},
+  ): Promise<[Visit[], string]> {
     const resumes = args.includes('--resume');
     const tool = new ToolProcess('gnutls-cli', [
       ...['--port', String(server.port), '--x509cafile', authorityFile, '--sni-hostname', name],
-      ...['--verify-hostname', name, ...(args.includes('--priority') ? [] : ['--priority', only13]), ...args, '127.0.0.1'],
+      ...[
+        '--verify-hostname',
+        name,
+        ...(args.includes('--priority') ? [] : ['--priority', only13]),
+        ...args,
+        '127.0.0.1',
+      ],
     ]);
     try {
       await tool.until('Simple Client Mode');
-      const line = someLine();
+      const line = someLine(length);
       tool.write(`${line}\n`);
       await tool.until(reversed(line));
       tool.end();
@@ -107,9 +124,14 @@ describe('gnutls-cli to our server', { ...hangGuard, ...skipUnless('gnutls-cli')
   }
 
   test('agrees on a protocol and keeps to the client’s record size', async () => {
-    const [[{ summary }], text] = await talk(['--alpn', 'http/1.1', '--recordsize', '512']);
+    const server = await LineServer.start({ ...certificateFor('ecdsa-p256'), ALPNProtocols: ['h2', 'http/1.1'] });
+    const long = someLine(20_000);
+    server.server.on('secureConnection', (socket) => socket.write(`${long}\n`));
+    // The program itself loses what does not fit into one record.
+    const [[{ summary }], text] = await talk(['--alpn', 'http/1.1', '--recordsize', '512'], { server, length: 500 });
     assert.equal(summary.alpnProtocol, 'http/1.1');
     assert.match(text, /Application protocol: http\/1.1/);
+    assert.ok(text.includes(long), 'all of 20 kB came through records of 512 bytes');
   });
 
   test('exports the same keying material as the client', async () => {

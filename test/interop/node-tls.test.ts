@@ -1,17 +1,31 @@
 /** `node:tls` on the other end, in this process: what two sockets of one kind can be asked that a program cannot. */
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type ConnectionOptions as NodeConnectionOptions, connect as nodeConnect, createServer as nodeCreateServer, type TLSSocket as NodeSocket } from 'node:tls';
-import { describe, test } from 'node:test';
-import { connect, createServer, type TLSSocket } from '../../src/node/tls.ts';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import {
+  type ConnectionOptions as NodeConnectionOptions,
+  type TLSSocket as NodeSocket,
+  connect as nodeConnect,
+  createServer as nodeCreateServer,
+} from 'node:tls';
+import { connect, createServer, type TLSSocket } from '../../src/node/tls.ts';
 import { authority, certificateFor, closing, exchangeLine, hangGuard, listen, sha256 } from './support.ts';
 
 /** What both kinds of socket have. */
 type AnySocket = Pick<
   TLSSocket,
-  'getProtocol' | 'isSessionReused' | 'exportKeyingMaterial' | 'on' | 'once' | 'off' | 'write' | 'end' | 'destroy' | 'resume'
+  | 'getProtocol'
+  | 'isSessionReused'
+  | 'exportKeyingMaterial'
+  | 'on'
+  | 'once'
+  | 'off'
+  | 'write'
+  | 'end'
+  | 'destroy'
+  | 'resume'
 > &
   NodeJS.ReadWriteStream;
 
@@ -55,7 +69,11 @@ const directions: readonly Direction[] = [
     name: 'node:tls client, our server',
     renewsTickets: true,
     async serve({ group } = {}) {
-      const server = createServer({ ...pem, allowHalfOpen: true, ...(group === undefined ? {} : { ecdhCurve: group }) });
+      const server = createServer({
+        ...pem,
+        allowHalfOpen: true,
+        ...(group === undefined ? {} : { ecdhCurve: group }),
+      });
       const port = await listen(server);
       return {
         meet: async ({ ciphers, group: wanted, session } = {}) => {

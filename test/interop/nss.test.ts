@@ -39,7 +39,20 @@ describe('NSS tstclnt to our server', { ...hangGuard, skip }, () => {
     { server = main, inMiddle }: { server?: LineServer; inMiddle?: (visit: Visit) => void } = {},
   ): Promise<[Visit, string]> {
     const tool = new ToolProcess('tstclnt', [
-      ...['-h', '127.0.0.1', '-a', 'localhost', '-p', String(server.port), '-d', database, '-V', 'tls1.3:tls1.3', '-v', ...args],
+      ...[
+        '-h',
+        '127.0.0.1',
+        '-a',
+        'localhost',
+        '-p',
+        String(server.port),
+        '-d',
+        database,
+        '-V',
+        'tls1.3:tls1.3',
+        '-v',
+        ...args,
+      ],
     ]);
     try {
       const line = someLine();
@@ -47,8 +60,9 @@ describe('NSS tstclnt to our server', { ...hangGuard, skip }, () => {
       await tool.until(reversed(line));
       const visit = server.visit();
       await inMiddle?.(visit);
-      // The program goes when the server does.
+      // The program goes when both its input and the server have.
       visit.socket.end();
+      tool.end();
       assert.equal(await tool.exited(), 0, tool.text);
       assert.equal(await visit.closed, undefined);
       assert.equal(visit.summary.version, 'TLSv1.3');
@@ -82,7 +96,7 @@ describe('NSS tstclnt to our server', { ...hangGuard, skip }, () => {
   }
 
   test('asks for another share by HelloRetryRequest', async () => {
-    const server = await LineServer.start({ ...certificateFor('rsa'), groups: ['secp384r1'] });
+    const server = await LineServer.start({ ...certificateFor('ecdsa-p384'), groups: ['secp384r1'] });
     const [{ summary }] = await talk(['-I', 'x25519,P384'], { server });
     assert.equal(summary.helloRetried, true);
     assert.equal(summary.namedGroup, 'secp384r1');
@@ -94,6 +108,12 @@ describe('NSS tstclnt to our server', { ...hangGuard, skip }, () => {
       ours = socket.exportKeyingMaterial(32, 'EXPORTER-mayfly-test').toString('hex');
     };
     const [, text] = await talk(['-x', 'EXPORTER-mayfly-test:32'], { inMiddle });
-    assert.ok(text.toLowerCase().replaceAll(/\s|0x|:/g, '').includes(ours), text);
+    assert.ok(
+      text
+        .toLowerCase()
+        .replaceAll(/\s|0x|:/g, '')
+        .includes(ours),
+      text,
+    );
   });
 });

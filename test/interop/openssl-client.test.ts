@@ -238,7 +238,10 @@ describe('openssl s_client to our server', { ...hangGuard, ...skipUnless('openss
       const [{ summary }, text] = await talk({ server, args });
       assert.equal(summary.resumed, false);
       // After a HelloRetryRequest for a suite with another hash the client leaves its ticket out.
-      assert.match(String(summary.refusal), retried ? /^(undefined|bad_ticket|unknown_key)$/ : /^(bad_ticket|unknown_key)$/);
+      assert.match(
+        String(summary.refusal),
+        retried ? /^(undefined|bad_ticket|unknown_key)$/ : /^(bad_ticket|unknown_key)$/,
+      );
       assert.equal(summary.helloRetried, retried);
       assert.match(text, /Early data was rejected/);
     });

@@ -100,9 +100,7 @@ describe('our client to openssl s_server', { ...hangGuard, ...skipUnless('openss
 
   test('asks for a name, and is given the certificate for it', async () => {
     const named = pemFiles('named', certificateFor('ed25519', 'named.test'));
-    const [port] = await serve([
-      ...['-rev', '-servername', 'named.test', '-cert2', named.cert, '-key2', named.key],
-    ]);
+    const [port] = await serve([...['-rev', '-servername', 'named.test', '-cert2', named.cert, '-key2', named.key]]);
     assert.equal((await call({ port, servername: 'named.test' })).summary.signatureScheme, 'ed25519');
     assert.equal((await call({ port })).summary.signatureScheme, 'ecdsa_secp256r1_sha256');
   });

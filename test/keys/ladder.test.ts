@@ -5,7 +5,7 @@ import { toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import { type CipherSuite, cipherSuites } from '../../src/crypto/suites.ts';
-import { exportKeyingMaterial } from '../../src/keys/exporter.ts';
+import { Tls13Exporter } from '../../src/keys/exporter.ts';
 import { finishedVerifyData, pskBinder } from '../../src/keys/finished.ts';
 import { exporterSecretLine, trafficSecretLine } from '../../src/keys/key-log.ts';
 import { EarlySecret, type HandshakeSecret, handshakeSecretWithoutPsk, resumptionPsk } from '../../src/keys/ladder.ts';
@@ -178,14 +178,11 @@ describe('exporter', () => {
         ['EXPERIMENTAL mayfly', utf8('context'), 100],
         ['x', new Uint8Array(1000), 1],
       ] as const) {
-        const exported = exportKeyingMaterial({
-          provider: nodeProvider,
-          suite: each,
-          exporterSecret: Secret.copy('test', base),
+        const exported = new Tls13Exporter(nodeProvider, each.hash, Secret.copy('test', base)).export(
           label,
           context,
           length,
-        });
+        );
         const digest = (data: Uint8Array) => createHash(each.hash).update(data).digest();
         const derived = independentLabel(each.hash, base, label, digest(utf8('')), each.hashLength);
         assert.equal(
@@ -208,9 +205,7 @@ describe('exporter', () => {
 
   it('an absent context equals an empty one, another label or context gives another key', () => {
     const ask = (label: string, context: Uint8Array | undefined) =>
-      hexOf(
-        exportKeyingMaterial({ provider: nodeProvider, suite, exporterSecret: secret(32), label, context, length: 32 }),
-      );
+      hexOf(new Tls13Exporter(nodeProvider, suite.hash, secret(32)).export(label, context, 32));
     assert.equal(ask('a', undefined), ask('a', new Uint8Array(0)));
     assert.notEqual(ask('a', undefined), ask('b', undefined));
     assert.notEqual(ask('a', undefined), ask('a', Uint8Array.of(0)));
@@ -218,14 +213,7 @@ describe('exporter', () => {
 
   it('refuses more bytes than HKDF can make, and lengths that are none', () => {
     const ask = (length: number) =>
-      exportKeyingMaterial({
-        provider: nodeProvider,
-        suite,
-        exporterSecret: secret(32),
-        label: 'a',
-        context: undefined,
-        length,
-      });
+      new Tls13Exporter(nodeProvider, suite.hash, secret(32)).export('a', undefined, length);
     assert.equal(ask(255 * 32).length, 255 * 32);
     for (const length of [255 * 32 + 1, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       refuses('TLS_ERR_CONFIG', () => ask(length));

@@ -34,7 +34,8 @@ describe('handshake message', () => {
 
   it('type has a name when Mayfly knows it', () => {
     assert.equal(handshakeTypeName(1), 'client_hello');
-    assert.equal(handshakeTypeName(0), undefined);
+    assert.equal(handshakeTypeName(0), 'hello_request');
+    assert.equal(handshakeTypeName(3), undefined);
     assert.equal(extensionTypeName(extensionTypes.key_share), 'key_share');
     assert.equal(extensionTypeName(0x1234), 'extension 0x1234');
   });

@@ -3,23 +3,33 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { ClientSession } from '../../src/session/client-session.ts';
-import { ClientSessionCache, clientSessionKey } from '../../src/session/client-session-cache.ts';
+import type { ClientSession, ClientSession12, ClientSession13 } from '../../src/session/client-session.ts';
+import {
+  ClientSessionCache,
+  type ClientSessionCacheOptions,
+  clientSessionKey,
+} from '../../src/session/client-session-cache.ts';
 import { MAX_WAIT } from '../../src/session/clock.ts';
-import { clientSession, HOUR, MINUTE } from './fixtures.ts';
+import { clientSession, clientSession12, HOUR, MINUTE, NO_BYTES } from './fixtures.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 
-function start(options: { maxSessions?: number; maxSessionsPerKey?: number; ticketLifetime?: number } = {}) {
+function start(options: Partial<ClientSessionCacheOptions> = {}) {
   const clock = new SimulatedClock();
   const cache = new ClientSessionCache({ clock, ...options });
-  const received = (changes: Partial<ClientSession> = {}): ClientSession =>
+  const received = (changes: Partial<ClientSession13> = {}): ClientSession13 =>
     clientSession({ receivedAt: clock.now(), ...changes });
-  const putNew = (key: string, changes: Partial<ClientSession> = {}): ClientSession => {
+  const putNew = (key: string, changes: Partial<ClientSession13> = {}): ClientSession13 => {
     const session = received(changes);
     cache.put(key, session);
     return session;
   };
-  return { cache, clock, received, putNew };
+  const putNew12 = (key: string, changes: Partial<ClientSession12> = {}): ClientSession12 => {
+    const now = clock.now();
+    const session = clientSession12({ receivedAt: now, authenticatedAt: now, ...changes });
+    cache.put(key, session);
+    return session;
+  };
+  return { cache, clock, received, putNew, putNew12 };
 }
 
 describe('client session key', () => {
@@ -168,6 +178,87 @@ describe('client session cache', () => {
     ]) {
       assert.throws(() => new ClientSessionCache({ clock, ...wrong }), { code: 'TLS_ERR_CONFIG' });
     }
+  });
+
+  it('a TLS 1.2 session stays, and each taker gets a copy to erase', () => {
+    const { cache, putNew12 } = start();
+    const held = putNew12('k');
+    const copies = [cache.take('k'), cache.take('k')];
+    for (const copy of copies) {
+      assert(copy?.version === 'TLSv1.2');
+      assert.notEqual(copy.secret, held.secret);
+      assert.deepEqual(copy.secret.expose(), held.secret.expose());
+      assert.deepEqual(copy.sessionId, held.sessionId);
+    }
+    copies[0]?.secret.erase();
+    assert(!copies[1]?.secret.erased && !held.secret.erased);
+    assert.equal(cache.size, 1);
+    cache.clear();
+    assert(held.secret.erased && !copies[1]?.secret.erased);
+  });
+
+  it('a new or renewed TLS 1.2 session takes the place of the one before, of this key only', () => {
+    const { cache, putNew, putNew12 } = start();
+    const [old, tls13, other] = [putNew12('k'), putNew('k'), putNew12('l')];
+    const renewed = putNew12('k', { sessionId: NO_BYTES, ticket: new Uint8Array(90).fill(8) });
+    assert.deepEqual(
+      [old, tls13, other, renewed].map(({ secret }) => secret.erased),
+      [true, false, false, false],
+    );
+    assert.equal(cache.size, 3);
+    assert.equal(cache.take('k')?.ticket.length, 90);
+    cache.clear();
+  });
+
+  it('a TLS 1.3 session that came later is used first, then the TLS 1.2 one again', () => {
+    const { cache, putNew, putNew12 } = start();
+    putNew12('k');
+    const tls13 = putNew('k');
+    assert.equal(cache.take('k'), tls13);
+    assert.equal(cache.take('k')?.version, 'TLSv1.2');
+    assert.equal(cache.take('k')?.version, 'TLSv1.2');
+    cache.clear();
+  });
+
+  it('a TLS 1.2 session is erased one hour after its full handshake, however often its ticket was renewed', () => {
+    const { cache, clock, putNew12 } = start();
+    const authenticatedAt = clock.now();
+    putNew12('k');
+    clock.advance(HOUR - MINUTE);
+    const renewed = putNew12('k', { authenticatedAt });
+    clock.advance(MINUTE - 1);
+    assert(cache.take('k'));
+    clock.advance(1);
+    assert.equal(renewed.secret.erased, true);
+    assert.equal(clock.timers, 0);
+  });
+
+  it('a TLS 1.2 session lives as long as its ticketLifetime where the caller says so', () => {
+    const { cache, clock, putNew12 } = start({ dangerouslyLongTls12Sessions: true });
+    const session = putNew12('k');
+    clock.advance(2 * HOUR - 1);
+    assert(cache.take('k'));
+    clock.advance(1);
+    assert.equal(session.secret.erased, true);
+  });
+
+  it('drop erases the TLS 1.2 session that a copy is of, and no other', () => {
+    const { cache, clock, putNew, putNew12 } = start();
+    const held = putNew12('k');
+    const copy = cache.take('k') as ClientSession12;
+    const tls13 = putNew('k');
+    cache.drop('l', copy);
+    cache.drop('k', { ...copy, sessionId: new Uint8Array(32) });
+    cache.drop('k', { ...copy, ticket: new Uint8Array(1) });
+    assert.equal(held.secret.erased, false);
+    cache.drop('k', copy);
+    assert.deepEqual([held.secret.erased, copy.secret.erased, tls13.secret.erased], [true, false, false]);
+    assert.equal(cache.take('k'), tls13);
+    assert.equal(clock.timers, 0);
+    putNew12('k');
+    cache.drop('k', copy);
+    assert.equal(cache.size, 0);
+    assert.equal(clock.timers, 0);
   });
 
   it('under any interleaving: within bounds, no session given twice, every other one erased', () => {

@@ -5,21 +5,46 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Secret } from '../../src/bytes/secret.ts';
 import { TLSError } from '../../src/errors.ts';
-import { type ClientSession, decodeClientSession, encodeClientSession } from '../../src/session/client-session.ts';
-import { decodeSessionState, encodeSessionState, type SessionState } from '../../src/session/session-state.ts';
-import { anyClientSession, anySessionState, clientSession, plain, sessionState } from './fixtures.ts';
+import {
+  type ClientSession,
+  type ClientSession12,
+  type ClientSession13,
+  cloneClientSession,
+  decodeClientSession,
+  encodeClientSession,
+} from '../../src/session/client-session.ts';
+import {
+  decodeSessionState,
+  encodeSessionState,
+  MAX_STATE_LENGTH,
+  type SessionState,
+  type SessionState13,
+} from '../../src/session/session-state.ts';
+import { SecretWatch } from '../support/secret-watch.ts';
+import {
+  anyClientSession,
+  anySessionState,
+  clientSession,
+  clientSession12,
+  NO_BYTES,
+  plain,
+  sessionState,
+  sessionState12,
+} from './fixtures.ts';
 
 interface Codec<T> {
   readonly name: string;
   readonly any: fc.Arbitrary<T>;
-  readonly example: (changes?: Partial<T>) => T;
+  readonly example: () => T;
+  /** Fields of this version that have no encoding. */
+  readonly wrong: readonly object[];
   readonly encode: (session: T) => Secret;
   readonly decode: (bytes: Uint8Array) => T;
 }
 
 const refusal = { name: 'TLSError', code: 'TLS_ERR_SESSION_STATE' };
 
-function rules<T extends ClientSession | SessionState>({ name, any, example, encode, decode }: Codec<T>): void {
+function rules<T extends ClientSession | SessionState>({ name, any, example, wrong, encode, decode }: Codec<T>): void {
   describe(name, () => {
     it('decoding gives back what was encoded', () => {
       fc.assert(
@@ -71,19 +96,19 @@ function rules<T extends ClientSession | SessionState>({ name, any, example, enc
     });
 
     it('fields without an encoding are refused', () => {
-      const wrong: Partial<ClientSession & SessionState>[] = [
+      const common = [
         { serverName: 'a'.repeat(256) },
         { alpnProtocol: 'é'.repeat(128) },
         { ticketLifetime: 604_801 },
         { ticketLifetime: 1.5 },
-        { ticketAgeAdd: 2 ** 32 },
-        { ticketAgeAdd: -1 },
         { authenticatedAt: -1 },
         { authenticatedAt: Number.NaN },
         { secret: Secret.copy('resumptionPsk', new Uint8Array(20)) },
-        { cipherSuite: 'TLS_NULL' as 'TLS_AES_128_GCM_SHA256' },
+        { cipherSuite: 'TLS_NULL' },
+        { version: 'TLSv1.1' },
+        { peerCertificates: [new Uint8Array(0)] },
       ];
-      for (const changes of wrong) {
+      for (const changes of [...common, ...wrong]) {
         assert.throws(() => encode({ ...example(), ...changes } as T), refusal, Object.keys(changes)[0]);
       }
     });
@@ -96,19 +121,29 @@ function rules<T extends ClientSession | SessionState>({ name, any, example, enc
   });
 }
 
-rules({
-  name: 'session state codec',
-  any: anySessionState,
-  example: sessionState,
-  encode: encodeSessionState,
-  decode: decodeSessionState,
-});
-rules({
-  name: 'client session codec',
-  any: anyClientSession,
+const wrongAge = [{ ticketAgeAdd: 2 ** 32 }, { ticketAgeAdd: -1 }];
+const wrong12 = [
+  { extendedMasterSecret: undefined },
+  { extendedMasterSecret: 1 },
+  { cipherSuite: 'TLS_AES_128_GCM_SHA256' },
+  { secret: Secret.copy('masterSecret', new Uint8Array(32)) },
+];
+const stateCodec = { any: anySessionState, encode: encodeSessionState, decode: decodeSessionState };
+const sessionCodec = { any: anyClientSession, encode: encodeClientSession, decode: decodeClientSession };
+
+rules<SessionState>({ name: 'session state codec, TLS 1.3', ...stateCodec, example: sessionState, wrong: wrongAge });
+rules<SessionState>({ name: 'session state codec, TLS 1.2', ...stateCodec, example: sessionState12, wrong: wrong12 });
+rules<ClientSession>({
+  name: 'client session codec, TLS 1.3',
+  ...sessionCodec,
   example: clientSession,
-  encode: encodeClientSession,
-  decode: decodeClientSession,
+  wrong: wrongAge,
+});
+rules<ClientSession>({
+  name: 'client session codec, TLS 1.2',
+  ...sessionCodec,
+  example: clientSession12,
+  wrong: [...wrong12, { sessionId: new Uint8Array(33) }, { sessionId: NO_BYTES }, { ticket: new Uint8Array(1) }],
 });
 
 describe('session state codec', () => {
@@ -124,17 +159,92 @@ describe('session state codec', () => {
     assert.throws(() => decodeSessionState(padded), refusal);
   });
 
-  it('an unknown format, suite and a PSK of the wrong length are refused', () => {
-    const bytes = encodeSessionState(sessionState()).expose();
-    for (const [at, value] of [
-      [0, 2],
-      [1, 0x99],
-      [2, 0x02],
-    ]) {
+  it('an unknown format, version and suite, a secret of the wrong length and a flag that is no flag are refused', () => {
+    const bytes13 = encodeSessionState(sessionState()).expose();
+    const bytes12 = encodeSessionState(sessionState12()).expose();
+    const flagAt = 1 + 2 + 2 + 49 + 8 + 8 + 4;
+    assert.equal(bytes12[flagAt], 1);
+    for (const [bytes, at, value] of [
+      [bytes13, 0, 1],
+      [bytes13, 0, 3],
+      [bytes13, 2, 0x02],
+      [bytes13, 2, 0x03],
+      [bytes13, 3, 0x99],
+      [bytes13, 4, 0x02],
+      [bytes12, 2, 0x04],
+      [bytes12, 3, 0x13],
+      [bytes12, 5, 47],
+      [bytes12, flagAt, 2],
+    ] as const) {
       const changed = new Uint8Array(bytes);
       changed[at] = value;
-      assert.throws(() => decodeSessionState(changed), refusal, `byte ${at}`);
+      assert.throws(() => decodeSessionState(changed), refusal, `byte ${at} of ${bytes.length}`);
     }
+  });
+
+  it('has these bytes', () => {
+    const hex = (state: SessionState): string => Buffer.from(encodeSessionState(state, 16).expose()).toString('hex');
+    const times = '000001a3185c5000' + '000001a3185c4c18';
+    const names = '0f7777772e6578616d706c652e636f6d' + '026832';
+    const secretOf = (length: number): string =>
+      Array.from({ length }, (_, i) => (i + 1).toString(16).padStart(2, '0')).join('');
+    assert.equal(
+      hex(sessionState()),
+      `0203041301${'20'}${secretOf(32)}${times}00001c20deadbeef${names}${'07'.repeat(32)}0000` + `0c${'00'.repeat(12)}`,
+    );
+    const certificate = new Uint8Array([0xaa, 0xbb, 0xcc]);
+    assert.equal(
+      hex(sessionState12({ peerCertificates: [certificate] })),
+      `020303c02b${'30'}${secretOf(48)}${times}00000e1001${names}${'07'.repeat(32)}00050003aabbcc` +
+        `0a${'00'.repeat(10)}`,
+    );
+  });
+
+  it('a state without peerCertificates is encoded as one with none', () => {
+    const { peerCertificates: _, ...without } = sessionState();
+    assert.deepEqual(encodeSessionState(without).expose(), encodeSessionState(sessionState()).expose());
+  });
+
+  it('client certificates of up to 8 and 12 KiB are kept, more are refused both ways', () => {
+    const most = sessionState12({ peerCertificates: [new Uint8Array(12_286).fill(1)] });
+    assert.deepEqual(plain(decodeSessionState(encodeSessionState(most).expose())), plain(most));
+    const one = new Uint8Array(1);
+    for (const peerCertificates of [
+      [new Uint8Array(12_287)],
+      [new Uint8Array(12_284), one],
+      Array.from({ length: 9 }, () => one),
+    ]) {
+      assert.throws(() => encodeSessionState(sessionState12({ peerCertificates })), refusal);
+    }
+    const bytes = Array.from(encodeSessionState(sessionState()).expose());
+    for (const list of [Array.from({ length: 9 }, () => [0, 1, 9]).flat(), [0, 0], [0, 2, 9]]) {
+      const changed = [...bytes.slice(0, -3), list.length >> 8, list.length & 255, ...list, 0];
+      assert.throws(() => decodeSessionState(new Uint8Array(changed)), refusal, list.join());
+    }
+    const long = [...bytes.slice(0, -3), 0x30, 0x01, ...new Uint8Array(0x3001), 0];
+    assert.throws(() => decodeSessionState(new Uint8Array(long)), refusal);
+  });
+
+  it('no state is longer than the longest', () => {
+    const longest = sessionState({
+      cipherSuite: 'TLS_AES_256_GCM_SHA384',
+      serverName: 'n'.repeat(255),
+      alpnProtocol: 'n'.repeat(255),
+      peerCertificates: [new Uint8Array(12_286)],
+    });
+    assert.equal(encodeSessionState(longest).length, MAX_STATE_LENGTH);
+  });
+
+  it('a state that cannot be encoded leaves no copy of its secret behind', () => {
+    const watch = new SecretWatch();
+    const wrong: Partial<SessionState13>[] = [{ ticketAgeAdd: -1 }, { policyHash: NO_BYTES }];
+    for (const changes of wrong) {
+      const state = sessionState(changes);
+      assert.throws(() => encodeSessionState(state), refusal);
+      state.secret.erase();
+    }
+    assert.deepEqual(watch.alive, []);
+    watch.stop();
   });
 
   it('a policy hash of another length is refused', () => {
@@ -151,13 +261,38 @@ describe('client session codec', () => {
   it('empty or too many certificates and an empty ticket are refused', () => {
     const one = new Uint8Array(1);
     for (const changes of [
-      { peerCertificates: [new Uint8Array(0)] },
       { peerCertificates: Array.from({ length: 65 }, () => one) },
       { peerCertificates: [new Uint8Array(1_048_577)] },
       { ticket: new Uint8Array(0) },
       { ticket: new Uint8Array(65_536) },
     ]) {
       assert.throws(() => encodeClientSession(clientSession(changes)), refusal);
+    }
+  });
+
+  it('a TLS 1.2 session by ID, by ticket, and by neither or both', () => {
+    const ticket = new Uint8Array(3).fill(5);
+    for (const session of [clientSession12(), clientSession12({ sessionId: NO_BYTES, ticket })]) {
+      assert.deepEqual(plain(decodeClientSession(encodeClientSession(session).expose())), plain(session));
+    }
+    const bytes = Array.from(encodeClientSession(clientSession12({ sessionId: new Uint8Array([1]) })).expose());
+    const idAt = 4 + 1 + 2 + 2 + 49 + 1;
+    assert.deepEqual(bytes.slice(idAt, idAt + 4), [1, 1, 0, 0]);
+    const both = [...bytes.slice(0, idAt), 1, 1, 0, 1, 7, ...bytes.slice(idAt + 4)];
+    const neither = [...bytes.slice(0, idAt), 0, 0, 0, ...bytes.slice(idAt + 4)];
+    for (const changed of [both, neither]) {
+      assert.throws(() => decodeClientSession(new Uint8Array(changed)), refusal);
+    }
+  });
+
+  it('a clone has a secret of its own', () => {
+    const examples: (ClientSession13 | ClientSession12)[] = [clientSession(), clientSession12()];
+    for (const session of examples) {
+      const clone = cloneClientSession(session);
+      assert.deepEqual(plain(clone), plain(session));
+      session.secret.erase();
+      assert.equal(clone.secret.erased, false);
+      assert.equal(clone.secret.expose()[5], 6);
     }
   });
 

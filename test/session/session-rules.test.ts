@@ -4,10 +4,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TicketPolicy } from '../../src/connection-options.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
-import { createPolicyHasher, policyHash } from '../../src/session/policy-hash.ts';
-import { type CheckSessionOptions, checkSession } from '../../src/session/session-check.ts';
+import { clientAuthenticationId, createPolicyHasher, policyHash } from '../../src/session/policy-hash.ts';
+import {
+  type CheckSession12Options,
+  type CheckSessionOptions,
+  checkSession,
+  checkSession12,
+} from '../../src/session/session-check.ts';
 import { checkTicketPolicy, remainingLifetime, ticketsToSend } from '../../src/session/ticket-issuance.ts';
-import { HOUR, sessionState, T0 } from './fixtures.ts';
+import { HOUR, MINUTE, sessionState, sessionState12, T0 } from './fixtures.ts';
 
 const leaf = new Uint8Array(500).fill(1);
 const policy = {
@@ -29,6 +34,7 @@ describe('policy hash', () => {
       { ...policy, certificateChain: [] },
       { ...policy, clientAuthentication: 'required:1234' },
       { ...policy, extra: new Uint8Array([1]) },
+      { ...policy, version: 'TLSv1.2' as const },
       // The same bytes, divided otherwise.
       { ...policy, serverName: 'a.exampleh', alpnProtocol: '2' },
       { ...policy, serverName: 'a.example\0h2', alpnProtocol: '' },
@@ -54,6 +60,30 @@ describe('policy hash', () => {
       hasher(`n${i}.example`, 'h2');
     }
     assert.deepEqual(hasher('n999.example', 'h2'), policyHash({ ...policy, serverName: 'n999.example' }));
+  });
+
+  it('a prepared hasher keeps the versions apart, also once it remembers', () => {
+    const hasher = createPolicyHasher({ provider, certificateChains: [[leaf]], clientAuthentication: 'none' });
+    for (let i = 0; i < 2; i++) {
+      assert.deepEqual(hasher('a.example', 'h2', 'TLSv1.2'), policyHash({ ...policy, version: 'TLSv1.2' }));
+      assert.deepEqual(hasher('a.example', 'h2', 'TLSv1.3'), policyHash(policy));
+    }
+  });
+
+  it('the text of a client authentication differs when a verdict could', () => {
+    const caHash = new Uint8Array(32).fill(1);
+    const variants = [
+      { requestCert: false, rejectUnauthorized: true, caHash },
+      { requestCert: true, rejectUnauthorized: true, caHash },
+      { requestCert: true, rejectUnauthorized: false, caHash },
+      { requestCert: true, rejectUnauthorized: true, caHash: new Uint8Array(32).fill(0x10) },
+    ];
+    assert.equal(new Set(variants.map(clientAuthenticationId)).size, variants.length);
+    assert.equal(clientAuthenticationId(variants[0]), 'none');
+    assert.equal(clientAuthenticationId({ ...variants[0], rejectUnauthorized: false }), 'none');
+    assert.throws(() => clientAuthenticationId({ ...variants[1], caHash: caHash.subarray(1) }), {
+      code: 'TLS_ERR_CONFIG',
+    });
   });
 });
 
@@ -98,6 +128,57 @@ describe('session check', () => {
   });
 });
 
+describe('session check, TLS 1.2', () => {
+  const suite = 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256';
+  const good: CheckSession12Options = {
+    state: sessionState12(),
+    now: T0 + HOUR / 2,
+    handshakeValidity: 86_400,
+    policyHash: new Uint8Array(32).fill(7),
+    cipherSuites: ['TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', suite],
+    extendedMasterSecret: true,
+  };
+
+  it('accepts a session of the same policy whose suite is offered and allowed', () => {
+    assert.equal(checkSession12(good), undefined);
+  });
+
+  it('a session of one version never resumes as the other', () => {
+    assert.equal(checkSession12({ ...good, state: sessionState() }), 'version_changed');
+    const { policyHash, now, handshakeValidity, state } = good;
+    const asTls13 = { state, policyHash, now, handshakeValidity, obfuscatedTicketAge: 0 };
+    assert.equal(checkSession({ ...asTls13, cipherSuite: 'TLS_AES_128_GCM_SHA256' }), 'version_changed');
+  });
+
+  it('refuses what is over, another policy, and another suite even of the same hash', () => {
+    assert.equal(checkSession12({ ...good, now: T0 + HOUR }), 'expired_ticket');
+    assert.equal(checkSession12({ ...good, handshakeValidity: 60 }), 'expired_handshake');
+    const fromTheFuture = sessionState12({ authenticatedAt: T0 + 2 * HOUR, issuedAt: T0 + 2 * HOUR });
+    assert.equal(checkSession12({ ...good, state: fromTheFuture }), 'expired_handshake');
+    assert.equal(checkSession12({ ...good, policyHash: new Uint8Array(32).fill(8) }), 'policy_changed');
+    assert.equal(checkSession12({ ...good, cipherSuites: good.cipherSuites.slice(0, 1) }), 'suite_changed');
+    assert.equal(checkSession12({ ...good, cipherSuites: [] }), 'suite_changed');
+  });
+
+  it('ends the handshake when a session with extended master secret is offered without', () => {
+    const without = { ...good, extendedMasterSecret: false, allowLegacyMasterSecret: true };
+    const refusal = { code: 'TLS_ERR_EXTENDED_MASTER_SECRET', alert: 'handshake_failure' };
+    assert.throws(() => checkSession12(without), refusal);
+    assert.throws(() => checkSession12({ ...without, allowLegacyMasterSecret: false }), refusal);
+    // What would not be resumed anyway leads to a full handshake.
+    assert.equal(checkSession12({ ...without, policyHash: new Uint8Array(32) }), 'policy_changed');
+  });
+
+  it('a session without extended master secret leads to a full handshake, unless both lack it and that is allowed', () => {
+    const legacy = { ...good, state: sessionState12({ extendedMasterSecret: false }) };
+    assert.equal(checkSession12(legacy), 'legacy_master_secret');
+    assert.equal(checkSession12({ ...legacy, allowLegacyMasterSecret: true }), 'legacy_master_secret');
+    assert.equal(checkSession12({ ...legacy, extendedMasterSecret: false }), 'legacy_master_secret');
+    const allowed = { ...legacy, extendedMasterSecret: false, allowLegacyMasterSecret: true };
+    assert.equal(checkSession12(allowed), undefined);
+  });
+});
+
 describe('ticket issuance', () => {
   const tickets: TicketPolicy = {
     keys: { sealingKey: () => undefined, openingKey: () => undefined, status: () => [] },
@@ -127,6 +208,41 @@ describe('ticket issuance', () => {
     assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 + 90_500 }), 90);
     assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 - 1 }), 0);
     assert.equal(remainingLifetime({ ...tickets, ticketLifetime: 60_000, handshakeValidity: 100 }, T0 + HOUR, T0), 100);
+  });
+
+  it('a TLS 1.2 ticket outlives no sealing period, counted from the full handshake: a renewal adds nothing', () => {
+    const key = { sealFrom: T0 - HOUR / 2, sealUntil: T0 + HOUR / 2, openUntil: T0 + 3 * HOUR };
+    const lifetime = (
+      sinceHandshake: number,
+      changes: Partial<TicketPolicy> = {},
+      ring: typeof key | undefined = key,
+    ) => remainingLifetime({ ...tickets, ...changes }, T0 - sinceHandshake, T0, ring, 'TLSv1.2');
+    assert.equal(lifetime(0), 3600);
+    assert.equal(lifetime(MINUTE), 3540);
+    assert.equal(lifetime(HOUR - 1000), 1);
+    assert.equal(lifetime(HOUR - 999), 0);
+    assert.equal(lifetime(HOUR), 0);
+    assert.equal(lifetime(-HOUR), 3600);
+    assert.equal(lifetime(0, {}, { ...key, sealUntil: key.sealFrom + 10 * MINUTE }), 600);
+    assert.equal(lifetime(0, {}, { ...key, sealUntil: key.sealFrom + 6 * HOUR }), 7200);
+    assert.equal(lifetime(0, { ticketLifetime: 60 }), 60);
+    assert.equal(lifetime(0, { handshakeValidity: 90 }), 90);
+    assert.equal(lifetime(0, {}, { ...key, openUntil: T0 + 30_000 }), 30);
+  });
+
+  it('a cached TLS 1.2 session, which no key seals, lives for an hour at most', () => {
+    assert.equal(remainingLifetime(tickets, T0, T0, undefined, 'TLSv1.2'), 3600);
+    assert.equal(remainingLifetime(tickets, T0 - HOUR, T0, undefined, 'TLSv1.2'), 0);
+    assert.equal(remainingLifetime(tickets, T0, T0, undefined, 'TLSv1.3'), 7200);
+  });
+
+  it('TLS 1.2 sessions live as long as TLS 1.3’s where the operator says so', () => {
+    const long = { ...tickets, dangerouslyLongTls12Sessions: true };
+    const key = { sealFrom: T0, sealUntil: T0 + HOUR, openUntil: T0 + 3 * HOUR };
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      assert.equal(remainingLifetime(long, T0 - 5 * HOUR, T0, key, version), 7200);
+      assert.equal(remainingLifetime(long, T0 - 23 * HOUR, T0, key, version), 3600);
+    }
   });
 
   it('a policy out of bounds is refused', () => {

@@ -9,7 +9,7 @@ import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import { decodeSessionState } from '../../src/session/session-state.ts';
 import { openTicket, sealTicket } from '../../src/session/ticket.ts';
 import type { TicketKey, TicketKeySource } from '../../src/session/ticket-key.ts';
-import { HOUR, MINUTE, plain, sessionState, T0 } from './fixtures.ts';
+import { HOUR, MINUTE, NO_BYTES, plain, sessionState, sessionState12, T0 } from './fixtures.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 
 function ticketKey(): TicketKey {
@@ -53,6 +53,35 @@ describe('ticket', () => {
       const opened = openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: T0 + 1 });
       assert(opened.state);
       assert.deepEqual(plain(opened.state), plain(state));
+    }
+  });
+
+  it('a TLS 1.2 session goes into a ticket with its master secret and the client’s certificates', () => {
+    const states = [
+      sessionState12(),
+      sessionState12({ extendedMasterSecret: false, cipherSuite: 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384' }),
+      sessionState12({ peerCertificates: [new Uint8Array(5000).fill(1), new Uint8Array(5000).fill(2)] }),
+    ];
+    for (const state of states) {
+      const opened = openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: T0 + 1 });
+      assert(opened.state);
+      assert.deepEqual(plain(opened.state), plain(state));
+    }
+  });
+
+  it('a ticket that is bound to something opens only together with it', () => {
+    const boundTo = new Uint8Array([1, 2, 3]);
+    const bound = sealTicket({ provider, key, state: sessionState12(), boundTo });
+    const free = sealTicket({ provider, key, state: sessionState12() });
+    assert(openTicket({ provider, keys, ticket: bound, boundTo, now: T0 }).state);
+    assert(openTicket({ provider, keys, ticket: free, boundTo: NO_BYTES, now: T0 }).state);
+    for (const [ticket, wrong] of [
+      [bound, undefined],
+      [bound, boundTo.subarray(1)],
+      [bound, new Uint8Array([1, 2, 4])],
+      [free, boundTo],
+    ] as const) {
+      assert.equal(openTicket({ provider, keys, ticket, boundTo: wrong, now: T0 }).refusal, 'bad_ticket');
     }
   });
 
@@ -127,7 +156,9 @@ describe('ticket', () => {
 
   it('the longest state that can be encoded still makes a ticket that opens', () => {
     const name = 'n'.repeat(255);
-    const state = sessionState({ cipherSuite: 'TLS_AES_256_GCM_SHA384', serverName: name, alpnProtocol: name });
+    const peerCertificates = [new Uint8Array(12_286).fill(1)];
+    const names = { serverName: name, alpnProtocol: name };
+    const state = sessionState({ cipherSuite: 'TLS_AES_256_GCM_SHA384', peerCertificates, ...names });
     assert(openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: T0 }).state);
   });
 
