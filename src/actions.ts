@@ -4,11 +4,12 @@
  */
 
 import type { AlertDescription } from './alerts.ts';
-import type { ServerContext } from './connection-options.ts';
+import type { ProtocolVersion, ServerContext } from './connection-options.ts';
 import type { NamedGroup } from './crypto/groups.ts';
 import type { PublicKey } from './crypto/provider.ts';
 import type { SignatureScheme } from './crypto/signatures.ts';
 import type { CipherSuiteName } from './crypto/suites.ts';
+import type { CipherSuite12Name } from './crypto/suites12.ts';
 import type { TLSError } from './errors.ts';
 import type { ClientSession } from './session/client-session.ts';
 
@@ -81,14 +82,19 @@ export type ResumptionRefusal =
 /** The agreed parameters and what was measured, once a handshake is complete. */
 export interface HandshakeSummary {
   readonly role: 'client' | 'server';
-  readonly version: 'TLSv1.3';
-  readonly cipherSuite: CipherSuiteName;
-  readonly namedGroup: NamedGroup;
+  readonly version: ProtocolVersion;
+  readonly cipherSuite: CipherSuiteName | CipherSuite12Name;
+  /** Undefined where no key exchange took place: TLS 1.2, resumed. */
+  readonly namedGroup: NamedGroup | undefined;
   /** The scheme of the server's CertificateVerify; undefined when resumed. */
   readonly signatureScheme: SignatureScheme | undefined;
   readonly serverName: string;
   readonly alpnProtocol: string;
   readonly resumed: boolean;
+  /** How the session was named: in TLS 1.2 by ticket or by session ID, in TLS 1.3 by ticket. */
+  readonly resumedBy?: 'ticket' | 'id';
+  /** TLS 1.2: the master secret is bound to its handshake (RFC 7627). Always so in TLS 1.3. */
+  readonly extendedMasterSecret: boolean;
   /** A session was offered but not taken. */
   readonly refusal: ResumptionRefusal | undefined;
   readonly helloRetried: boolean;
@@ -99,7 +105,8 @@ export interface HandshakeSummary {
   readonly peerCertificates: readonly Uint8Array[];
   /** Client: what was offered, for those who tell the story. */
   readonly offered?: {
-    readonly cipherSuites: readonly CipherSuiteName[];
+    readonly versions: readonly ProtocolVersion[];
+    readonly cipherSuites: readonly (CipherSuiteName | CipherSuite12Name)[];
     readonly namedGroups: readonly NamedGroup[];
     readonly keyShares: readonly NamedGroup[];
     readonly alpnProtocols: readonly string[];

@@ -5,8 +5,11 @@ import type { NamedGroup } from './crypto/groups.ts';
 import type { CryptoProvider, PrivateKey } from './crypto/provider.ts';
 import type { SignatureScheme } from './crypto/signatures.ts';
 import type { CipherSuiteName } from './crypto/suites.ts';
+import type { CipherSuite12Name } from './crypto/suites12.ts';
 import type { ClientSession } from './session/client-session.ts';
 import type { TicketKeySource } from './session/ticket-key.ts';
+
+export type ProtocolVersion = 'TLSv1.2' | 'TLSv1.3';
 
 /** A certificate chain with the key that signs for it. */
 export interface Credential {
@@ -53,8 +56,17 @@ interface CommonOptions {
   readonly provider: CryptoProvider;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** In order of preference. Default: all. */
+  /** Versions that may be agreed. Default: TLS 1.3 alone. */
+  readonly versions?: readonly ProtocolVersion[];
+  /** For TLS 1.3, in order of preference. Default: all. */
   readonly cipherSuites?: readonly CipherSuiteName[];
+  /** For TLS 1.2, in order of preference. Default: all with ECDHE. */
+  readonly cipherSuites12?: readonly CipherSuite12Name[];
+  /**
+   * TLS 1.2: also peers without extended master secret (RFC 7627). Their sessions can be tied together by a man in the
+   * middle (the triple handshake), and their exporters are refused.
+   */
+  readonly allowLegacyMasterSecret?: boolean;
   /** In order of preference. Default: all that the provider supports. */
   readonly namedGroups?: readonly NamedGroup[];
   /** Emits `keyLog` actions: hands every traffic secret to the host. */

@@ -114,6 +114,12 @@ export const errorTable = {
     'a key share is malformed, off the curve or of small order',
   ),
 
+  TLS_ERR_INSECURE_RENEGOTIATION: entry(
+    'peer',
+    'handshake_failure',
+    'RFC 5746 §4',
+    'the peer does not bind renegotiations to the connection, or binds one to another',
+  ),
   TLS_ERR_EXTENDED_MASTER_SECRET: entry(
     'peer',
     'handshake_failure',

@@ -48,6 +48,11 @@ export class Secret {
     return new Secret(kind, bytes);
   }
 
+  /** Another secret of the same bytes, with an end of its own. */
+  clone(kind: string = this.kind): Secret {
+    return Secret.copy(kind, this.expose());
+  }
+
   /** Length in bytes; 0 once erased. */
   get length(): number {
     return this.#bytes?.length ?? 0;

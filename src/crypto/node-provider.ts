@@ -15,7 +15,7 @@ import { importPrivate, importSpki } from './keys.ts';
 import { type MlKem, mlKem768 } from './ml-kem.ts';
 import type { CryptoProvider } from './provider.ts';
 import { pooledRandom } from './random-pool.ts';
-import { signWith, verifyScheme } from './signing.ts';
+import { signWith, verifyScheme, verifyTls12Scheme } from './signing.ts';
 
 export interface NodeProviderOptions {
   /**
@@ -41,6 +41,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     importPublicKey: importSpki,
     sign: signWith,
     verify: verifyScheme,
+    verifyTls12: verifyTls12Scheme,
     equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
   };
 }

@@ -119,6 +119,11 @@ export interface CryptoProvider {
   /** False as well for a key that cannot make the scheme. */
   verify(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
 
+  /**
+   * As `verify`, by the rules of TLS 1.2: an ECDSA scheme names a hash only, and goes with any curve (RFC 8422 §5.1.3).
+   */
+  verifyTls12(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
+
   /** Equality in constant time (of equal lengths). */
   equal(a: Uint8Array, b: Uint8Array): boolean;
 }

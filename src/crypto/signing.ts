@@ -52,6 +52,22 @@ export function verifyScheme(
   return key.type === keyType && verifyWithKey(hash, padding, key, data, signature);
 }
 
+/** By the rules of TLS 1.2, where an ECDSA scheme names a hash only (RFC 8422 §5.1.3). */
+export function verifyTls12Scheme(
+  scheme: SignatureScheme,
+  key: PublicKey,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const { keyType, hash, padding } = parametersOf[scheme];
+  const fits = key.type === keyType || (isEcdsa(key.type) && isEcdsa(keyType));
+  return fits && verifyWithKey(hash, padding, key, data, signature);
+}
+
+function isEcdsa(type: KeyType): boolean {
+  return type === 'ec-p256' || type === 'ec-p384' || type === 'ec-p521';
+}
+
 /** The check without TLS's tie of hash to curve, for certificates; the key's type must already fit. */
 export function verifyWithKey(
   hash: SignatureHash | undefined,

@@ -5,12 +5,14 @@
  * RFC 9846 §4.2.1, §4.2.2, §4.3; GREASE: RFC 8701 §3.1.
  */
 
-import type { ResumptionRefusal } from '../actions.ts';
-import type { ClientOptions } from '../connection-options.ts';
+import type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+import { EMPTY } from '../bytes/bytes.ts';
+import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
-import type { KeyShare } from '../crypto/provider.ts';
+import type { CryptoProvider, KeyShare } from '../crypto/provider.ts';
 import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
 import { type CipherSuiteName, cipherSuites } from '../crypto/suites.ts';
+import { type CipherSuite12Name, cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import { pskBinder } from '../keys/finished.ts';
 import { EarlySecret } from '../keys/ladder.ts';
@@ -22,7 +24,7 @@ import {
 } from '../messages/client-hello.ts';
 import { extensionTypes, greaseValue, TLS12, TLS13 } from '../messages/code-points.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
-import type { ClientSession, ClientSession13 } from '../session/client-session.ts';
+import type { ClientSession, ClientSession12, ClientSession13 } from '../session/client-session.ts';
 import type { Transcript } from './transcript.ts';
 
 const PSK_DHE_KE = 1;
@@ -34,11 +36,17 @@ const MAX_HANDSHAKE_VALIDITY = 604_800_000;
 
 export class ClientOffer {
   readonly random: Uint8Array = new Uint8Array(32);
-  readonly legacySessionId: Uint8Array = new Uint8Array(32);
+  /** In TLS 1.2 the session to resume by ID, or what a server echoes when it accepts a ticket. */
+  readonly legacySessionId: Uint8Array;
+  readonly versions: readonly ProtocolVersion[];
+  /** TLS 1.3; empty when it is not offered. */
   readonly cipherSuites: readonly CipherSuiteName[];
+  /** TLS 1.2; empty when it is not offered. */
+  readonly cipherSuites12: readonly CipherSuite12Name[];
   readonly namedGroups: readonly NamedGroup[];
   readonly sharedGroups: readonly NamedGroup[];
   readonly session: ClientSession13 | undefined;
+  readonly session12: ClientSession12 | undefined;
   /** Why the host's session was not even offered. */
   readonly refusal: ResumptionRefusal | undefined;
   /** The types that the server may answer: of the extensions in the last hello sent. */
@@ -51,17 +59,20 @@ export class ClientOffer {
   constructor(options: ClientOptions) {
     const { provider } = options;
     this.#options = options;
-    this.cipherSuites = options.cipherSuites ?? ALL_SUITES;
+    this.versions = options.versions ?? ['TLSv1.3'];
+    this.cipherSuites = this.#offers('TLSv1.3') ? (options.cipherSuites ?? ALL_SUITES) : [];
+    this.cipherSuites12 = this.#offers('TLSv1.2') ? (options.cipherSuites12 ?? ECDHE_SUITES) : [];
     this.namedGroups = (options.namedGroups ?? ALL_GROUPS).filter((group) => provider.supportsGroup(group));
-    if (this.namedGroups.length === 0 || this.cipherSuites.length === 0) {
+    if (this.namedGroups.length === 0 || this.cipherSuites.length + this.cipherSuites12.length === 0) {
       throw new TLSError('TLS_ERR_CONFIG', 'the client has no cipher suite or no named group to offer');
     }
-    this.sharedGroups = sharedGroups(options.keyShares, this.namedGroups);
+    this.sharedGroups = this.#offers('TLSv1.3') ? sharedGroups(options.keyShares, this.namedGroups) : [];
     const { session } = options;
     this.refusal = session === undefined ? undefined : this.#refusalOf(session);
     this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
+    this.session12 = this.refusal === undefined && session?.version === 'TLSv1.2' ? session : undefined;
     provider.random(this.random);
-    provider.random(this.legacySessionId);
+    this.legacySessionId = legacySessionId(provider, this.session12, this.#offers('TLSv1.3'));
     provider.random(this.#grease);
     for (const group of this.sharedGroups) {
       this.#shares.set(group, provider.generateKeyShare(group));
@@ -91,6 +102,17 @@ export class ClientOffer {
       this.session !== undefined && cipherSuites[this.session.cipherSuite].hash === cipherSuites[suite].hash;
     const keepsShares = group === undefined && this.#options.grease !== false;
     return this.#encode(transcript, { cookie }, true, keepsShares, keepsSession);
+  }
+
+  /** For those who tell the story of the handshake. */
+  described(): NonNullable<HandshakeSummary['offered']> {
+    return {
+      versions: this.versions,
+      cipherSuites: [...this.cipherSuites, ...this.cipherSuites12],
+      namedGroups: this.namedGroups,
+      keyShares: this.sharedGroups,
+      alpnProtocols: this.#options.alpnProtocols ?? [],
+    };
   }
 
   /** The share for the group that the server chose, or undefined when none was sent. */
@@ -137,10 +159,10 @@ export class ClientOffer {
       legacyVersion: TLS12,
       random: this.random,
       legacySessionId: this.legacySessionId,
-      cipherSuites: this.#withGrease(
-        0,
-        this.cipherSuites.map((name) => cipherSuites[name].code),
-      ),
+      cipherSuites: this.#withGrease(0, [
+        ...this.cipherSuites.map((name) => cipherSuites[name].code),
+        ...this.cipherSuites12.map((name) => cipherSuites12[name].code),
+      ]),
       compressionMethods: [0],
       extensions,
     };
@@ -195,6 +217,7 @@ export class ClientOffer {
       group: namedGroups[share.group].code,
       keyExchange: share.publicKey,
     }));
+    const with13 = this.#offers('TLSv1.3');
     const greaseShare = { group: greaseValue(this.#grease[1]), keyExchange: GREASE_BYTE };
     return {
       serverName: isName ? serverName : undefined,
@@ -202,16 +225,34 @@ export class ClientOffer {
         1,
         this.namedGroups.map((name) => namedGroups[name].code),
       ),
-      signatureAlgorithms: certificateVerifySchemeCodes,
+      signatureAlgorithms: this.#offers('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes,
       signatureAlgorithmsCert: certificateSchemeCodes,
       alpnProtocols: alpnProtocols === undefined || alpnProtocols.length === 0 ? undefined : alpnProtocols,
-      supportedVersions: this.#withGrease(2, [TLS13]),
-      keyShares: withGreaseShare ? [greaseShare, ...shares] : shares,
-      pskKeyExchangeModes: [PSK_DHE_KE],
+      supportedVersions: with13 ? this.#withGrease(2, this.versions.map(versionCode)) : undefined,
+      keyShares: with13 ? (withGreaseShare ? [greaseShare, ...shares] : shares) : undefined,
+      pskKeyExchangeModes: with13 ? [PSK_DHE_KE] : undefined,
       recordSizeLimit,
-      ticketRequest: requestTickets,
+      ticketRequest: with13 ? requestTickets : undefined,
+      ...this.#extensions12(),
       unknown: grease ? this.#greaseExtensions() : undefined,
     };
+  }
+
+  #extensions12(): ClientHelloExtensions {
+    if (!this.#offers('TLSv1.2')) {
+      return {};
+    }
+    const wantsTickets = this.#options.wantSessions !== false;
+    return {
+      extendedMasterSecret: true,
+      renegotiationInfo: EMPTY,
+      ecPointFormats: [UNCOMPRESSED],
+      sessionTicket: wantsTickets ? (this.session12?.ticket ?? EMPTY) : undefined,
+    };
+  }
+
+  #offers(version: ProtocolVersion): boolean {
+    return this.versions.includes(version);
   }
 
   #withGrease(which: number, list: readonly number[]): readonly number[] {
@@ -231,10 +272,9 @@ export class ClientOffer {
 
   #refusalOf(session: ClientSession): ResumptionRefusal | undefined {
     const now = this.#options.now();
-    if (session.version !== 'TLSv1.3') {
+    if (!this.#offers(session.version)) {
       return 'version_changed';
     }
-    const { hash } = cipherSuites[session.cipherSuite];
     if (session.secret.erased || now - session.receivedAt >= session.ticketLifetime * 1000) {
       return 'expired_ticket';
     }
@@ -244,15 +284,48 @@ export class ClientOffer {
     if (session.serverName !== this.#options.serverName) {
       return 'policy_changed';
     }
+    if (session.version === 'TLSv1.2') {
+      return this.#refusalOf12(session);
+    }
+    const { hash } = cipherSuites[session.cipherSuite];
     return this.cipherSuites.some((name) => cipherSuites[name].hash === hash) ? undefined : 'suite_changed';
+  }
+
+  #refusalOf12(session: ClientSession12): ResumptionRefusal | undefined {
+    if (!this.cipherSuites12.includes(session.cipherSuite)) {
+      return 'suite_changed';
+    }
+    const legacyAllowed = session.extendedMasterSecret || this.#options.allowLegacyMasterSecret === true;
+    return legacyAllowed ? undefined : 'legacy_master_secret';
   }
 }
 
 const ALL_SUITES = Object.keys(cipherSuites) as CipherSuiteName[];
+const ECDHE_SUITES = (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter(
+  (name) => cipherSuites12[name].keyExchange === 'ecdhe',
+);
+const UNCOMPRESSED = 0;
 const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
 const GREASE_BYTE = new Uint8Array([0]);
 const certificateVerifySchemeCodes = certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]);
 const certificateSchemeCodes = certificateSchemes.map((scheme) => signatureSchemes[scheme]);
+
+function versionCode(version: ProtocolVersion): number {
+  return version === 'TLSv1.3' ? TLS13 : TLS12;
+}
+
+/**
+ * 32 random bytes for TLS 1.3's compatibility mode, and beside a TLS 1.2 ticket, whose acceptance the server shows by
+ * echoing them (RFC 5077 §3.4). A session resumed by ID gives its own.
+ */
+function legacySessionId(provider: CryptoProvider, session: ClientSession12 | undefined, with13: boolean): Uint8Array {
+  if (session !== undefined && session.ticket.length === 0) {
+    return session.sessionId;
+  }
+  const random = new Uint8Array(with13 || session !== undefined ? 32 : 0);
+  provider.random(random);
+  return random;
+}
 
 /** The first group, and x25519 beside a hybrid: servers without the hybrid then need no second round trip. */
 function sharedGroups(asked: readonly NamedGroup[] | undefined, offered: readonly NamedGroup[]): readonly NamedGroup[] {
@@ -289,4 +362,8 @@ const answerable: readonly (readonly [keyof ClientHelloExtensions, number])[] = 
   ['supportedVersions', extensionTypes.supported_versions],
   ['keyShares', extensionTypes.key_share],
   ['ticketRequest', extensionTypes.ticket_request],
+  ['extendedMasterSecret', extensionTypes.extended_master_secret],
+  ['renegotiationInfo', extensionTypes.renegotiation_info],
+  ['ecPointFormats', extensionTypes.ec_point_formats],
+  ['sessionTicket', extensionTypes.session_ticket],
 ];

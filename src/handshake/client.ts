@@ -39,6 +39,19 @@ import {
 } from '../messages/server-hello.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { ClientOffer } from './client-offer.ts';
+import {
+  type AfterHello12,
+  type ClientTls12,
+  onCertificateRequest12,
+  onChangeCipherSpec12,
+  onFinished12,
+  onServerCertificate12,
+  onServerHello12,
+  onServerHelloDone12,
+  onServerKeyExchange12,
+  onTicket12,
+  onVerdict12,
+} from './client12.ts';
 import type { HandshakeHost } from './host.ts';
 import { ReceivedTickets } from './received-tickets.ts';
 import { Transcript } from './transcript.ts';
@@ -57,6 +70,7 @@ export class ClientHandshake {
   alpnProtocol = '';
   handshakeSecret: HandshakeSecret | undefined;
   mainSecret: MainSecret | undefined;
+  tls12: ClientTls12 | undefined;
   clientHandshakeSecret: TrafficSecret | undefined;
   serverHandshakeSecret: TrafficSecret | undefined;
   certificateRequestContext: Uint8Array | undefined;
@@ -75,6 +89,7 @@ export class ClientHandshake {
     this.offer.erase();
     this.handshakeSecret?.erase(why);
     this.mainSecret?.erase(why);
+    this.tls12?.keys?.erase(why);
     this.clientHandshakeSecret?.erase(why);
     this.serverHandshakeSecret?.erase(why);
   }
@@ -106,6 +121,17 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
   AwaitCertificateVerdict: { verifyCertificate: onVerdict },
   ExpectCertificateVerify: { certificate_verify: onCertificateVerify },
   ExpectFinished: { finished: onFinished },
+  ExpectServerCertificate12: { certificate: onServerCertificate12 },
+  AwaitCertificateVerdict12: { verifyCertificate: onVerdict12 },
+  ExpectServerKeyExchange12: { server_key_exchange: onServerKeyExchange12 },
+  ExpectCertificateRequestOrServerHelloDone12: {
+    certificate_request: onCertificateRequest12,
+    server_hello_done: onServerHelloDone12,
+  },
+  ExpectServerHelloDone12: { server_hello_done: onServerHelloDone12 },
+  ExpectTicket12: { new_session_ticket: onTicket12 },
+  ExpectChangeCipherSpec12: { change_cipher_spec: onChangeCipherSpec12 },
+  ExpectFinished12: { finished: onFinished12 },
 };
 
 function sendClientHello(hs: ClientHandshake): 'ExpectServerHello' {
@@ -117,8 +143,12 @@ function sendClientHello(hs: ClientHandshake): 'ExpectServerHello' {
 function onFirstServerHello(
   hs: ClientHandshake,
   message: JoinedMessage,
-): 'ExpectServerHelloAfterRetry' | 'ExpectEncryptedExtensions' {
+): 'ExpectServerHelloAfterRetry' | 'ExpectEncryptedExtensions' | AfterHello12 {
   const hello = decodeServerHello(message.body);
+  if (hello.extensions.supportedVersion === undefined && hs.offer.cipherSuites12.length > 0) {
+    refuseDowngrade(hs, hello);
+    return onServerHello12(hs, message, hello);
+  }
   if (isHelloRetryRequest(hello)) {
     return onHelloRetryRequest(hs, message, hello);
   }
@@ -217,7 +247,7 @@ function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: Serve
 /** The rules that ServerHello and HelloRetryRequest share; returns the chosen suite. */
 function checkHello(hs: ClientHandshake, hello: ServerHello): CipherSuite {
   if (hello.extensions.supportedVersion === undefined) {
-    refuseOldVersion(hello);
+    refuseOldVersion(hs, hello);
   }
   if (hello.extensions.supportedVersion !== TLS13 || hello.legacyVersion !== TLS12) {
     throw new TLSError(
@@ -241,18 +271,24 @@ function checkHello(hs: ClientHandshake, hello: ServerHello): CipherSuite {
   return suite;
 }
 
-function refuseOldVersion(hello: ServerHello): never {
+function refuseOldVersion(hs: ClientHandshake, hello: ServerHello): never {
+  refuseDowngrade(hs, hello);
+  throw new TLSError(
+    'TLS_ERR_PROTOCOL_VERSION',
+    `the server chose version ${hello.legacyVersion.toString(16)}, TLS 1.3 was offered`,
+  );
+}
+
+/** A server that speaks TLS 1.3 says so in its random when it is made to choose less (RFC 9846 §4.2.3). */
+function refuseDowngrade(hs: ClientHandshake, hello: ServerHello): void {
   const sentinel = hello.random.subarray(24);
-  if (sameBytes(sentinel, DOWNGRADE_TLS12) || sameBytes(sentinel, DOWNGRADE_TLS11)) {
+  const isDowngrade = sameBytes(sentinel, DOWNGRADE_TLS12) || sameBytes(sentinel, DOWNGRADE_TLS11);
+  if (isDowngrade && hs.offer.cipherSuites.length > 0) {
     throw new TLSError(
       'TLS_ERR_DOWNGRADE',
       'the server supports TLS 1.3, but somebody in between made it choose an older version',
     );
   }
-  throw new TLSError(
-    'TLS_ERR_PROTOCOL_VERSION',
-    `the server chose version ${hello.legacyVersion.toString(16)}, TLS 1.3 was offered`,
-  );
 }
 
 function checkSelectedIdentity(hs: ClientHandshake, suite: CipherSuite, selectedIdentity: number): void {
@@ -426,17 +462,14 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     serverName: options.serverName,
     alpnProtocol: hs.alpnProtocol,
     resumed: hs.resumed,
+    resumedBy: hs.resumed ? 'ticket' : undefined,
+    extendedMasterSecret: true,
     refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
     helloRetried: hs.helloRetried,
     pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
     authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,
     peerCertificates: hs.peerCertificates,
-    offered: {
-      cipherSuites: offer.cipherSuites,
-      namedGroups: offer.namedGroups,
-      keyShares: offer.sharedGroups,
-      alpnProtocols: options.alpnProtocols ?? [],
-    },
+    offered: offer.described(),
   };
 }
 

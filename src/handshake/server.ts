@@ -437,6 +437,8 @@ function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
     serverName: present(hs.info).serverName,
     alpnProtocol: hs.alpnProtocol,
     resumed: hs.resumed,
+    resumedBy: hs.resumed ? 'ticket' : undefined,
+    extendedMasterSecret: true,
     refusal: hs.refusal,
     helloRetried: hs.helloRetried,
     pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,

@@ -2,7 +2,7 @@
  * Which message, or which answer of the host, is legal in which state, and where it may lead. Declared once: the
  * compiler checks the handlers against it, the runner refuses everything else, and docs/state-machine.md is made from it.
  *
- * States are named by what they wait for. RFC 9846 Appendix A.
+ * States are named by what they wait for; those of TLS 1.2 end in 12. RFC 9846 Appendix A.
  */
 
 import type { Answers } from '../actions.ts';
@@ -10,7 +10,15 @@ import type { JoinedMessage } from '../messages/message-joiner.ts';
 
 export const clientTransitions = {
   Start: { start: ['ExpectServerHello'] },
-  ExpectServerHello: { server_hello: ['ExpectEncryptedExtensions', 'ExpectServerHelloAfterRetry'] },
+  ExpectServerHello: {
+    server_hello: [
+      'ExpectEncryptedExtensions',
+      'ExpectServerHelloAfterRetry',
+      'ExpectServerCertificate12',
+      'ExpectTicket12',
+      'ExpectChangeCipherSpec12',
+    ],
+  },
   ExpectServerHelloAfterRetry: { server_hello: ['ExpectEncryptedExtensions'] },
   ExpectEncryptedExtensions: { encrypted_extensions: ['ExpectCertificateOrCertificateRequest', 'ExpectFinished'] },
   ExpectCertificateOrCertificateRequest: {
@@ -21,6 +29,17 @@ export const clientTransitions = {
   AwaitCertificateVerdict: { verifyCertificate: ['ExpectCertificateVerify'] },
   ExpectCertificateVerify: { certificate_verify: ['ExpectFinished'] },
   ExpectFinished: { finished: ['Connected'] },
+  ExpectServerCertificate12: { certificate: ['AwaitCertificateVerdict12'] },
+  AwaitCertificateVerdict12: { verifyCertificate: ['ExpectServerKeyExchange12'] },
+  ExpectServerKeyExchange12: { server_key_exchange: ['ExpectCertificateRequestOrServerHelloDone12'] },
+  ExpectCertificateRequestOrServerHelloDone12: {
+    certificate_request: ['ExpectServerHelloDone12'],
+    server_hello_done: ['ExpectTicket12', 'ExpectChangeCipherSpec12'],
+  },
+  ExpectServerHelloDone12: { server_hello_done: ['ExpectTicket12', 'ExpectChangeCipherSpec12'] },
+  ExpectTicket12: { new_session_ticket: ['ExpectChangeCipherSpec12'] },
+  ExpectChangeCipherSpec12: { change_cipher_spec: ['ExpectFinished12'] },
+  ExpectFinished12: { finished: ['Connected'] },
 } as const;
 
 /** After the handshake; its own table, because nothing of the handshake's state is kept. */
@@ -46,7 +65,11 @@ export type ClientState = keyof typeof clientTransitions | 'Connected';
 export type ServerState = keyof typeof serverTransitions | 'Connected';
 
 /** What comes with an event: a message, the host's answer, or nothing. */
-export type EventPayload<E> = E extends keyof Answers ? Answers[E] : E extends 'start' ? undefined : JoinedMessage;
+export type EventPayload<E> = E extends keyof Answers
+  ? Answers[E]
+  : E extends 'start' | 'change_cipher_spec'
+    ? undefined
+    : JoinedMessage;
 
 export type Table = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
 

@@ -20,6 +20,11 @@ export function exporterSecretLine(secret: Secret, clientRandom: Uint8Array): Ui
   return secret.use((bytes) => keyLogLine('EXPORTER_SECRET', clientRandom, bytes));
 }
 
+/** TLS 1.2: the master secret, which opens every connection of its session. */
+export function masterSecretLine(secret: Secret, clientRandom: Uint8Array): Uint8Array {
+  return secret.use((bytes) => keyLogLine('CLIENT_RANDOM', clientRandom, bytes));
+}
+
 function keyLogLine(label: string, clientRandom: Uint8Array, secret: Uint8Array): Uint8Array {
   const line = new Uint8Array(label.length + 2 + 2 * (clientRandom.length + secret.length));
   line.set(utf8(label));

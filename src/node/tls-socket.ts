@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { HandshakeSummary } from '../actions.ts';
 import { parseCertificate } from '../certificates/certificate.ts';
 import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
+import type { ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
 import { encodeClientSession } from '../session/client-session.ts';
@@ -92,13 +93,17 @@ export class TLSSocket extends SocketPump {
     return this.#summary;
   }
 
-  getProtocol(): 'TLSv1.3' | null {
+  getProtocol(): ProtocolVersion | null {
     return this.#summary?.version ?? null;
   }
 
   getCipher(): { name: string; standardName: string; version: string } | Record<string, never> {
-    const name = this.#summary?.cipherSuite;
-    return name === undefined ? {} : { name, standardName: name, version: 'TLSv1.3' };
+    const summary = this.#summary;
+    if (summary === undefined) {
+      return {};
+    }
+    const name = summary.cipherSuite;
+    return { name, standardName: name, version: summary.version };
   }
 
   /** At a client; null at a server, {} before the handshake is complete. `size` is in bits. */
@@ -106,7 +111,8 @@ export class TLSSocket extends SocketPump {
     if (this.driver.role === 'server') {
       return null;
     }
-    return this.#summary === undefined ? {} : ephemeralKeys[this.#summary.namedGroup];
+    const group = this.#summary?.namedGroup;
+    return group === undefined ? {} : ephemeralKeys[group];
   }
 
   isSessionReused(): boolean {

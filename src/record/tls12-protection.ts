@@ -23,7 +23,7 @@ const VERSION_MAJOR = 3;
 const VERSION_MINOR = 3;
 
 /** What both directions of one key share: nonce and additional data of the next record. */
-class RecordCounter {
+export class RecordCounter {
   readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
   readonly aad: Uint8Array = new Uint8Array(13);
   readonly explicit: boolean;
@@ -33,6 +33,10 @@ class RecordCounter {
 
   constructor(aead: AeadName, iv: Uint8Array, limit: number) {
     this.explicit = aead !== 'chacha20-poly1305';
+    const ivLength = this.explicit ? NONCE_LENGTH - EXPLICIT_NONCE_LENGTH : NONCE_LENGTH;
+    if (iv.length !== ivLength) {
+      throw new TLSError('TLS_ERR_INTERNAL', `${aead} takes an implicit nonce of ${ivLength} bytes, not ${iv.length}`);
+    }
     this.#iv.set(iv);
     this.nonce.set(iv);
     this.#limit = limit;

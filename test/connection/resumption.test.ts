@@ -34,7 +34,10 @@ after(() => {
 });
 
 /** The sessions of a full handshake, which is over. */
-function sessions(client: Partial<ClientOptions> = {}, server: Partial<ServerOptions> = {}): readonly ClientSession13[] {
+function sessions(
+  client: Partial<ClientOptions> = {},
+  server: Partial<ServerOptions> = {},
+): readonly ClientSession13[] {
   const link = world.connect(client, server);
   end(link);
   return link.client.sessions;

@@ -23,7 +23,8 @@ export interface SecretNode {
 
 export interface TreeContext {
   readonly resumed: boolean;
-  readonly namedGroup: string;
+  /** Undefined where no key exchange took place. */
+  readonly namedGroup: string | undefined;
 }
 
 /** One root for a full handshake, the key exchange; two for a resumed one: the ticket's PSK and the key exchange. */
@@ -39,7 +40,14 @@ export function secretTree(lives: readonly SecretLife[], { resumed, namedGroup }
   }
   const handshake = handshakeAt < 0 ? [] : [handshakeBranch(lives.slice(handshakeAt), resumed)];
   if (shared !== undefined) {
-    roots.push(node('(EC)DHE shared secret', shared, handshake, groupNotes[namedGroup] ?? namedGroup));
+    roots.push(
+      node(
+        '(EC)DHE shared secret',
+        shared,
+        handshake,
+        namedGroup === undefined ? undefined : (groupNotes[namedGroup] ?? namedGroup),
+      ),
+    );
   }
   return roots;
 }

@@ -50,16 +50,22 @@ function headline({ attempt, outcome }: Story): string[] {
   const trust = outcome.distrust === undefined ? '' : pc.red('  NOT TRUSTED');
   return [
     `${pc.bold(pc.green(formatAddress(attempt.peer)))} (${formatAddress(outcome.remote)}): ` +
-      `${kind} TLS 1.3 handshake in ${milliseconds(total)}${trust}`,
+      `${kind} ${versionName(outcome.summary.version)} handshake in ${milliseconds(total)}${trust}`,
   ];
 }
 
 function choices({ attempt, outcome }: Story): string[] {
   const { summary } = outcome;
   const offered = summary.offered;
-  const lines = [row('Version', chosen('TLS 1.3'))];
+  const lines = [row('Version', chosen(versionName(summary.version)))];
   lines.push(row('Suite', list(offered?.cipherSuites ?? [summary.cipherSuite], summary.cipherSuite)));
-  lines.push(row('Group', list(offered?.namedGroups ?? [summary.namedGroup], summary.namedGroup)));
+  const { namedGroup } = summary;
+  lines.push(
+    row(
+      'Group',
+      namedGroup === undefined ? 'none: no key exchange' : list(offered?.namedGroups ?? [namedGroup], namedGroup),
+    ),
+  );
   if (offered !== undefined) {
     const shares = offered.keyShares.length === 0 ? 'none' : offered.keyShares.join(', ');
     lines.push(row('', pc.dim(`key shares sent at once: ${shares}`)));
@@ -109,6 +115,10 @@ function server({ outcome, chain, anchored }: Story): string[] {
     lines.push(`  It signed this handshake with the key of its certificate: ${summary.signatureScheme}.`);
   }
   return lines;
+}
+
+function versionName(version: string): string {
+  return version.replace('TLSv', 'TLS ');
 }
 
 function secrets({ outcome }: Story): string[] {
