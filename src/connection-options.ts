@@ -7,6 +7,7 @@ import type { SignatureScheme } from './crypto/signatures.ts';
 import type { CipherSuiteName } from './crypto/suites.ts';
 import type { CipherSuite12Name } from './crypto/suites12.ts';
 import type { ClientSession } from './session/client-session.ts';
+import type { SessionState } from './session/session-state.ts';
 import type { TicketKeySource } from './session/ticket-key.ts';
 
 export type ProtocolVersion = 'TLSv1.2' | 'TLSv1.3';
@@ -31,6 +32,16 @@ export interface ServerContext {
   readonly chooseProtocol?: (clientHello: ClientHelloInfo) => string | undefined;
   /** Tickets; absent for none (`sessions: { tickets: false }`). */
   readonly tickets?: TicketPolicy;
+  /** TLS 1.2 sessions by ID; absent for none. */
+  readonly sessionCache?: ServerSessionCache;
+}
+
+/** Where TLS 1.2 sessions are kept by their ID. `SessionCache` is one. */
+export interface ServerSessionCache {
+  /** Keeps a copy: the state's secret stays the caller's. */
+  set(sessionId: Uint8Array, state: SessionState): void;
+  /** With a secret of its own, which the caller erases. */
+  get(sessionId: Uint8Array, now: number): SessionState | undefined;
 }
 
 export interface TicketPolicy {

@@ -11,7 +11,8 @@ import type { AlertDescription } from './alerts.ts';
 import type { ClientOptions, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
-import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
+import { connectedClientHandlers12, connectedServerHandlers12, Established12 } from './handshake/established12.ts';
+import type { CompletedHandshake, Established, HandshakeHost } from './handshake/host.ts';
 import { Machine } from './handshake/machine.ts';
 import { checkOptions } from './handshake/option-checks.ts';
 import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './handshake/post-handshake.ts';
@@ -22,13 +23,20 @@ import {
   type ClientState,
   clientTransitions,
   connectedClientTransitions,
+  connectedClientTransitions12,
   connectedServerTransitions,
+  connectedServerTransitions12,
   type ServerState,
   serverTransitions,
 } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
-import { CONTENT_ALERT, CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from './record/limits.ts';
+import {
+  CONTENT_ALERT,
+  CONTENT_APPLICATION_DATA,
+  CONTENT_CHANGE_CIPHER_SPEC,
+  CONTENT_HANDSHAKE,
+} from './record/limits.ts';
 import type { OpenedRecord } from './record/protection.ts';
 
 /**
@@ -45,7 +53,7 @@ export class Connection implements HandshakeHost {
   readonly channel: RecordChannel;
   readonly #options: ClientOptions | ServerOptions;
   #handshake: ClientHandshake | ServerHandshake | undefined;
-  #connected: PostHandshake | undefined;
+  #connected: Established | undefined;
   #machine: Machine;
   #need: Need | undefined;
   #actions: Action[] = [];
@@ -257,15 +265,32 @@ export class Connection implements HandshakeHost {
   completed({ summary, exporter, clientRandom, tickets }: CompletedHandshake): void {
     this.#summary = summary;
     this.#exporter = exporter;
-    this.#connected = new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined);
     // Nothing of the handshake is kept: its secrets have passed on, or are erased.
     this.#handshake = undefined;
-    this.#machine =
-      this.role === 'client'
-        ? Machine.start(connectedClientTransitions, connectedClientHandlers, this.#connected, 'Connected')
-        : Machine.start(connectedServerTransitions, connectedServerHandlers, this.#connected, 'Connected');
+    if (summary.version === 'TLSv1.2') {
+      this.#establish12();
+    } else {
+      this.#establish(new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined));
+    }
     this.channel.outgoing.endOfHandshake();
     this.#actions.push({ kind: 'handshakeComplete', summary });
+  }
+
+  #establish(connected: PostHandshake): void {
+    this.#connected = connected;
+    this.#machine =
+      this.role === 'client'
+        ? Machine.start(connectedClientTransitions, connectedClientHandlers, connected, 'Connected')
+        : Machine.start(connectedServerTransitions, connectedServerHandlers, connected, 'Connected');
+  }
+
+  #establish12(): void {
+    const connected = new Established12(this);
+    this.#connected = connected;
+    this.#machine =
+      this.role === 'client'
+        ? Machine.start(connectedClientTransitions12, connectedClientHandlers12, connected, 'Connected')
+        : Machine.start(connectedServerTransitions12, connectedServerHandlers12, connected, 'Connected');
   }
 
   // Running
@@ -329,7 +354,19 @@ export class Connection implements HandshakeHost {
       this.#onAlert(content);
       return;
     }
+    if (type === CONTENT_CHANGE_CIPHER_SPEC && this.channel.isTls12) {
+      this.#onChangeCipherSpec(content);
+      return;
+    }
     throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the content type ${type}`);
+  }
+
+  #onChangeCipherSpec(content: Uint8Array): void {
+    if (content.length !== 1 || content[0] !== 1) {
+      throw new TLSError('TLS_ERR_DECODE', 'a change_cipher_spec is not the single byte 1');
+    }
+    this.channel.joiner.boundary();
+    this.#machine.step('change_cipher_spec', undefined);
   }
 
   #onData(content: Uint8Array): void {
@@ -367,7 +404,7 @@ export class Connection implements HandshakeHost {
   }
 
   #onAlert(content: Uint8Array): void {
-    const alert = readAlert(content, this.#peer);
+    const alert = readAlert(content, this.#peer, this.channel.isTls12);
     if (this.channel.joiner.pending) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
     }
@@ -375,7 +412,7 @@ export class Connection implements HandshakeHost {
       this.#onCloseNotify();
       return;
     }
-    if (alert.kind === 'user_canceled') {
+    if (alert.kind === 'user_canceled' || alert.kind === 'warning') {
       this.channel.noteRecord(true);
       return;
     }

@@ -60,7 +60,6 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   const { channel } = hs.host;
   const { extensions } = hello;
   const suite = checkServerHello12(hs, hello);
-  hs.host.channel.joiner.boundary();
   channel.useTls12();
   hs.offer.erase();
   hs.transcript.start(suite.hash);
@@ -243,10 +242,8 @@ export function onServerHelloDone12(
   message: JoinedMessage,
 ): 'ExpectTicket12' | 'ExpectChangeCipherSpec12' {
   const tls12 = present(hs.tls12);
-  const { channel } = hs.host;
   const { provider } = tls12.keysOptions;
   decodeServerHelloDone(message.body);
-  channel.joiner.boundary();
   hs.transcript.add(message.raw);
   if (tls12.certificateRequested) {
     send(hs, encodeCertificate12({ certificates: [] }));
@@ -282,7 +279,6 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   if (!provider.equal(verifyData, keys.verifyData('server', hs.transcript.digest()))) {
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
-  hs.host.channel.joiner.boundary();
   hs.transcript.add(message.raw);
   if (hs.resumed) {
     sendFinished(hs, keys);

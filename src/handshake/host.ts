@@ -22,3 +22,16 @@ export interface CompletedHandshake {
   /** Client: what reads the tickets to come. */
   readonly tickets?: ReceivedTickets;
 }
+
+/** A connection after its handshake, whatever the version. */
+export interface Established {
+  noteReceivedData(): void;
+  noteSentData(): void;
+  /** Does what the peer asked for. Called when everything received was read. */
+  answer(): void;
+  /** Renews our write keys, and asks the peer to renew its own. */
+  update(requestPeer: boolean): void;
+  /** Records that may be written before the write key has to be renewed. */
+  readonly writable: number;
+  erase(why: string): void;
+}

@@ -7,7 +7,7 @@ import { trafficSecretLine } from '../keys/key-log.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeKeyUpdate, encodeKeyUpdate } from '../messages/key-update.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
-import type { HandshakeHost } from './host.ts';
+import type { Established, HandshakeHost } from './host.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
 
@@ -17,7 +17,7 @@ import type { connectedClientTransitions, connectedServerTransitions, Handlers }
  */
 const MAX_KEY_UPDATES_IN_A_ROW = 32;
 
-export class PostHandshake {
+export class PostHandshake implements Established {
   readonly host: HandshakeHost;
   readonly tickets: ReceivedTickets | undefined;
   /** Present when the key log was asked for. */

@@ -43,6 +43,8 @@ const UPDATE_AT_REMAINING = 4;
  */
 const READ_LIMIT = 2 ** 48;
 
+const WARNINGS = new Set<AlertDescription>(['close_notify', 'user_canceled', 'no_renegotiation']);
+
 export interface ChannelOptions {
   readonly provider: CryptoProvider;
   readonly role: 'client' | 'server';
@@ -196,6 +198,10 @@ export class RecordChannel {
     this.#changeCipherSpecLegal = false;
   }
 
+  get isTls12(): boolean {
+    return this.#tls12;
+  }
+
   /** TLS 1.2: opens with these keys from the next record on; takes them over. */
   protectReadTls12(suite: CipherSuite12, keys: TrafficKeys, _boundary: RecordBoundary): void {
     this.#opener12?.erase('next key');
@@ -278,8 +284,7 @@ export class RecordChannel {
 
   alert(description: AlertDescription): void {
     this.flushHandshake();
-    const level =
-      description === 'close_notify' || description === 'user_canceled' ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
+    const level = WARNINGS.has(description) ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
     const bytes = new Uint8Array([level, alertCodes[description]]);
     (this.#writer ?? expect(this.#plaintext)).alert(bytes);
   }

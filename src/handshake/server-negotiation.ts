@@ -12,18 +12,12 @@ import { type SignatureScheme, signatureSchemeByCode } from '../crypto/signature
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello, KeyShareEntry, PreSharedKeyOffer } from '../messages/client-hello.ts';
-import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { TLS12 } from '../messages/code-points.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
 
-/** Refuses a hello that is not TLS 1.3 or lacks what TLS 1.3 demands. */
+/** Refuses a hello that offers TLS 1.3 but lacks what TLS 1.3 demands. */
 export function checkClientHello(hello: ClientHello): void {
   const { extensions } = hello;
-  if (extensions.supportedVersions === undefined || !extensions.supportedVersions.includes(TLS13)) {
-    if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV)) {
-      throw new TLSError('TLS_ERR_INAPPROPRIATE_FALLBACK', 'the client fell back to a version below TLS 1.3');
-    }
-    throw new TLSError('TLS_ERR_PROTOCOL_VERSION', 'the client does not offer TLS 1.3');
-  }
   if (hello.legacyVersion !== TLS12) {
     throw new TLSError(
       'TLS_ERR_ILLEGAL_PARAMETER',
@@ -210,7 +204,6 @@ function sameList<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): 
   return a.length === b.length && a.every((value, index) => value === b[index]);
 }
 
-/** RFC 7507 §2. */
-const TLS_FALLBACK_SCSV = 0x5600;
 const ALL_SUITES = Object.values(cipherSuites).map((suite) => suite.name);
-const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
+/** In the server's order of preference. */
+export const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];

@@ -6,7 +6,7 @@
 
 import type { ResumptionRefusal } from '../actions.ts';
 import type { Secret } from '../bytes/secret.ts';
-import type { ServerContext, TicketPolicy } from '../connection-options.ts';
+import type { ProtocolVersion, ServerContext, TicketPolicy } from '../connection-options.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -188,6 +188,7 @@ export function contextPolicyHash(
   context: ServerContext,
   serverName: string,
   alpnProtocol: string,
+  version: ProtocolVersion = 'TLSv1.3',
 ): Uint8Array {
   let hasher = hashers.get(context);
   if (hasher === undefined) {
@@ -198,5 +199,5 @@ export function contextPolicyHash(
     });
     hashers.set(context, hasher);
   }
-  return hasher(serverName, alpnProtocol);
+  return hasher(serverName, alpnProtocol, version);
 }

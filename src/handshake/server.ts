@@ -12,7 +12,7 @@
 import type { ClientHelloInfo, HandshakeSummary, ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
-import type { Credential, ServerContext, ServerOptions } from '../connection-options.ts';
+import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import type { NamedGroupInfo } from '../crypto/groups.ts';
 import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
@@ -43,16 +43,28 @@ import {
   clientHelloInfo,
 } from './server-negotiation.ts';
 import { bindersOffset, chooseSession, contextPolicyHash, issueTickets, verifyBinder } from './server-resumption.ts';
+import {
+  type AfterHello12,
+  onClientChangeCipherSpec12,
+  onClientFinished12,
+  onClientHello12,
+  onClientKeyExchange12,
+  onSignature12,
+  type ServerTls12,
+} from './server12.ts';
+import { chooseVersion } from './server12-negotiation.ts';
 import { Transcript } from './transcript.ts';
 import type { Handlers, serverTransitions } from './transitions.ts';
 
 type AfterHello = 'AwaitSignature' | 'ExpectFinished';
+type AfterFirstHello = 'ExpectClientHelloAfterRetry' | AfterHello | AfterHello12;
 
 /** Everything a server holds between messages; dropped, with its secrets erased, when the handshake is over. */
 export class ServerHandshake {
   readonly options: ServerOptions;
   readonly host: HandshakeHost;
   readonly transcript: Transcript;
+  version: ProtocolVersion = 'TLSv1.3';
   hello: ClientHello | undefined;
   rawHello: Uint8Array = EMPTY;
   info: ClientHelloInfo | undefined;
@@ -74,6 +86,7 @@ export class ServerHandshake {
   clientApplicationSecret: TrafficSecret | undefined;
   exporterSecret: Secret | undefined;
   expectedFinished: Uint8Array = EMPTY;
+  tls12: ServerTls12 | undefined;
 
   constructor(options: ServerOptions, host: HandshakeHost) {
     this.options = options;
@@ -88,6 +101,8 @@ export class ServerHandshake {
     this.serverHandshakeSecret?.erase(why);
     this.clientApplicationSecret?.erase(why);
     this.exporterSecret?.erase(why);
+    this.tls12?.share?.erase();
+    this.tls12?.keys?.erase(why);
   }
 }
 
@@ -97,20 +112,24 @@ export const serverHandlers: Handlers<typeof serverTransitions, ServerHandshake>
   ExpectClientHelloAfterRetry: { client_hello: onSecondClientHello },
   AwaitSignature: { sign: onSignature },
   ExpectFinished: { finished: onFinished },
+  AwaitSignature12: { sign: onSignature12 },
+  ExpectClientKeyExchange12: { client_key_exchange: onClientKeyExchange12 },
+  ExpectChangeCipherSpec12: { change_cipher_spec: onClientChangeCipherSpec12 },
+  ExpectFinished12: { finished: onClientFinished12 },
 };
 
-function onClientHello(
-  hs: ServerHandshake,
-  message: JoinedMessage,
-): 'AwaitContext' | 'ExpectClientHelloAfterRetry' | AfterHello {
+function onClientHello(hs: ServerHandshake, message: JoinedMessage): 'AwaitContext' | AfterFirstHello {
   const hello = decodeClientHello(message.body);
   hs.host.channel.joiner.boundary();
-  checkClientHello(hello);
+  hs.version = chooseVersion(hs.options, hello);
+  if (hs.version === 'TLSv1.3') {
+    checkClientHello(hello);
+    hs.host.channel.allowChangeCipherSpec(true);
+  }
   hs.hello = hello;
   // The transcript outlives the record that the message came in.
   hs.rawHello = new Uint8Array(message.raw);
   hs.info = clientHelloInfo(hello);
-  hs.host.channel.allowChangeCipherSpec(true);
   const { context } = hs.options;
   if (context === 'ask') {
     hs.host.ask({ kind: 'context', clientHello: hs.info });
@@ -119,10 +138,7 @@ function onClientHello(
   return onContext(hs, context);
 }
 
-function onContext(
-  hs: ServerHandshake,
-  context: ServerContext | undefined,
-): 'ExpectClientHelloAfterRetry' | AfterHello {
+function onContext(hs: ServerHandshake, context: ServerContext | undefined): AfterFirstHello {
   const hello = present(hs.hello);
   const info = present(hs.info);
   if (context === undefined) {
@@ -132,8 +148,11 @@ function onContext(
     );
   }
   hs.context = context;
-  hs.suite = chooseSuite(hs.options, hello);
   hs.alpnProtocol = chooseProtocol(context, info);
+  if (hs.version === 'TLSv1.2') {
+    return onClientHello12(hs);
+  }
+  hs.suite = chooseSuite(hs.options, hello);
   hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol);
   const { group, share } = chooseGroup(hs.options, hello);
   hs.group = group;

@@ -49,12 +49,41 @@ export const connectedClientTransitions = {
 
 export const serverTransitions = {
   ExpectClientHello: {
-    client_hello: ['AwaitContext', 'ExpectClientHelloAfterRetry', 'AwaitSignature', 'ExpectFinished'],
+    client_hello: [
+      'AwaitContext',
+      'ExpectClientHelloAfterRetry',
+      'AwaitSignature',
+      'ExpectFinished',
+      'AwaitSignature12',
+      'ExpectClientKeyExchange12',
+      'ExpectChangeCipherSpec12',
+    ],
   },
-  AwaitContext: { context: ['ExpectClientHelloAfterRetry', 'AwaitSignature', 'ExpectFinished'] },
+  AwaitContext: {
+    context: [
+      'ExpectClientHelloAfterRetry',
+      'AwaitSignature',
+      'ExpectFinished',
+      'AwaitSignature12',
+      'ExpectClientKeyExchange12',
+      'ExpectChangeCipherSpec12',
+    ],
+  },
   ExpectClientHelloAfterRetry: { client_hello: ['AwaitSignature', 'ExpectFinished'] },
   AwaitSignature: { sign: ['ExpectFinished'] },
   ExpectFinished: { finished: ['Connected'] },
+  AwaitSignature12: { sign: ['ExpectClientKeyExchange12'] },
+  ExpectClientKeyExchange12: { client_key_exchange: ['ExpectChangeCipherSpec12'] },
+  ExpectChangeCipherSpec12: { change_cipher_spec: ['ExpectFinished12'] },
+  ExpectFinished12: { finished: ['Connected'] },
+} as const;
+
+export const connectedClientTransitions12 = {
+  Connected: { hello_request: ['Connected'] },
+} as const;
+
+export const connectedServerTransitions12 = {
+  Connected: { client_hello: ['Connected'] },
 } as const;
 
 export const connectedServerTransitions = {

@@ -1,0 +1,124 @@
+/**
+ * What a server chooses from a ClientHello for TLS 1.2: version, suite, group and credential. Pure: nothing is sent.
+ *
+ * RFC 5246 §7.4.1, RFC 8422 §5.1, RFC 5746 §3.6, RFC 7507 §3, RFC 7627 §5.3.
+ */
+
+import type { ClientHelloInfo } from '../actions.ts';
+import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
+import { type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
+import type { SignatureScheme } from '../crypto/signatures.ts';
+import { type CipherSuite12, type CipherSuite12Name, cipherSuites12, TLS_FALLBACK_SCSV } from '../crypto/suites12.ts';
+import { TLSError } from '../errors.ts';
+import type { ClientHello } from '../messages/client-hello.ts';
+import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { ALL_GROUPS } from './server-negotiation.ts';
+
+/** @throws TLSError `TLS_ERR_PROTOCOL_VERSION`, `TLS_ERR_INAPPROPRIATE_FALLBACK` */
+export function chooseVersion(options: ServerOptions, hello: ClientHello): ProtocolVersion {
+  const ours = options.versions ?? ['TLSv1.3'];
+  const { supportedVersions } = hello.extensions;
+  const offers13 = supportedVersions?.includes(TLS13) === true;
+  const offers12 = supportedVersions === undefined ? hello.legacyVersion >= TLS12 : supportedVersions.includes(TLS12);
+  if (offers13 && ours.includes('TLSv1.3')) {
+    return 'TLSv1.3';
+  }
+  if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV) && ours.includes('TLSv1.3')) {
+    throw new TLSError('TLS_ERR_INAPPROPRIATE_FALLBACK', 'the client fell back to a version below TLS 1.3');
+  }
+  if (offers12 && ours.includes('TLSv1.2')) {
+    return 'TLSv1.2';
+  }
+  throw new TLSError('TLS_ERR_PROTOCOL_VERSION', `the client offers none of the versions ${ours.join(', ')}`);
+}
+
+/** Refuses a hello that lacks what TLS 1.2 demands here. */
+export function checkClientHello12(options: ServerOptions, hello: ClientHello): void {
+  const { extensions } = hello;
+  if (extensions.ecPointFormats !== undefined && !extensions.ecPointFormats.includes(UNCOMPRESSED)) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the client does not support uncompressed points');
+  }
+  if (extensions.renegotiationInfo !== undefined && extensions.renegotiationInfo.length !== 0) {
+    throw new TLSError(
+      'TLS_ERR_INSECURE_RENEGOTIATION',
+      'the first ClientHello of the connection says that it renegotiates another',
+    );
+  }
+  if (extensions.extendedMasterSecret !== true && options.allowLegacyMasterSecret !== true) {
+    throw new TLSError(
+      'TLS_ERR_EXTENDED_MASTER_SECRET',
+      'the client does not support extended master secret (allowLegacyMasterSecret goes on without)',
+    );
+  }
+}
+
+/** The suites that the client offers and the server allows, in the server's order. */
+export function commonSuites12(options: ServerOptions, hello: ClientHello): readonly CipherSuite12[] {
+  const ours = options.cipherSuites12 ?? ECDHE_SUITES;
+  return ours.map((name) => cipherSuites12[name]).filter((suite) => hello.cipherSuites.includes(suite.code));
+}
+
+export interface Chosen12 {
+  readonly suite: CipherSuite12;
+  readonly group: NamedGroupInfo;
+  readonly credential: Credential;
+  readonly scheme: SignatureScheme;
+}
+
+/** The first common suite for which there is a credential that can sign in a way the client accepts. */
+export function chooseFull12(options: {
+  readonly server: ServerOptions;
+  readonly hello: ClientHello;
+  readonly info: ClientHelloInfo;
+  readonly context: ServerContext;
+}): Chosen12 {
+  const { server, hello, info, context } = options;
+  const suites = commonSuites12(server, hello);
+  if (suites.length === 0) {
+    throw new TLSError('TLS_ERR_NO_COMMON_SUITE', 'the client offers no TLS 1.2 cipher suite that this server speaks');
+  }
+  const group = chooseGroup12(server, hello);
+  for (const suite of suites) {
+    for (const credential of context.credentials) {
+      const scheme = schemes12(credential).find((candidate) => info.signatureSchemes.includes(candidate));
+      if (scheme !== undefined && isRsa(scheme) === (suite.authentication === 'rsa')) {
+        return { suite, group, credential, scheme };
+      }
+    }
+  }
+  throw new TLSError(
+    'TLS_ERR_NO_COMMON_SIGNATURE_SCHEME',
+    "the client accepts no signature that this server's certificates can make with a common cipher suite",
+  );
+}
+
+/** A client that names no groups gets P-256, which every one of them has (RFC 8422 §5.1.1). */
+function chooseGroup12(options: ServerOptions, hello: ClientHello): NamedGroupInfo {
+  const theirs = hello.extensions.supportedGroups ?? [namedGroups.secp256r1.code];
+  const name = (options.namedGroups ?? ALL_GROUPS).find(
+    (candidate) =>
+      candidate !== 'X25519MLKEM768' &&
+      theirs.includes(namedGroups[candidate].code) &&
+      options.provider.supportsGroup(candidate),
+  );
+  if (name === undefined) {
+    throw new TLSError('TLS_ERR_NO_COMMON_GROUP', 'the client supports no key exchange group that this server speaks');
+  }
+  return namedGroups[name];
+}
+
+/** An RSA key can also sign with PKCS #1 v1.5 here: some TLS 1.2 clients know nothing else. */
+function schemes12(credential: Credential): readonly SignatureScheme[] {
+  return credential.schemes.some((scheme) => scheme.startsWith('rsa_pss_rsae'))
+    ? [...credential.schemes, 'rsa_pkcs1_sha256', 'rsa_pkcs1_sha384', 'rsa_pkcs1_sha512']
+    : credential.schemes;
+}
+
+function isRsa(scheme: SignatureScheme): boolean {
+  return scheme.startsWith('rsa_');
+}
+
+const UNCOMPRESSED = 0;
+const ECDHE_SUITES = (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter(
+  (name) => cipherSuites12[name].keyExchange === 'ecdhe',
+);

@@ -1,0 +1,135 @@
+/**
+ * The server's side of TLS 1.2 resumption, by ticket (RFC 5077) and by session ID (RFC 5246 §F.1.4), and what it remembers
+ * of a new session. The rules a session must meet are in session/session-check.ts.
+ */
+
+import type { ResumptionRefusal } from '../actions.ts';
+import { EMPTY } from '../bytes/bytes.ts';
+import type { ServerContext, TicketPolicy } from '../connection-options.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
+import type { CipherSuite12Name } from '../crypto/suites12.ts';
+import { TLSError } from '../errors.ts';
+import type { ClientHello } from '../messages/client-hello.ts';
+import { encodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.ts';
+import { checkSession12 } from '../session/session-check.ts';
+import type { SessionState, SessionState12 } from '../session/session-state.ts';
+import { openTicket, sealTicket } from '../session/ticket.ts';
+import { remainingLifetime } from '../session/ticket-issuance.ts';
+
+export interface Resumption12 {
+  /** Its secret passes to the caller. */
+  readonly state: SessionState12;
+  readonly resumedBy: 'ticket' | 'id';
+}
+
+export interface OfferedOptions12 {
+  readonly provider: CryptoProvider;
+  readonly context: ServerContext;
+  readonly hello: ClientHello;
+  readonly now: number;
+  readonly policyHash: Uint8Array;
+  /** Offered by the client and allowed by the server. */
+  readonly suites: readonly CipherSuite12Name[];
+  readonly allowLegacyMasterSecret: boolean;
+}
+
+/**
+ * The session that the client offers if it may be resumed here; a ticket goes before an ID (RFC 5077 §3.4).
+ * @throws TLSError `TLS_ERR_EXTENDED_MASTER_SECRET` the extension was dropped since the session was made
+ */
+export function openOffered12(
+  options: OfferedOptions12,
+): Resumption12 | { readonly refusal: ResumptionRefusal | undefined } {
+  const { provider, context, hello, now } = options;
+  const ticket = hello.extensions.sessionTicket ?? EMPTY;
+  if (ticket.length > 0) {
+    if (context.tickets === undefined) {
+      return { refusal: 'disabled' };
+    }
+    const opened = openTicket({ provider, keys: context.tickets.keys, ticket, now });
+    return opened.state === undefined ? { refusal: opened.refusal } : check12(options, opened.state, 'ticket');
+  }
+  // A random ID of TLS 1.3's compatibility mode finds nothing: it is no refusal, as no session was offered.
+  const state = hello.legacySessionId.length > 0 ? context.sessionCache?.get(hello.legacySessionId, now) : undefined;
+  return state === undefined ? { refusal: undefined } : check12(options, state, 'id');
+}
+
+function check12(
+  options: OfferedOptions12,
+  state: SessionState,
+  resumedBy: 'ticket' | 'id',
+): Resumption12 | { readonly refusal: ResumptionRefusal } {
+  const { context, hello, now, policyHash, suites, allowLegacyMasterSecret } = options;
+  let refusal: ResumptionRefusal | undefined;
+  try {
+    refusal = checkSession12({
+      state,
+      now,
+      handshakeValidity: context.tickets?.handshakeValidity ?? DEFAULT_HANDSHAKE_VALIDITY,
+      policyHash,
+      cipherSuites: suites,
+      extendedMasterSecret: hello.extensions.extendedMasterSecret === true,
+      allowLegacyMasterSecret,
+    });
+  } catch (error) {
+    state.secret.erase('refused');
+    throw error;
+  }
+  if (refusal !== undefined || state.version !== 'TLSv1.2') {
+    state.secret.erase('refused');
+    return { refusal: refusal ?? 'version_changed' };
+  }
+  return { state, resumedBy };
+}
+
+/**
+ * A NewSessionTicket message for this session. Empty when there is no sealing key or no life left: having announced a
+ * ticket, the server must send one (RFC 5077 §3.3).
+ */
+export function issueTicket12(options: {
+  readonly provider: CryptoProvider;
+  readonly policy: TicketPolicy;
+  /** Its secret is lent. */
+  readonly state: SessionState12;
+  readonly now: number;
+}): Uint8Array {
+  const { provider, policy, state, now } = options;
+  const key = policy.keys.sealingKey(now);
+  const lifetime = key === undefined ? 0 : remainingLifetime(policy, state.authenticatedAt, now, key, 'TLSv1.2');
+  if (key === undefined || lifetime <= 0) {
+    return encodeNewSessionTicket12({ lifetimeHint: 0, ticket: EMPTY });
+  }
+  try {
+    const ticket = sealTicket({ provider, key, state: { ...state, ticketLifetime: lifetime } });
+    return encodeNewSessionTicket12({ lifetimeHint: lifetime, ticket });
+  } catch (error) {
+    // A name too long to be kept: the connection can do without a ticket.
+    if (error instanceof TLSError && error.code === 'TLS_ERR_SESSION_STATE') {
+      return encodeNewSessionTicket12({ lifetimeHint: 0, ticket: EMPTY });
+    }
+    throw error;
+  }
+}
+
+/** Keeps a session under its ID, if it has one and there is a cache. */
+export function rememberById12(
+  context: ServerContext,
+  sessionId: Uint8Array,
+  state: SessionState12,
+  now: number,
+): void {
+  const { sessionCache, tickets } = context;
+  if (sessionCache === undefined || sessionId.length === 0) {
+    return;
+  }
+  const policy = tickets ?? { ticketLifetime: TLS12_CACHE_LIFETIME, handshakeValidity: DEFAULT_HANDSHAKE_VALIDITY };
+  const ticketLifetime = remainingLifetime(policy, state.authenticatedAt, now, undefined, 'TLSv1.2');
+  if (ticketLifetime > 0) {
+    sessionCache.set(sessionId, { ...state, ticketLifetime });
+  }
+}
+
+/** Seconds: a day, as for tickets. */
+const DEFAULT_HANDSHAKE_VALIDITY = 86_400;
+/** Seconds: one sealing period of tickets. */
+const TLS12_CACHE_LIFETIME = 3600;

@@ -1,0 +1,326 @@
+/**
+ * The TLS 1.2 server, from the ClientHello on: what it does with each message of the client.
+ *
+ *     ClientHello ───▶
+ *                      ◀─── ServerHello, Certificate, ServerKeyExchange, ServerHelloDone
+ *     ClientKeyExchange, change_cipher_spec, {Finished} ───▶
+ *                      ◀─── [NewSessionTicket], change_cipher_spec, {Finished}
+ *
+ * Resumed: ServerHello, [NewSessionTicket], change_cipher_spec, {Finished}; then the client's. RFC 5246 §7.3, RFC 5077 §3.1.
+ */
+
+import type { HandshakeSummary } from '../actions.ts';
+import { EMPTY } from '../bytes/bytes.ts';
+import type { NamedGroupInfo } from '../crypto/groups.ts';
+import type { KeyShare } from '../crypto/provider.ts';
+import { signatureSchemes } from '../crypto/signatures.ts';
+import { type CipherSuite12, cipherSuites12, TLS_EMPTY_RENEGOTIATION_INFO_SCSV } from '../crypto/suites12.ts';
+import { TLSError } from '../errors.ts';
+import { Tls12Exporter } from '../keys/exporter.ts';
+import { masterSecretLine } from '../keys/key-log.ts';
+import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
+import { TLS12 } from '../messages/code-points.ts';
+import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import { DOWNGRADE_TLS12, encodeServerHello } from '../messages/server-hello.ts';
+import { encodeCertificate12 } from '../messages/tls12/certificate.ts';
+import { decodeClientKeyExchange } from '../messages/tls12/client-key-exchange.ts';
+import { encodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
+import {
+  encodeServerKeyExchange,
+  encodeServerKeyExchangeParams,
+  serverKeyExchangeContent,
+} from '../messages/tls12/server-key-exchange.ts';
+import type { SessionState12 } from '../session/session-state.ts';
+import type { ServerHandshake } from './server.ts';
+import { contextPolicyHash } from './server-resumption.ts';
+import { checkClientHello12, chooseFull12, commonSuites12 } from './server12-negotiation.ts';
+import { issueTicket12, openOffered12, type Resumption12, rememberById12 } from './server12-sessions.ts';
+import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
+
+/** What the server holds of a TLS 1.2 handshake between messages. */
+export interface ServerTls12 {
+  readonly keysOptions: Tls12KeysOptions;
+  /** Under which the session is remembered; empty for none. */
+  readonly sessionId: Uint8Array;
+  readonly resumedBy: 'ticket' | 'id' | undefined;
+  readonly sendsTicket: boolean;
+  readonly group: NamedGroupInfo | undefined;
+  share: KeyShare | undefined;
+  rawParams: Uint8Array;
+  keys: Tls12Keys | undefined;
+}
+
+export type AfterHello12 = 'AwaitSignature12' | 'ExpectClientKeyExchange12' | 'ExpectChangeCipherSpec12';
+
+const SESSION_ID_LENGTH = 32;
+
+/** The context is known, and TLS 1.2 is the version: resume, or begin a full handshake. */
+export function onClientHello12(hs: ServerHandshake): AfterHello12 {
+  const { channel } = hs.host;
+  const hello = present(hs.hello);
+  const info = present(hs.info);
+  const context = present(hs.context);
+  checkClientHello12(hs.options, hello);
+  channel.useTls12();
+  hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol, 'TLSv1.2');
+  const offer = openOffered12({
+    provider: hs.options.provider,
+    context,
+    hello,
+    now: hs.options.now(),
+    policyHash: hs.policyHash,
+    suites: commonSuites12(hs.options, hello).map((suite) => suite.name),
+    allowLegacyMasterSecret: hs.options.allowLegacyMasterSecret === true,
+  });
+  if ('state' in offer) {
+    return resume12(hs, offer);
+  }
+  hs.refusal = offer.refusal;
+  return sendFullFlight12(hs);
+}
+
+function resume12(hs: ServerHandshake, { state, resumedBy }: Resumption12): 'ExpectChangeCipherSpec12' {
+  const { channel } = hs.host;
+  const hello = present(hs.hello);
+  const sendsTicket = resumedBy === 'ticket' && offersTicket(hs);
+  const tls12 = begin12(hs, {
+    suite: cipherSuites12[state.cipherSuite],
+    sessionId: hello.legacySessionId,
+    resumedBy,
+    sendsTicket,
+    group: undefined,
+  });
+  hs.resumed = true;
+  hs.authenticatedAt = state.authenticatedAt;
+  tls12.keys = Tls12Keys.resumed(tls12.keysOptions, state.secret);
+  logMasterSecret(hs, tls12.keys);
+  sendFinished12(hs, tls12, tls12.keys);
+  channel.allowChangeCipherSpec(false);
+  return 'ExpectChangeCipherSpec12';
+}
+
+function sendFullFlight12(hs: ServerHandshake): AfterHello12 {
+  const { provider } = hs.options;
+  const hello = present(hs.hello);
+  const context = present(hs.context);
+  const { suite, group, credential, scheme } = chooseFull12({
+    server: hs.options,
+    hello,
+    info: present(hs.info),
+    context,
+  });
+  const sendsTicket = offersTicket(hs);
+  const sessionId = new Uint8Array(!sendsTicket && context.sessionCache !== undefined ? SESSION_ID_LENGTH : 0);
+  provider.random(sessionId);
+  hs.credential = credential;
+  hs.scheme = scheme;
+  const tls12 = begin12(hs, { suite, sessionId, resumedBy: undefined, sendsTicket, group });
+  send(hs, encodeCertificate12({ certificates: credential.certificateChain }));
+  tls12.share = provider.generateKeyShare(group.name);
+  tls12.rawParams = encodeServerKeyExchangeParams({
+    kind: 'ecdhe',
+    group: group.code,
+    publicKey: tls12.share.publicKey,
+  });
+  const { clientRandom, serverRandom } = tls12.keysOptions;
+  const data = serverKeyExchangeContent(clientRandom, serverRandom, tls12.rawParams);
+  if (credential.privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data });
+    return 'AwaitSignature12';
+  }
+  return onSignature12(hs, provider.sign(scheme, credential.privateKey, data));
+}
+
+/** ServerHello. */
+function begin12(
+  hs: ServerHandshake,
+  choice: {
+    readonly suite: CipherSuite12;
+    readonly sessionId: Uint8Array;
+    readonly resumedBy: 'ticket' | 'id' | undefined;
+    readonly sendsTicket: boolean;
+    readonly group: NamedGroupInfo | undefined;
+  },
+): ServerTls12 {
+  const { provider } = hs.options;
+  const hello = present(hs.hello);
+  const { extensions } = hello;
+  const serverRandom = new Uint8Array(32);
+  provider.random(serverRandom);
+  if (hs.options.versions?.includes('TLSv1.3') === true) {
+    // Tells a client that offered TLS 1.3 that somebody took the offer away (RFC 9846 §4.2.3).
+    serverRandom.set(DOWNGRADE_TLS12, 24);
+  }
+  const extendedMasterSecret = extensions.extendedMasterSecret === true;
+  const signalsRenegotiation =
+    extensions.renegotiationInfo !== undefined || hello.cipherSuites.includes(TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
+  hs.transcript.start(choice.suite.hash);
+  hs.transcript.add(hs.rawHello);
+  send(
+    hs,
+    encodeServerHello({
+      legacyVersion: TLS12,
+      random: serverRandom,
+      legacySessionIdEcho: choice.sessionId,
+      cipherSuite: choice.suite.code,
+      compressionMethod: 0,
+      extensions: {
+        extendedMasterSecret: extendedMasterSecret ? true : undefined,
+        renegotiationInfo: signalsRenegotiation ? EMPTY : undefined,
+        serverName: extensions.serverName !== undefined && choice.resumedBy === undefined ? true : undefined,
+        ecPointFormats: extensions.ecPointFormats === undefined ? undefined : [0],
+        sessionTicket: choice.sendsTicket ? true : undefined,
+        alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
+      },
+    }),
+  );
+  const tls12: ServerTls12 = {
+    keysOptions: {
+      provider,
+      suite: choice.suite,
+      role: 'server',
+      clientRandom: hello.random,
+      serverRandom,
+      extendedMasterSecret,
+    },
+    sessionId: choice.sessionId,
+    resumedBy: choice.resumedBy,
+    sendsTicket: choice.sendsTicket,
+    group: choice.group,
+    share: undefined,
+    rawParams: EMPTY,
+    keys: undefined,
+  };
+  hs.tls12 = tls12;
+  return tls12;
+}
+
+export function onSignature12(hs: ServerHandshake, signature: Uint8Array): 'ExpectClientKeyExchange12' {
+  const { rawParams } = present(hs.tls12);
+  send(hs, encodeServerKeyExchange({ rawParams, scheme: signatureSchemes[present(hs.scheme)], signature }));
+  send(hs, encodeServerHelloDone());
+  return 'ExpectClientKeyExchange12';
+}
+
+export function onClientKeyExchange12(hs: ServerHandshake, message: JoinedMessage): 'ExpectChangeCipherSpec12' {
+  const tls12 = present(hs.tls12);
+  const { publicKey } = decodeClientKeyExchange(message.body, 'ecdhe');
+  hs.transcript.add(message.raw);
+  const sharedSecret = present(tls12.share).agree(publicKey);
+  tls12.share = undefined;
+  tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, sharedSecret, hs.transcript.digest());
+  logMasterSecret(hs, tls12.keys);
+  return 'ExpectChangeCipherSpec12';
+}
+
+export function onClientChangeCipherSpec12(hs: ServerHandshake): 'ExpectFinished12' {
+  const { channel } = hs.host;
+  present(present(hs.tls12).keys).protectRead(channel, channel.joiner.boundary());
+  return 'ExpectFinished12';
+}
+
+export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage): 'Connected' {
+  const { provider, now } = hs.options;
+  const tls12 = present(hs.tls12);
+  const keys = present(tls12.keys);
+  const { verifyData } = decodeFinished(message.body, VERIFY_DATA_LENGTH);
+  if (!provider.equal(verifyData, keys.verifyData('client', hs.transcript.digest()))) {
+    throw new TLSError('TLS_ERR_BAD_FINISHED', "the client's Finished does not verify");
+  }
+  hs.host.channel.joiner.boundary();
+  hs.transcript.add(message.raw);
+  if (!hs.resumed) {
+    hs.authenticatedAt = now();
+    sendFinished12(hs, tls12, keys);
+    rememberById12(present(hs.context), tls12.sessionId, sessionState12(hs, tls12, keys), now());
+  }
+  const { keysOptions } = tls12;
+  hs.host.completed({
+    summary: summarize12(hs, tls12),
+    exporter: new Tls12Exporter({
+      ...keysOptions,
+      hash: keysOptions.suite.hash,
+      masterSecret: keys.masterSecret.clone('masterSecret'),
+    }),
+    clientRandom: keysOptions.clientRandom,
+  });
+  keys.erase('handshake complete');
+  return 'Connected';
+}
+
+/** [NewSessionTicket], change_cipher_spec, Finished. */
+function sendFinished12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys): void {
+  const { channel } = hs.host;
+  if (tls12.sendsTicket) {
+    const policy = present(present(hs.context).tickets);
+    const ticket = issueTicket12({
+      provider: hs.options.provider,
+      policy,
+      state: sessionState12(hs, tls12, keys),
+      now: hs.options.now(),
+    });
+    send(hs, ticket);
+  }
+  channel.changeCipherSpec();
+  keys.protectWrite(channel);
+  send(hs, encodeFinished({ verifyData: keys.verifyData('server', hs.transcript.digest()) }));
+}
+
+/** The secret is lent: whoever keeps the state copies it. */
+function sessionState12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys): SessionState12 {
+  return {
+    version: 'TLSv1.2',
+    cipherSuite: tls12.keysOptions.suite.name,
+    secret: keys.masterSecret,
+    extendedMasterSecret: tls12.keysOptions.extendedMasterSecret,
+    issuedAt: hs.options.now(),
+    authenticatedAt: hs.authenticatedAt,
+    ticketLifetime: 0,
+    serverName: present(hs.info).serverName,
+    alpnProtocol: hs.alpnProtocol,
+    policyHash: hs.policyHash,
+  };
+}
+
+function offersTicket(hs: ServerHandshake): boolean {
+  return present(hs.context).tickets !== undefined && present(hs.hello).extensions.sessionTicket !== undefined;
+}
+
+function send(hs: ServerHandshake, message: Uint8Array): void {
+  hs.transcript.add(message);
+  hs.host.channel.handshake(message);
+}
+
+function summarize12(hs: ServerHandshake, tls12: ServerTls12): HandshakeSummary {
+  return {
+    role: 'server',
+    version: 'TLSv1.2',
+    cipherSuite: tls12.keysOptions.suite.name,
+    namedGroup: tls12.group?.name,
+    signatureScheme: hs.scheme,
+    serverName: present(hs.info).serverName,
+    alpnProtocol: hs.alpnProtocol,
+    resumed: hs.resumed,
+    resumedBy: tls12.resumedBy,
+    extendedMasterSecret: tls12.keysOptions.extendedMasterSecret,
+    refusal: hs.refusal,
+    helloRetried: false,
+    pskMode: undefined,
+    authenticatedAt: hs.authenticatedAt,
+    peerCertificates: [],
+  };
+}
+
+function logMasterSecret(hs: ServerHandshake, keys: Tls12Keys): void {
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: masterSecretLine(keys.masterSecret, present(hs.hello).random) });
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'the server lacks a value that its state must have');
+  }
+  return value;
+}
