@@ -59,6 +59,8 @@ export interface ClientHelloInfo {
   readonly serverName: string;
   readonly alpnProtocols: readonly string[];
   readonly signatureSchemes: readonly SignatureScheme[];
+  /** TLS 1.2: the ID of the session that the client offers; empty for none, and where it offers a ticket. */
+  readonly sessionId: Uint8Array;
 }
 
 /** Why an offered session was not resumed. */

@@ -32,8 +32,20 @@ export interface ServerContext {
   readonly chooseProtocol?: (clientHello: ClientHelloInfo) => string | undefined;
   /** Tickets; absent for none (`sessions: { tickets: false }`). */
   readonly tickets?: TicketPolicy;
+  /** Absent: clients are not asked for certificates. */
+  readonly clientAuthentication?: ClientAuthenticationPolicy;
   /** TLS 1.2 sessions by ID; absent for none. */
   readonly sessionCache?: ServerSessionCache;
+}
+
+/** Whether and how a server asks its clients for certificates. The host judges them, by `verifyCertificate` needs. */
+export interface ClientAuthenticationPolicy {
+  /** A client without a certificate is refused; one whose certificate the host refuses always is. */
+  readonly required: boolean;
+  /** DER distinguished names, to help the client choose; empty for none. */
+  readonly certificateAuthorities: readonly Uint8Array[];
+  /** Changes whenever the verdict on a client could: see `clientAuthenticationId`. Sessions are bound to it. */
+  readonly id: string;
 }
 
 /** Where TLS 1.2 sessions are kept by their ID. `SessionCache` is one. */
@@ -94,6 +106,8 @@ export interface ClientOptions extends CommonOptions {
   /** A DNS name to send as SNI and to verify; IP addresses are verified but not sent. Empty for none. */
   readonly serverName: string;
   readonly alpnProtocols?: readonly string[];
+  /** Certificates for servers that ask for one; the first that can sign in a way the server accepts is sent. */
+  readonly credentials?: readonly Credential[];
   /** Groups to send shares for in the first flight. Default: the first group, plus x25519 when that is a hybrid. */
   readonly keyShares?: readonly NamedGroup[];
   /** A session to offer. The connection does not erase it: the host does, once used. */

@@ -169,6 +169,13 @@ export const errorTable = {
   ),
   TLS_ERR_NO_CERTIFICATE: entry('peer', 'decode_error', 'RFC 9846 §4.5.1.1', 'the server sent no certificate'),
 
+  TLS_ERR_CERTIFICATE_REQUIRED: entry(
+    'peer',
+    'certificate_required',
+    'RFC 9846 §4.5.1.3',
+    'the client has no certificate where one is required',
+  ),
+
   // Life of the connection
   TLS_ERR_ALERT_RECEIVED: entry('peer', undefined, 'RFC 9846 §6', 'the peer ended the connection with an alert'),
   TLS_ERR_TRUNCATED: entry('peer', undefined, 'RFC 9846 §6.1', 'the transport ended without close_notify'),

@@ -6,6 +6,8 @@ export interface ConnectFlags {
   readonly ca?: string;
   readonly servername?: string;
   readonly alpn: string;
+  readonly tls?: string;
+  readonly resume?: string;
   readonly group?: string;
   readonly suite?: string;
   readonly session?: string;
@@ -22,9 +24,11 @@ export function connectCommand(): Command {
     .option('--ca <file>', 'trust these certificates (PEM) instead of Node’s roots')
     .option('--servername <name>', 'name to ask for and to verify (default: the host)')
     .option('--alpn <protocols>', 'application protocols to offer, with commas; "" for none', 'h2,http/1.1')
+    .option('--tls <version>', 'TLS version to offer: 1.2, 1.3 or both (default: both)')
     .option('--group <groups>', 'key exchange groups to offer, with commas, best first')
     .option('--suite <suites>', 'cipher suites to offer, with commas, best first')
-    .option('--session <file>', 'resume with a ticket from this file, and keep new ones there')
+    .option('--session <file>', 'resume a session from this file, and keep new ones there')
+    .option('--resume <form>', 'keep and offer only sessions of this form: ticket, or id (TLS 1.2)')
     .option('--keylog <file>', 'append the secrets of the connection (SSLKEYLOGFILE)')
     .option('--insecure', 'go on although the server cannot be trusted')
     .option('--timeout <duration>', 'time for the handshake', '10s')
@@ -35,6 +39,7 @@ export function connectCommand(): Command {
 Examples:
   $ mayfly connect example.org
   $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem --session s.bin     (twice: the second resumes)
+  $ mayfly connect localhost:8443 --insecure --tls 1.2 --resume id --session s.bin
   $ mayfly connect localhost:8443 --insecure --group secp384r1 --suite TLS_CHACHA20_POLY1305_SHA256`,
     )
     .action(async (target: string, flags: ConnectFlags) => {

@@ -8,6 +8,7 @@ export interface ServeFlags {
   readonly key?: string;
   readonly root?: string;
   readonly upstream?: string;
+  readonly tls: string;
   readonly rotate: string;
   readonly lifetime: string;
   readonly resumption: boolean;
@@ -26,9 +27,10 @@ export function serveCommand(): Command {
     .option('--key <file>', 'private key of the certificate, PEM')
     .addOption(new Option('--root <dir>', 'folder to serve (default: the current one)').conflicts('upstream'))
     .option('--upstream <url>', 'pass requests on to this http:// URL instead')
+    .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
     .option('--rotate <duration>', 'how long a ticket key seals new tickets', '1h')
-    .option('--lifetime <duration>', 'how long a ticket can be used', '2h')
-    .option('--no-resumption', 'send no tickets: every handshake is a full one')
+    .option('--lifetime <duration>', 'how long a session can be resumed', '2h')
+    .option('--no-resumption', 'remember no session: every handshake is a full one')
     .option('--status <host:port>', 'where the status page is served', '127.0.0.1:8444')
     .option('--no-status', 'no status page')
     .addOption(new Option('--unsafe-public-status', 'let the status page listen where others can reach it').hideHelp())

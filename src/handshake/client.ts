@@ -9,26 +9,23 @@
  * RFC 9846 §2, §4, Appendix A.1. What comes later is in post-handshake.ts.
  */
 
-import type { HandshakeSummary, Need } from '../actions.ts';
-import { EMPTY, sameBytes } from '../bytes/bytes.ts';
+import type { Need } from '../actions.ts';
+import { sameBytes } from '../bytes/bytes.ts';
+import type { Secret } from '../bytes/secret.ts';
 import type { ClientOptions } from '../connection-options.ts';
 import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { certificateVerifySchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
-import { Tls13Exporter } from '../keys/exporter.ts';
-import { finishedVerifyData } from '../keys/finished.ts';
-import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
 import { type HandshakeSecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
-import { decodeCertificate, encodeCertificate } from '../messages/certificate.ts';
+import { decodeCertificate } from '../messages/certificate.ts';
 import { decodeCertificateRequest } from '../messages/certificate-request.ts';
 import { certificateVerifyContent, decodeCertificateVerify } from '../messages/certificate-verify.ts';
 import { TLS12, TLS13 } from '../messages/code-points.ts';
 import { decodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
 import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.ts';
-import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import {
   DOWNGRADE_TLS11,
@@ -38,12 +35,14 @@ import {
   type ServerHello,
 } from '../messages/server-hello.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
+import { logSecret, onClientSignature, onFinished } from './client-finish.ts';
 import { ClientOffer } from './client-offer.ts';
 import {
   type AfterHello12,
   type ClientTls12,
   onCertificateRequest12,
   onChangeCipherSpec12,
+  onClientSignature12,
   onFinished12,
   onServerCertificate12,
   onServerHello12,
@@ -53,7 +52,6 @@ import {
   onVerdict12,
 } from './client12.ts';
 import type { HandshakeHost } from './host.ts';
-import { ReceivedTickets } from './received-tickets.ts';
 import { Transcript } from './transcript.ts';
 import type { clientTransitions, Handlers } from './transitions.ts';
 
@@ -73,7 +71,11 @@ export class ClientHandshake {
   tls12: ClientTls12 | undefined;
   clientHandshakeSecret: TrafficSecret | undefined;
   serverHandshakeSecret: TrafficSecret | undefined;
-  certificateRequestContext: Uint8Array | undefined;
+  clientApplicationSecret: TrafficSecret | undefined;
+  exporterSecret: Secret | undefined;
+  /** The server asks for a certificate, signed in one of these ways. */
+  requestedSchemes: readonly number[] | undefined;
+  clientScheme: SignatureScheme | undefined;
   peerCertificates: readonly Uint8Array[] = [];
   peerKey: PublicKey | undefined;
   signatureScheme: SignatureScheme | undefined;
@@ -83,6 +85,9 @@ export class ClientHandshake {
     this.host = host;
     this.transcript = new Transcript(options.provider);
     this.offer = new ClientOffer(options);
+    if (this.offer.cipherSuites12.length > 0 && options.credentials !== undefined) {
+      this.transcript.keepMessages();
+    }
   }
 
   erase(why: string): void {
@@ -92,6 +97,8 @@ export class ClientHandshake {
     this.tls12?.keys?.erase(why);
     this.clientHandshakeSecret?.erase(why);
     this.serverHandshakeSecret?.erase(why);
+    this.clientApplicationSecret?.erase(why);
+    this.exporterSecret?.erase(why);
   }
 }
 
@@ -121,6 +128,7 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
   AwaitCertificateVerdict: { verifyCertificate: onVerdict },
   ExpectCertificateVerify: { certificate_verify: onCertificateVerify },
   ExpectFinished: { finished: onFinished },
+  AwaitClientSignature: { sign: onClientSignature },
   ExpectServerCertificate12: { certificate: onServerCertificate12 },
   AwaitCertificateVerdict12: { verifyCertificate: onVerdict12 },
   ExpectServerKeyExchange12: { server_key_exchange: onServerKeyExchange12 },
@@ -129,6 +137,7 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
     server_hello_done: onServerHelloDone12,
   },
   ExpectServerHelloDone12: { server_hello_done: onServerHelloDone12 },
+  AwaitClientSignature12: { sign: onClientSignature12 },
   ExpectTicket12: { new_session_ticket: onTicket12 },
   ExpectChangeCipherSpec12: { change_cipher_spec: onChangeCipherSpec12 },
   ExpectFinished12: { finished: onFinished12 },
@@ -341,7 +350,7 @@ function onCertificateRequest(hs: ClientHandshake, message: JoinedMessage): 'Exp
   if (request.requestContext.length !== 0) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the CertificateRequest of a handshake has a context');
   }
-  hs.certificateRequestContext = request.requestContext;
+  hs.requestedSchemes = request.signatureAlgorithms;
   hs.transcript.add(message.raw);
   return 'ExpectCertificate';
 }
@@ -393,91 +402,6 @@ function onCertificateVerify(hs: ClientHandshake, message: JoinedMessage): 'Expe
   hs.signatureScheme = scheme;
   hs.transcript.add(message.raw);
   return 'ExpectFinished';
-}
-
-function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' {
-  const { provider } = hs.options;
-  const { channel } = hs.host;
-  const suite = present(hs.suite);
-  const { verifyData } = decodeFinished(message.body, suite.hashLength);
-  const expected = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
-  if (!provider.equal(verifyData, expected)) {
-    throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
-  }
-  const boundary = channel.joiner.boundary();
-  hs.transcript.add(message.raw);
-  const transcriptHash = hs.transcript.digest();
-  const mainSecret = present(hs.mainSecret);
-  const clientSecret = mainSecret.clientApplicationTrafficSecret(transcriptHash);
-  const serverSecret = mainSecret.serverApplicationTrafficSecret(transcriptHash);
-  const exporterSecret = mainSecret.exporterSecret(transcriptHash);
-  logSecret(hs, clientSecret);
-  logSecret(hs, serverSecret);
-  if (hs.options.exportKeyLog) {
-    hs.host.emit({ kind: 'keyLog', line: exporterSecretLine(exporterSecret, hs.offer.random) });
-  }
-  channel.protectRead(serverSecret, boundary);
-  channel.allowChangeCipherSpec(false);
-  sendClientFlight(hs);
-  channel.protectWrite(clientSecret);
-  const summary = summarize(hs, suite);
-  const { now, wantSessions = true } = hs.options;
-  const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
-  const tickets = new ReceivedTickets({ provider, suite, resumptionSecret, summary, now });
-  mainSecret.erase('handshake complete');
-  const exporter = new Tls13Exporter(provider, suite.hash, exporterSecret);
-  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets });
-  return 'Connected';
-}
-
-/** change_cipher_spec for middleboxes, an empty Certificate if one was asked for, Finished. */
-function sendClientFlight(hs: ClientHandshake): void {
-  const { channel } = hs.host;
-  const secret = present(hs.clientHandshakeSecret);
-  if (!hs.helloRetried) {
-    channel.changeCipherSpec();
-  }
-  channel.protectWrite(secret);
-  if (hs.certificateRequestContext !== undefined) {
-    const certificate = encodeCertificate({ requestContext: EMPTY, entries: [] });
-    hs.transcript.add(certificate);
-    channel.handshake(certificate);
-  }
-  const finished = encodeFinished({
-    verifyData: finishedVerifyData(hs.options.provider, secret, hs.transcript.digest()),
-  });
-  hs.transcript.add(finished);
-  channel.handshake(finished);
-}
-
-function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
-  const { offer, options } = hs;
-  const now = options.now();
-  return {
-    role: 'client',
-    version: 'TLSv1.3',
-    cipherSuite: suite.name,
-    namedGroup: present(hs.group).name,
-    signatureScheme: hs.signatureScheme,
-    serverName: options.serverName,
-    alpnProtocol: hs.alpnProtocol,
-    resumed: hs.resumed,
-    resumedBy: hs.resumed ? 'ticket' : undefined,
-    extendedMasterSecret: true,
-    refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
-    helloRetried: hs.helloRetried,
-    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
-    authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,
-    peerCertificates: hs.peerCertificates,
-    offered: offer.described(),
-  };
-}
-
-/** A line for the key log, if one was asked for. */
-function logSecret(hs: ClientHandshake, secret: TrafficSecret): void {
-  if (hs.options.exportKeyLog) {
-    hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, hs.offer.random) });
-  }
 }
 
 function present<T>(value: T | undefined): T {

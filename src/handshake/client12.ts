@@ -13,12 +13,18 @@ import type { HandshakeSummary, Need } from '../actions.ts';
 import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
 import type { PublicKey } from '../crypto/provider.ts';
-import { certificateSchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
+import {
+  certificateSchemes,
+  type SignatureScheme,
+  signatureSchemeByCode,
+  signatureSchemes,
+} from '../crypto/signatures.ts';
 import { type CipherSuite12, cipherSuite12ByCode } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import { Tls12Exporter } from '../keys/exporter.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
+import { encodeCertificateVerify } from '../messages/certificate-verify.ts';
 import { TLS12 } from '../messages/code-points.ts';
 import { refuseUnsolicited } from '../messages/extension-rules.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
@@ -33,6 +39,7 @@ import { decodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.t
 import { decodeServerKeyExchange, serverKeyExchangeContent } from '../messages/tls12/server-key-exchange.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
 import type { ClientHandshake } from './client.ts';
+import { chooseClientCredential } from './client-finish.ts';
 import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
 
 /** What the client holds of a TLS 1.2 handshake between messages. */
@@ -46,7 +53,6 @@ export interface ClientTls12 {
   keys: Tls12Keys | undefined;
   group: NamedGroupInfo | undefined;
   serverPublicKey: Uint8Array;
-  certificateRequested: boolean;
   ticket: { readonly bytes: Uint8Array; readonly lifetimeHint: number } | undefined;
 }
 
@@ -90,7 +96,6 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
     keys: undefined,
     group: undefined,
     serverPublicKey: EMPTY,
-    certificateRequested: false,
     ticket: undefined,
   };
   hs.tls12 = tls12;
@@ -230,29 +235,53 @@ function checkScheme(code: number, suite: CipherSuite12, key: PublicKey): Signat
 }
 
 export function onCertificateRequest12(hs: ClientHandshake, message: JoinedMessage): 'ExpectServerHelloDone12' {
-  decodeCertificateRequest12(message.body);
+  hs.requestedSchemes = decodeCertificateRequest12(message.body).signatureAlgorithms;
   hs.transcript.add(message.raw);
-  present(hs.tls12).certificateRequested = true;
   return 'ExpectServerHelloDone12';
 }
+
+type AfterFlight12 = 'ExpectTicket12' | 'ExpectChangeCipherSpec12';
 
 /** The key exchange, and our flight. */
 export function onServerHelloDone12(
   hs: ClientHandshake,
   message: JoinedMessage,
-): 'ExpectTicket12' | 'ExpectChangeCipherSpec12' {
+): 'AwaitClientSignature12' | AfterFlight12 {
   const tls12 = present(hs.tls12);
   const { provider } = tls12.keysOptions;
   decodeServerHelloDone(message.body);
   hs.transcript.add(message.raw);
-  if (tls12.certificateRequested) {
-    send(hs, encodeCertificate12({ certificates: [] }));
+  const chosen =
+    hs.requestedSchemes === undefined
+      ? undefined
+      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes);
+  if (hs.requestedSchemes !== undefined) {
+    send(hs, encodeCertificate12({ certificates: chosen?.credential.certificateChain ?? [] }));
   }
   const { keyExchange, sharedSecret } = provider.encapsulate(present(tls12.group).name, tls12.serverPublicKey);
   send(hs, encodeClientKeyExchange({ kind: 'ecdhe', publicKey: keyExchange }));
   tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, sharedSecret, hs.transcript.digest());
   logMasterSecret(hs, tls12.keys);
-  sendFinished(hs, tls12.keys);
+  const data = hs.transcript.takeMessages();
+  if (chosen === undefined) {
+    return finishFlight(hs, tls12);
+  }
+  const { credential, scheme } = chosen;
+  hs.clientScheme = scheme;
+  if (credential.privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data });
+    return 'AwaitClientSignature12';
+  }
+  return onClientSignature12(hs, provider.sign(scheme, credential.privateKey, data));
+}
+
+export function onClientSignature12(hs: ClientHandshake, signature: Uint8Array): AfterFlight12 {
+  send(hs, encodeCertificateVerify({ scheme: signatureSchemes[present(hs.clientScheme)], signature }));
+  return finishFlight(hs, present(hs.tls12));
+}
+
+function finishFlight(hs: ClientHandshake, tls12: ClientTls12): AfterFlight12 {
+  sendFinished(hs, present(tls12.keys));
   return tls12.ticketExpected ? 'ExpectTicket12' : 'ExpectChangeCipherSpec12';
 }
 

@@ -5,8 +5,8 @@
  */
 
 import type { ClientHelloInfo } from '../actions.ts';
-import { sameBytes } from '../bytes/bytes.ts';
-import type { Credential, ServerContext, ServerOptions } from '../connection-options.ts';
+import { EMPTY, sameBytes } from '../bytes/bytes.ts';
+import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import { type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
@@ -46,12 +46,14 @@ export function checkClientHello(hello: ClientHello): void {
   }
 }
 
-export function clientHelloInfo(hello: ClientHello): ClientHelloInfo {
-  const { serverName = '', alpnProtocols = [], signatureAlgorithms = [] } = hello.extensions;
+export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): ClientHelloInfo {
+  const { serverName = '', alpnProtocols = [], signatureAlgorithms = [], sessionTicket = EMPTY } = hello.extensions;
   return {
     serverName: isIPv4Literal(serverName) ? '' : serverName,
     alpnProtocols,
     signatureSchemes: signatureAlgorithms.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined),
+    // In a hello for TLS 1.3 it is a random one, and names no session.
+    sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : EMPTY,
   };
 }
 

@@ -112,6 +112,8 @@ export interface TicketContent {
   readonly serverName: string;
   readonly alpnProtocol: string;
   readonly policyHash: Uint8Array;
+  /** The client's, so that a resumption knows it too. */
+  readonly peerCertificates: readonly Uint8Array[];
 }
 
 /**
@@ -171,6 +173,7 @@ function issueTicket(options: {
     serverName: content.serverName,
     alpnProtocol: content.alpnProtocol,
     policyHash: content.policyHash,
+    peerCertificates: content.peerCertificates,
   };
   try {
     const ticket = sealTicket({ provider, key, state });
@@ -194,7 +197,7 @@ export function contextPolicyHash(
   if (hasher === undefined) {
     hasher = createPolicyHasher({
       provider,
-      clientAuthentication: 'none',
+      clientAuthentication: context.clientAuthentication?.id ?? 'none',
       certificateChains: context.credentials.map((credential) => credential.certificateChain),
     });
     hashers.set(context, hasher);

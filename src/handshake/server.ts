@@ -9,30 +9,40 @@
  * RFC 9846 §2, §4, Appendix A.2.
  */
 
-import type { ClientHelloInfo, HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+import type { ClientHelloInfo, ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import type { NamedGroupInfo } from '../crypto/groups.ts';
-import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import type { PublicKey } from '../crypto/provider.ts';
+import {
+  certificateSchemes,
+  certificateVerifySchemes,
+  type SignatureScheme,
+  signatureSchemes,
+} from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
-import { Tls13Exporter } from '../keys/exporter.ts';
-import { finishedVerifyData } from '../keys/finished.ts';
-import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
 import { type EarlySecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { encodeCertificate } from '../messages/certificate.ts';
+import { encodeCertificateRequest } from '../messages/certificate-request.ts';
 import { certificateVerifyContent, encodeCertificateVerify } from '../messages/certificate-verify.ts';
 import { type ClientHello, decodeClientHello, type KeyShareEntry } from '../messages/client-hello.ts';
 import { TLS12, TLS13 } from '../messages/code-points.ts';
 import { encodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
-import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { encodeServerHello, HELLO_RETRY_REQUEST_RANDOM } from '../messages/server-hello.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
-import { ticketsToSend } from '../session/ticket-issuance.ts';
 import type { HandshakeHost } from './host.ts';
+import {
+  logSecret,
+  onClientCertificate,
+  onClientCertificateVerify,
+  onClientVerdict,
+  onFinished,
+  sendFinished,
+} from './server-finish.ts';
 import {
   checkClientHello,
   checkSecondHello,
@@ -42,7 +52,7 @@ import {
   chooseSuite,
   clientHelloInfo,
 } from './server-negotiation.ts';
-import { bindersOffset, chooseSession, contextPolicyHash, issueTickets, verifyBinder } from './server-resumption.ts';
+import { bindersOffset, chooseSession, contextPolicyHash, verifyBinder } from './server-resumption.ts';
 import {
   type AfterHello12,
   onClientChangeCipherSpec12,
@@ -52,11 +62,13 @@ import {
   onSignature12,
   type ServerTls12,
 } from './server12.ts';
+import { onClientCertificate12, onClientCertificateVerify12, onClientVerdict12 } from './server12-client-auth.ts';
 import { chooseVersion } from './server12-negotiation.ts';
 import { Transcript } from './transcript.ts';
 import type { Handlers, serverTransitions } from './transitions.ts';
 
-type AfterHello = 'AwaitSignature' | 'ExpectFinished';
+type AfterFlight = 'ExpectFinished' | 'ExpectClientCertificate';
+type AfterHello = 'AwaitSignature' | AfterFlight;
 type AfterFirstHello = 'ExpectClientHelloAfterRetry' | AfterHello | AfterHello12;
 
 /** Everything a server holds between messages; dropped, with its secrets erased, when the handshake is over. */
@@ -85,7 +97,11 @@ export class ServerHandshake {
   serverHandshakeSecret: TrafficSecret | undefined;
   clientApplicationSecret: TrafficSecret | undefined;
   exporterSecret: Secret | undefined;
-  expectedFinished: Uint8Array = EMPTY;
+  /** Known beforehand unless the client is asked for a certificate. */
+  expectedFinished: Uint8Array | undefined;
+  asksForCertificate = false;
+  peerCertificates: readonly Uint8Array[] = [];
+  peerKey: PublicKey | undefined;
   tls12: ServerTls12 | undefined;
 
   constructor(options: ServerOptions, host: HandshakeHost) {
@@ -111,8 +127,14 @@ export const serverHandlers: Handlers<typeof serverTransitions, ServerHandshake>
   AwaitContext: { context: onContext },
   ExpectClientHelloAfterRetry: { client_hello: onSecondClientHello },
   AwaitSignature: { sign: onSignature },
+  ExpectClientCertificate: { certificate: onClientCertificate },
+  AwaitClientVerdict: { verifyCertificate: onClientVerdict },
+  ExpectClientCertificateVerify: { certificate_verify: onClientCertificateVerify },
   ExpectFinished: { finished: onFinished },
   AwaitSignature12: { sign: onSignature12 },
+  ExpectClientCertificate12: { certificate: onClientCertificate12 },
+  AwaitClientVerdict12: { verifyCertificate: onClientVerdict12 },
+  ExpectClientCertificateVerify12: { certificate_verify: onClientCertificateVerify12 },
   ExpectClientKeyExchange12: { client_key_exchange: onClientKeyExchange12 },
   ExpectChangeCipherSpec12: { change_cipher_spec: onClientChangeCipherSpec12 },
   ExpectFinished12: { finished: onClientFinished12 },
@@ -129,7 +151,7 @@ function onClientHello(hs: ServerHandshake, message: JoinedMessage): 'AwaitConte
   hs.hello = hello;
   // The transcript outlives the record that the message came in.
   hs.rawHello = new Uint8Array(message.raw);
-  hs.info = clientHelloInfo(hello);
+  hs.info = clientHelloInfo(hello, hs.version);
   const { context } = hs.options;
   if (context === 'ask') {
     hs.host.ask({ kind: 'context', clientHello: hs.info });
@@ -290,6 +312,7 @@ function resume(hs: ServerHandshake, hello: ClientHello, suite: CipherSuite): nu
   hs.transcript.add(hs.rawHello.subarray(cut));
   hs.resumed = true;
   hs.authenticatedAt = state.authenticatedAt;
+  hs.peerCertificates = state.peerCertificates ?? [];
   return identity;
 }
 
@@ -337,7 +360,26 @@ function sendEncryptedExtensions(hs: ServerHandshake, hello: ClientHello): void 
   hs.host.channel.handshake(message);
 }
 
+/** Asks for a certificate where the policy says so; a resumed session has the one of its full handshake. */
+function sendCertificateRequest(hs: ServerHandshake): void {
+  const policy = present(hs.context).clientAuthentication;
+  if (policy === undefined) {
+    return;
+  }
+  hs.asksForCertificate = true;
+  const { certificateAuthorities } = policy;
+  const message = encodeCertificateRequest({
+    requestContext: EMPTY,
+    signatureAlgorithms: certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]),
+    signatureAlgorithmsCert: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
+    certificateAuthorities: certificateAuthorities.length === 0 ? undefined : certificateAuthorities,
+  });
+  hs.transcript.add(message);
+  hs.host.channel.handshake(message);
+}
+
 function sendCertificate(hs: ServerHandshake): AfterHello {
+  sendCertificateRequest(hs);
   const { privateKey } = present(hs.credential);
   const scheme = present(hs.scheme);
   const certificate = certificateMessage(present(hs.credential));
@@ -351,119 +393,11 @@ function sendCertificate(hs: ServerHandshake): AfterHello {
   return onSignature(hs, hs.options.provider.sign(scheme, privateKey, data));
 }
 
-function onSignature(hs: ServerHandshake, signature: Uint8Array): 'ExpectFinished' {
+function onSignature(hs: ServerHandshake, signature: Uint8Array): AfterFlight {
   const message = encodeCertificateVerify({ scheme: signatureSchemes[present(hs.scheme)], signature });
   hs.transcript.add(message);
   hs.host.channel.handshake(message);
   return sendFinished(hs);
-}
-
-/** Finished, and the tickets with it: without a client certificate the client's Finished is known beforehand. */
-function sendFinished(hs: ServerHandshake): 'ExpectFinished' {
-  const { provider, now } = hs.options;
-  const { channel } = hs.host;
-  const suite = present(hs.suite);
-  const verifyData = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
-  const finished = encodeFinished({ verifyData });
-  hs.transcript.add(finished);
-  channel.handshake(finished);
-  const mainSecret = present(hs.mainSecret);
-  const transcriptHash = hs.transcript.digest();
-  const serverSecret = mainSecret.serverApplicationTrafficSecret(transcriptHash);
-  hs.clientApplicationSecret = mainSecret.clientApplicationTrafficSecret(transcriptHash);
-  hs.exporterSecret = mainSecret.exporterSecret(transcriptHash);
-  logSecret(hs, hs.clientApplicationSecret);
-  logSecret(hs, serverSecret);
-  if (hs.options.exportKeyLog) {
-    hs.host.emit({ kind: 'keyLog', line: exporterSecretLine(hs.exporterSecret, present(hs.hello).random) });
-  }
-  channel.protectWrite(serverSecret);
-  hs.expectedFinished = finishedVerifyData(provider, present(hs.clientHandshakeSecret), transcriptHash);
-  if (!hs.resumed) {
-    hs.authenticatedAt = now();
-  }
-  sendTickets(hs, mainSecret, suite);
-  mainSecret.erase('handshake complete');
-  hs.mainSecret = undefined;
-  return 'ExpectFinished';
-}
-
-function sendTickets(hs: ServerHandshake, mainSecret: MainSecret, suite: CipherSuite): void {
-  const { provider, now } = hs.options;
-  const policy = present(hs.context).tickets;
-  const { ticketRequest, pskKeyExchangeModes } = present(hs.hello).extensions;
-  if (policy === undefined || pskKeyExchangeModes?.includes(1) !== true) {
-    return;
-  }
-  const count = ticketsToSend(policy, ticketRequest, hs.resumed);
-  if (count === 0) {
-    return;
-  }
-  hs.transcript.add(encodeFinished({ verifyData: hs.expectedFinished }));
-  const { channel } = hs.host;
-  const resumptionSecret = mainSecret.resumptionSecret(hs.transcript.digest());
-  const tickets = issueTickets({
-    provider,
-    policy,
-    resumptionSecret,
-    content: {
-      suite,
-      authenticatedAt: hs.authenticatedAt,
-      serverName: present(hs.info).serverName,
-      alpnProtocol: hs.alpnProtocol,
-      policyHash: hs.policyHash,
-    },
-    count,
-    now: now(),
-  });
-  // The first application key cannot be renewed before the handshake is complete: what it cannot carry is not sent.
-  let room = channel.writable * channel.maxFragment;
-  for (const ticket of tickets) {
-    room -= ticket.length;
-    if (room >= 0) {
-      channel.handshake(ticket);
-    }
-  }
-}
-
-function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connected' {
-  const { channel } = hs.host;
-  const suite = present(hs.suite);
-  const { verifyData } = decodeFinished(message.body, suite.hashLength);
-  if (!hs.options.provider.equal(verifyData, hs.expectedFinished)) {
-    throw new TLSError('TLS_ERR_BAD_FINISHED', "the client's Finished does not verify");
-  }
-  channel.protectRead(present(hs.clientApplicationSecret), channel.joiner.boundary());
-  channel.allowChangeCipherSpec(false);
-  const exporterSecret = present(hs.exporterSecret);
-  hs.clientApplicationSecret = undefined;
-  hs.exporterSecret = undefined;
-  hs.host.completed({
-    summary: summarize(hs, suite),
-    exporter: new Tls13Exporter(hs.options.provider, suite.hash, exporterSecret),
-    clientRandom: present(hs.hello).random,
-  });
-  return 'Connected';
-}
-
-function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
-  return {
-    role: 'server',
-    version: 'TLSv1.3',
-    cipherSuite: suite.name,
-    namedGroup: present(hs.group).name,
-    signatureScheme: hs.scheme,
-    serverName: present(hs.info).serverName,
-    alpnProtocol: hs.alpnProtocol,
-    resumed: hs.resumed,
-    resumedBy: hs.resumed ? 'ticket' : undefined,
-    extendedMasterSecret: true,
-    refusal: hs.refusal,
-    helloRetried: hs.helloRetried,
-    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
-    authenticatedAt: hs.authenticatedAt,
-    peerCertificates: [],
-  };
 }
 
 const certificateMessages = new WeakMap<Credential, Uint8Array>();
@@ -479,12 +413,6 @@ function certificateMessage(credential: Credential): Uint8Array {
     certificateMessages.set(credential, message);
   }
   return message;
-}
-
-function logSecret(hs: ServerHandshake, secret: TrafficSecret): void {
-  if (hs.options.exportKeyLog) {
-    hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, present(hs.hello).random) });
-  }
 }
 
 function present<T>(value: T | undefined): T {

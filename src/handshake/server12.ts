@@ -34,6 +34,7 @@ import {
 import type { SessionState12 } from '../session/session-state.ts';
 import type { ServerHandshake } from './server.ts';
 import { contextPolicyHash } from './server-resumption.ts';
+import { certificateRequest12 } from './server12-client-auth.ts';
 import { checkClientHello12, chooseFull12, commonSuites12 } from './server12-negotiation.ts';
 import { issueTicket12, openOffered12, type Resumption12, rememberById12 } from './server12-sessions.ts';
 import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
@@ -51,7 +52,11 @@ export interface ServerTls12 {
   keys: Tls12Keys | undefined;
 }
 
-export type AfterHello12 = 'AwaitSignature12' | 'ExpectClientKeyExchange12' | 'ExpectChangeCipherSpec12';
+export type AfterHello12 =
+  | 'AwaitSignature12'
+  | 'ExpectClientKeyExchange12'
+  | 'ExpectClientCertificate12'
+  | 'ExpectChangeCipherSpec12';
 
 const SESSION_ID_LENGTH = 32;
 
@@ -93,6 +98,7 @@ function resume12(hs: ServerHandshake, { state, resumedBy }: Resumption12): 'Exp
   });
   hs.resumed = true;
   hs.authenticatedAt = state.authenticatedAt;
+  hs.peerCertificates = state.peerCertificates ?? [];
   tls12.keys = Tls12Keys.resumed(tls12.keysOptions, state.secret);
   logMasterSecret(hs, tls12.keys);
   sendFinished12(hs, tls12, tls12.keys);
@@ -155,6 +161,9 @@ function begin12(
   const extendedMasterSecret = extensions.extendedMasterSecret === true;
   const signalsRenegotiation =
     extensions.renegotiationInfo !== undefined || hello.cipherSuites.includes(TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
+  if (present(hs.context).clientAuthentication !== undefined && choice.resumedBy === undefined) {
+    hs.transcript.keepMessages();
+  }
   hs.transcript.start(choice.suite.hash);
   hs.transcript.add(hs.rawHello);
   send(
@@ -196,14 +205,24 @@ function begin12(
   return tls12;
 }
 
-export function onSignature12(hs: ServerHandshake, signature: Uint8Array): 'ExpectClientKeyExchange12' {
+export function onSignature12(
+  hs: ServerHandshake,
+  signature: Uint8Array,
+): 'ExpectClientKeyExchange12' | 'ExpectClientCertificate12' {
   const { rawParams } = present(hs.tls12);
   send(hs, encodeServerKeyExchange({ rawParams, scheme: signatureSchemes[present(hs.scheme)], signature }));
+  const request = certificateRequest12(hs);
+  if (request !== undefined) {
+    send(hs, request);
+  }
   send(hs, encodeServerHelloDone());
-  return 'ExpectClientKeyExchange12';
+  return hs.asksForCertificate ? 'ExpectClientCertificate12' : 'ExpectClientKeyExchange12';
 }
 
-export function onClientKeyExchange12(hs: ServerHandshake, message: JoinedMessage): 'ExpectChangeCipherSpec12' {
+export function onClientKeyExchange12(
+  hs: ServerHandshake,
+  message: JoinedMessage,
+): 'ExpectClientCertificateVerify12' | 'ExpectChangeCipherSpec12' {
   const tls12 = present(hs.tls12);
   const { publicKey } = decodeClientKeyExchange(message.body, 'ecdhe');
   hs.transcript.add(message.raw);
@@ -211,7 +230,7 @@ export function onClientKeyExchange12(hs: ServerHandshake, message: JoinedMessag
   tls12.share = undefined;
   tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, sharedSecret, hs.transcript.digest());
   logMasterSecret(hs, tls12.keys);
-  return 'ExpectChangeCipherSpec12';
+  return hs.peerKey === undefined ? 'ExpectChangeCipherSpec12' : 'ExpectClientCertificateVerify12';
 }
 
 export function onClientChangeCipherSpec12(hs: ServerHandshake): 'ExpectFinished12' {
@@ -280,6 +299,7 @@ function sessionState12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys
     serverName: present(hs.info).serverName,
     alpnProtocol: hs.alpnProtocol,
     policyHash: hs.policyHash,
+    peerCertificates: hs.peerCertificates,
   };
 }
 
@@ -308,7 +328,7 @@ function summarize12(hs: ServerHandshake, tls12: ServerTls12): HandshakeSummary 
     helloRetried: false,
     pskMode: undefined,
     authenticatedAt: hs.authenticatedAt,
-    peerCertificates: [],
+    peerCertificates: hs.peerCertificates,
   };
 }
 

@@ -4,6 +4,7 @@
  * RFC 9846 §4.1 (the transcript hash and its form after a HelloRetryRequest).
  */
 
+import { concat } from '../bytes/bytes.ts';
 import type { CryptoProvider, RunningHash } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -14,6 +15,8 @@ export class Transcript {
   #early: Uint8Array[] = [];
   #hash: RunningHash | undefined;
   #hashName: HashName | undefined;
+  /** TLS 1.2 client certificates: their signature covers the messages themselves (RFC 5246 §7.4.8). */
+  #kept: Uint8Array[] | undefined;
 
   constructor(provider: CryptoProvider) {
     this.#provider = provider;
@@ -21,6 +24,7 @@ export class Transcript {
 
   /** Adds a whole message with its header, or the next part of one. Kept by reference until the hash is known. */
   add(message: Uint8Array): void {
+    this.#kept?.push(new Uint8Array(message));
     if (this.#hash === undefined) {
       this.#early.push(message);
       return;
@@ -47,6 +51,18 @@ export class Transcript {
   /** The transcript hash so far. */
   digest(): Uint8Array {
     return this.#running().digest();
+  }
+
+  /** Keeps the messages from the first one on. */
+  keepMessages(): void {
+    this.#kept = [];
+  }
+
+  /** All messages so far, joined; they are dropped. */
+  takeMessages(): Uint8Array {
+    const messages = concat(...(this.#kept ?? []));
+    this.#kept = undefined;
+    return messages;
   }
 
   /** Replaces the first ClientHello with its hash, before a HelloRetryRequest is added. */

@@ -3,14 +3,16 @@
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { keyMatchesCertificate } from '../certificates/credentials.ts';
 import { pemToDer } from '../certificates/pem.ts';
-import type { Credential } from '../connection-options.ts';
+import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PrivateKey } from '../crypto/provider.ts';
 import { type SignatureScheme, schemesForKeyType, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
+import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
-import { checkVersions, parseCiphers, parseGroups, refuseUnsupported, type VersionOptions } from './tls-options.ts';
+import { DEFAULT_CIPHERS, parseCiphers } from './cipher-names.ts';
+import { parseGroups, parseVersions, refuseUnsupported, type VersionOptions } from './tls-options.ts';
 import { type CaOption, type Trust, trustFor } from './trust.ts';
 
 /** A signature made elsewhere, e.g. in a KMS: over `data` as it stands, in the form that TLS has for the scheme. */
@@ -29,7 +31,7 @@ export interface SecureContextOptions extends VersionOptions {
   readonly sign?: SignFunction;
   /** Replaces Node's root certificates. */
   readonly ca?: CaOption;
-  /** Names of TLS 1.3 suites with colons in between, in order of preference. */
+  /** Names of suites, IANA's or OpenSSL's, with colons in between, in order of preference; a server's order decides. */
   readonly ciphers?: string;
   readonly ecdhCurve?: string;
   /** Ours: the same as `ecdhCurve`, also as an array. */
@@ -41,15 +43,30 @@ export interface SecureContextOptions extends VersionOptions {
 export class SecureContext {
   readonly credentials: readonly Credential[];
   readonly sign: SignFunction | undefined;
+  /** Newest first. */
+  readonly versions: readonly ProtocolVersion[];
+  /** For TLS 1.3; undefined for all. */
   readonly cipherSuites: readonly CipherSuiteName[] | undefined;
+  /** For TLS 1.2; undefined for all. */
+  readonly cipherSuites12: readonly CipherSuite12Name[] | undefined;
   readonly namedGroups: readonly NamedGroup[] | undefined;
   readonly #ca: CaOption | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
   constructor(options: SecureContextOptions = {}) {
     refuseUnsupported(options);
-    checkVersions(options);
-    this.cipherSuites = parseCiphers(options.ciphers);
+    const { cipherSuites, cipherSuites12 } = parseCiphers(options.ciphers);
+    this.cipherSuites = cipherSuites;
+    this.cipherSuites12 = cipherSuites12;
+    this.versions = parseVersions(options).filter(
+      (version) => (version === 'TLSv1.3' ? cipherSuites : cipherSuites12)?.length !== 0,
+    );
+    if (this.versions.length === 0) {
+      throw new TLSError(
+        'TLS_ERR_NOT_SUPPORTED',
+        `ciphers: none of those given belongs to a version that is allowed; there are ${DEFAULT_CIPHERS}`,
+      );
+    }
     this.namedGroups = parseGroups(options.groups ?? options.ecdhCurve);
     this.sign = options.sign;
     this.#ca = options.ca ?? undefined;

@@ -1,20 +1,38 @@
 /**
- * How a server resumes: the `sessions` option, and the ring of ticket keys behind it. By default each server has a ring
- * of its own in this process; a ring may be shared by giving the same `keys` to several servers.
+ * How a server resumes: the `sessions` option, and what is behind it: the ring of ticket keys, and for TLS 1.2 the cache of
+ * sessions by ID. By default each server has both to itself in this process; a ring may be shared by giving the same `keys`
+ * to several servers, and sessions by a `cache` outside.
  */
 
-import type { TicketPolicy } from '../connection-options.ts';
+import type { ServerSessionCache, TicketPolicy } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { TLSError } from '../errors.ts';
+import type { ExternalSessionCache } from '../session/external-session-cache.ts';
 import { LocalTicketKeys, type TicketKeyEvent } from '../session/local-ticket-keys.ts';
+import { SessionCache, type SessionCacheStats } from '../session/session-cache.ts';
 import { checkTicketPolicy } from '../session/ticket-issuance.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
 import { parsePeriod } from './tls-options.ts';
 
 export interface SessionOptions {
-  /** False: no session is ever resumed. Default true. */
+  /** False: no tickets are made or taken, and so no TLS 1.3 session is resumed. Default true. */
   readonly tickets?: boolean;
+  /** Whether TLS 1.2 sessions of clients without tickets are kept here, to be resumed by ID. Default: as `tickets`. */
+  readonly sessionIds?: boolean;
+  /** Sessions kept by ID: 1 to 10 million, default 20,000. The one used longest ago makes room. */
+  readonly maxSessions?: number;
+  /** Bytes of all sessions kept by ID: at least 64 KiB, default 16 MiB. */
+  readonly maxSessionBytes?: number;
+  /**
+   * TLS 1.2 sessions live for the whole `ticketLifetime`, not for one sealing period after the full handshake, though
+   * each holds a master secret that opens the recorded connections of its session. Default false.
+   */
+  readonly dangerouslyLongTls12Sessions?: boolean;
+  /** Keeps TLS 1.2 sessions by ID outside this process, sealed under the ring's keys, instead of here. */
+  readonly cache?: ExternalSessionCache;
+  /** Told when `cache` fails: the handshake goes on without it. */
+  readonly onCacheError?: (error: unknown) => void;
   /** How long a ticket key seals: seconds, or a text such as '1h'. 1 s to 6 h, default 1 h. */
   readonly rotate?: number | string;
   /** How long a ticket may be used: seconds or text. 1 s to 23 h, default 2 h. */
@@ -36,16 +54,32 @@ export interface SessionOptions {
 export class ServerSessions implements TicketKeySource {
   /** Undefined when tickets are off. */
   readonly policy: TicketPolicy | undefined;
+  /** Undefined when session IDs are off. */
+  readonly byId: ServerSessionCache | undefined;
+  /** Takes the place of `byId`. */
+  readonly external: Pick<SessionOptions, 'cache' | 'onCacheError'>;
   readonly #given: TicketKeySource | undefined;
   readonly #make: () => LocalTicketKeys;
+  readonly #makeCache: () => SessionCache;
   #own: LocalTicketKeys | undefined;
+  #cache: SessionCache | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG` */
   constructor(options: SessionOptions = {}, sessionTimeout?: number) {
     const rotateEvery = parsePeriod('sessions.rotate', options.rotate ?? '1h');
     const lifetime = parsePeriod('sessions.ticketLifetime', options.ticketLifetime ?? sessionTimeout ?? '2h');
     const validity = parsePeriod('sessions.handshakeValidity', options.handshakeValidity ?? '24h');
-    const { onEvent } = options;
+    const { onEvent, dangerouslyLongTls12Sessions = false, maxSessions, maxSessionBytes } = options;
+    const ticketLifetime = Math.max(1, Math.floor(lifetime / 1_000));
+    const policy: TicketPolicy = {
+      keys: this,
+      ticketsPerConnection: options.ticketsPerConnection ?? 2,
+      ticketsPerResumption: options.ticketsPerResumption ?? 1,
+      maxTickets: options.maxTickets ?? 8,
+      ticketLifetime,
+      handshakeValidity: Math.max(1, Math.floor(validity / 1_000)),
+      dangerouslyLongTls12Sessions,
+    };
     this.#given = options.keys;
     this.#make = () =>
       new LocalTicketKeys({
@@ -55,22 +89,28 @@ export class ServerSessions implements TicketKeySource {
         ticketLifetime: lifetime,
         onEvent,
       });
-    if (options.tickets === false) {
-      this.policy = undefined;
-      return;
+    this.#makeCache = () =>
+      new SessionCache({
+        clock: systemClock,
+        ticketLifetime,
+        dangerouslyLongTls12Sessions,
+        ...(maxSessions === undefined ? {} : { maxEntries: maxSessions }),
+        ...(maxSessionBytes === undefined ? {} : { maxBytes: maxSessionBytes }),
+      });
+    this.external = { cache: options.cache, onCacheError: options.onCacheError };
+    const withTickets = options.tickets !== false;
+    // Both are made here, so that what is wrong with the options is told at once.
+    if (withTickets) {
+      checkTicketPolicy(policy);
+      this.policy = policy;
+      this.#own = this.#given === undefined ? this.#make() : undefined;
     }
-    this.policy = {
-      keys: this,
-      ticketsPerConnection: options.ticketsPerConnection ?? 2,
-      ticketsPerResumption: options.ticketsPerResumption ?? 1,
-      maxTickets: options.maxTickets ?? 8,
-      ticketLifetime: Math.max(1, Math.floor(lifetime / 1_000)),
-      handshakeValidity: Math.max(1, Math.floor(validity / 1_000)),
-    };
-    checkTicketPolicy(this.policy);
-    if (this.#given === undefined) {
-      // Made here, so that what is wrong with the options is told at once.
-      this.#own = this.#make();
+    if (options.sessionIds ?? withTickets) {
+      this.#cache = this.#makeCache();
+      this.byId = {
+        set: (sessionId, state) => this.#sessions.set(sessionId, state),
+        get: (sessionId, now) => this.#sessions.get(sessionId, now),
+      };
     }
   }
 
@@ -87,6 +127,11 @@ export class ServerSessions implements TicketKeySource {
     return this.#keys?.status(now) ?? [];
   }
 
+  /** The sessions kept by ID: how many, their bytes, and what became of look-ups. Zeros when they are off. */
+  stats(): SessionCacheStats {
+    return this.#cache?.stats() ?? NO_SESSIONS;
+  }
+
   /**
    * A new key seals from now on; tickets made before stay good.
    * @throws TLSError `TLS_ERR_NOT_SUPPORTED` for a ring made elsewhere, or without tickets
@@ -96,25 +141,35 @@ export class ServerSessions implements TicketKeySource {
   }
 
   /**
-   * Erases all keys now: every ticket made before is worth nothing any more.
-   * @throws TLSError `TLS_ERR_NOT_SUPPORTED` for a ring made elsewhere, or without tickets
+   * Erases all keys and all sessions kept by ID now: none made before is resumed any more.
+   * @throws TLSError `TLS_ERR_NOT_SUPPORTED` for a ring made elsewhere, or without any
    */
   flush(): void {
-    this.#ring('flush').flush();
+    this.#cache?.clear('flush');
+    if (this.policy !== undefined || this.byId === undefined) {
+      this.#ring('flush').flush();
+    }
   }
 
-  /** Erases the server's own ring. A server that listens again gets a new one. */
+  /** Erases the server's own ring and sessions. A server that listens again gets new ones. */
   close(): void {
     this.#own?.close();
     this.#own = undefined;
+    this.#cache?.close();
+    this.#cache = undefined;
+  }
+
+  get #sessions(): SessionCache {
+    this.#cache ??= this.#makeCache();
+    return this.#cache;
   }
 
   get #keys(): TicketKeySource | undefined {
-    if (this.#given !== undefined || this.policy === undefined) {
-      return this.#given;
+    if (this.#given === undefined) {
+      // Without tickets its keys seal sessions for a cache outside.
+      this.#own ??= this.#make();
     }
-    this.#own ??= this.#make();
-    return this.#own;
+    return this.#given ?? this.#own;
   }
 
   #ring(what: string): { rotate(): void; flush(): void } {
@@ -127,3 +182,5 @@ export class ServerSessions implements TicketKeySource {
     return keys as LocalTicketKeys;
   }
 }
+
+const NO_SESSIONS: SessionCacheStats = { entries: 0, bytes: 0, hits: 0, misses: 0, evicted: 0, expired: 0 };

@@ -1,19 +1,14 @@
 /** The options of `node:tls` that choose algorithms and versions, read into the house's terms; the rest is refused. */
 
+import * as nodeTls from 'node:tls';
+import type { ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
-import { type CipherSuiteName, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 
-export const DEFAULT_MIN_VERSION = 'TLSv1.3';
-export const DEFAULT_MAX_VERSION = 'TLSv1.3';
-/** In order of preference. */
-export const DEFAULT_CIPHERS: string = Object.keys(cipherSuites).join(':');
+/** As Node was started: `--tls-min-v1.3` and `--tls-max-v1.2` count here too. */
+export const DEFAULT_MIN_VERSION: ProtocolVersion = nodeTls.DEFAULT_MIN_VERSION === 'TLSv1.3' ? 'TLSv1.3' : 'TLSv1.2';
+export const DEFAULT_MAX_VERSION: ProtocolVersion = nodeTls.DEFAULT_MAX_VERSION === 'TLSv1.2' ? 'TLSv1.2' : 'TLSv1.3';
 export const DEFAULT_ECDH_CURVE = 'auto';
-
-/** The names of all cipher suites, lower case as `node:tls` gives them. */
-export function getCiphers(): string[] {
-  return Object.keys(cipherSuites).map((name) => name.toLowerCase());
-}
 
 /** Options that every entry refuses, with what to do instead. */
 const refused: Readonly<Record<string, string>> = {
@@ -42,44 +37,59 @@ export function refuseUnsupported(options: object): void {
 }
 
 export interface VersionOptions {
+  /** 'TLSv1.2' or 'TLSv1.3'. Default 'TLSv1.2'. */
   readonly minVersion?: string;
+  /** 'TLSv1.2' or 'TLSv1.3'. Default 'TLSv1.3'. */
   readonly maxVersion?: string;
+  /** As in `node:tls`: 'TLSv1_2_method' is TLS 1.2 alone. */
   readonly secureProtocol?: string;
-}
-
-/** @throws TLSError `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_CONFIG` */
-export function checkVersions({ minVersion, maxVersion, secureProtocol }: VersionOptions): void {
-  for (const [name, value] of [
-    ['minVersion', minVersion],
-    ['maxVersion', maxVersion],
-  ]) {
-    if (value !== undefined && value !== null && !VERSIONS.includes(value as string)) {
-      throw new TLSError('TLS_ERR_CONFIG', `${name}: expected one of ${VERSIONS.join(', ')}, got ${String(value)}`);
-    }
-  }
-  if (maxVersion && maxVersion !== 'TLSv1.3') {
-    throw new TLSError('TLS_ERR_NOT_SUPPORTED', `maxVersion ${maxVersion}: only TLSv1.3 is spoken`);
-  }
-  if (secureProtocol && !/^TLS(v1_3)?_(client_|server_)?method$/.test(secureProtocol)) {
-    throw new TLSError('TLS_ERR_NOT_SUPPORTED', `secureProtocol ${secureProtocol}: only TLSv1.3 is spoken`);
-  }
+  /** OpenSSL's flags; those that rule out a version are heeded, the others have no meaning here. */
+  readonly secureOptions?: number;
 }
 
 /**
- * `TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256`.
- * @throws TLSError `TLS_ERR_NOT_SUPPORTED`
+ * The versions that the options leave, newest first.
+ * @throws TLSError `TLS_ERR_NOT_SUPPORTED` for versions before TLS 1.2; `TLS_ERR_CONFIG` when none is left
  */
-export function parseCiphers(ciphers: string | undefined): CipherSuiteName[] | undefined {
-  if (ciphers === undefined || ciphers === null) {
+export function parseVersions(options: VersionOptions): readonly ProtocolVersion[] {
+  const { minVersion, maxVersion, secureProtocol, secureOptions } = options;
+  if (secureProtocol && (minVersion || maxVersion)) {
+    throw new TLSError('TLS_ERR_CONFIG', 'secureProtocol cannot stand beside minVersion or maxVersion');
+  }
+  const only = secureProtocol ? versionOfMethod(secureProtocol) : undefined;
+  const min = only ?? parseVersion('minVersion', minVersion) ?? DEFAULT_MIN_VERSION;
+  const max = only ?? parseVersion('maxVersion', maxVersion) ?? DEFAULT_MAX_VERSION;
+  const left = VERSIONS.filter((version) => version >= min && version <= max && !isRuledOut(version, secureOptions));
+  if (left.length === 0) {
+    throw new TLSError('TLS_ERR_CONFIG', `no version is left between minVersion ${min} and maxVersion ${max}`);
+  }
+  return left;
+}
+
+function parseVersion(option: string, value: string | undefined | null): ProtocolVersion | undefined {
+  if (value === undefined || value === null) {
     return undefined;
   }
-  return splitList('ciphers', ciphers).map((name) => {
-    const known = name.toUpperCase();
-    if (!Object.hasOwn(cipherSuites, known)) {
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', `ciphers: expected names among ${DEFAULT_CIPHERS}, got ${name}`);
-    }
-    return known as CipherSuiteName;
-  });
+  const known = VERSIONS.find((version) => version === value);
+  if (known === undefined) {
+    throw OLD_VERSIONS.includes(value)
+      ? new TLSError('TLS_ERR_NOT_SUPPORTED', `${option} ${value}: TLS 1.2 is the oldest version spoken here`)
+      : new TLSError('TLS_ERR_CONFIG', `${option}: expected one of ${VERSIONS.join(', ')}, got ${String(value)}`);
+  }
+  return known;
+}
+
+/** Undefined for all. */
+function versionOfMethod(method: string): ProtocolVersion | undefined {
+  const [, name] = /^(TLS|SSLv23|TLSv1_[23])_(?:client_|server_)?method$/.exec(method) ?? [];
+  if (name === undefined) {
+    throw new TLSError('TLS_ERR_NOT_SUPPORTED', `secureProtocol ${method}: only TLS 1.2 and TLS 1.3 are spoken here`);
+  }
+  return VERSIONS.find((version) => version === name.replace('_', '.'));
+}
+
+function isRuledOut(version: ProtocolVersion, secureOptions = 0): boolean {
+  return (secureOptions & (version === 'TLSv1.3' ? SSL_OP_NO_TLS_1_3 : SSL_OP_NO_TLS_1_2)) !== 0;
 }
 
 /**
@@ -158,7 +168,11 @@ function alpnFromWire(protocols: unknown): string[] {
   return names;
 }
 
-const VERSIONS: readonly string[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
+const VERSIONS: readonly ProtocolVersion[] = ['TLSv1.3', 'TLSv1.2'];
+const OLD_VERSIONS: readonly string[] = ['SSLv3', 'TLSv1', 'TLSv1.0', 'TLSv1.1'];
+/** From OpenSSL's ssl.h. */
+const SSL_OP_NO_TLS_1_2 = 0x0800_0000;
+const SSL_OP_NO_TLS_1_3 = 0x2000_0000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 const groupNames = new Map<string, NamedGroup>([

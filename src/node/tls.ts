@@ -10,6 +10,7 @@ import type { TLSSocket } from './tls-socket.ts';
 export { checkServerIdentity, rootCertificates } from 'node:tls';
 export type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
 export { TLSError } from '../errors.ts';
+export { DEFAULT_CIPHERS, getCiphers } from './cipher-names.ts';
 export type { CheckServerIdentity } from './client-driver.ts';
 export { ClientSessions } from './client-sessions.ts';
 export { createSecureContext, SecureContext, type SecureContextOptions, type SignFunction } from './secure-context.ts';
@@ -18,13 +19,7 @@ export type { ALPNCallback, SNICallback } from './server-driver.ts';
 export { ServerSessions, type SessionOptions } from './sessions.ts';
 export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
 export { type ConnectionOptions, connect } from './tls-connect.ts';
-export {
-  DEFAULT_CIPHERS,
-  DEFAULT_ECDH_CURVE,
-  DEFAULT_MAX_VERSION,
-  DEFAULT_MIN_VERSION,
-  getCiphers,
-} from './tls-options.ts';
+export { DEFAULT_ECDH_CURVE, DEFAULT_MAX_VERSION, DEFAULT_MIN_VERSION } from './tls-options.ts';
 export { TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
 
 type SecureListener = (socket: TLSSocket) => void;

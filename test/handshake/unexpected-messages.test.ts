@@ -14,6 +14,7 @@ import { CONTENT_APPLICATION_DATA, CONTENT_HANDSHAKE } from '../../src/record/li
 import { World } from '../support/connections.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 import { clientIn, FLIGHT_KEYS, type Stage, serverIn, strike } from '../support/stages.ts';
+import { type Stage12, stage12 } from '../support/stages12.ts';
 
 const world = new World();
 const watch = new SecretWatch();
@@ -31,9 +32,15 @@ const answered: Record<string, string> = {
   AwaitCertificateVerdict: 'ExpectCertificateVerify',
   AwaitContext: 'ExpectFinished',
   AwaitSignature: 'ExpectFinished',
+  AwaitCertificateVerdict12: 'ExpectServerKeyExchange12',
+  AwaitSignature12: 'ExpectClientKeyExchange12',
+  AwaitClientSignature: 'Connected',
+  AwaitClientVerdict: 'ExpectClientCertificateVerify',
+  AwaitClientSignature12: 'ExpectTicket12',
+  AwaitClientVerdict12: 'ExpectClientKeyExchange12',
 };
 
-function refuses(stage: Stage, state: string, content: Uint8Array, what: string): void {
+function refuses(stage: Stage | Stage12, state: string, content: Uint8Array, what: string): void {
   const { victim, puppet } = stage;
   assert.equal(victim.connection.state, state, 'the state is reached');
   victim.receive(puppet.record(CONTENT_HANDSHAKE, content));
@@ -60,6 +67,9 @@ function refuses(stage: Stage, state: string, content: Uint8Array, what: string)
 
 /** In these states the victim goes on to other keys before it refuses. */
 function readingKeys(state: string): { afterServerHello?: string; afterFinished?: string } {
+  if (state === 'AwaitClientSignature') {
+    return { afterFinished: 'CLIENT_TRAFFIC_SECRET_0' };
+  }
   return state === 'AwaitContext' || state === 'AwaitSignature' ? FLIGHT_KEYS : {};
 }
 
@@ -70,12 +80,17 @@ for (const [role, table] of [
   describe(`a ${role} refuses every handshake message that its state does not name`, () => {
     for (const state of Object.keys(table)) {
       const legal = Object.keys(table[answered[state] ?? state]);
-      const reach = () =>
-        role === 'client'
+      const reach = () => {
+        if (state.endsWith('12')) {
+          return stage12(world, role, state);
+        }
+        return role === 'client'
           ? clientIn(world, state as ClientState, scriptOf(state))
           : serverIn(world, state as ServerState);
+      };
 
       test(`in ${state} all but ${legal.join(' and ')}, with unexpected_message under the right key`, () => {
+        watch.clear();
         for (const [name, type] of Object.entries(handshakeTypes)) {
           if (!legal.includes(name)) {
             const body = new Uint8Array(Math.min(4, maxMessageLength(type)));
@@ -88,6 +103,7 @@ for (const [role, table] of [
       });
 
       test(`in ${state} a message out of place is refused by its first byte, before the rest is waited for`, () => {
+        watch.clear();
         const name = legal.includes('certificate') ? 'finished' : 'certificate';
         refuses(reach(), state, new Uint8Array([handshakeTypes[name]]), `the first byte of a ${name}`);
       });
@@ -97,6 +113,11 @@ for (const [role, table] of [
 
 /** A client comes to wait for the Certificate alone only when it was asked for its own. */
 function scriptOf(state: string): Parameters<typeof clientIn>[2] {
+  if (state === 'AwaitClientSignature') {
+    const [{ certificateChain, schemes }] = world.context.credentials;
+    const credentials = [{ certificateChain, schemes }];
+    return { client: { credentials } };
+  }
   return state === 'ExpectCertificate' ? { certificateRequest: true } : {};
 }
 

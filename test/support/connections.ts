@@ -9,7 +9,7 @@ import type { ClientOptions, Credential, ServerContext, ServerOptions } from '..
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { PublicKey } from '../../src/crypto/provider.ts';
 import type { TLSError } from '../../src/errors.ts';
-import type { ClientSession13 } from '../../src/session/client-session.ts';
+import type { ClientSession12, ClientSession13 } from '../../src/session/client-session.ts';
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import { SimulatedClock } from '../session/simulated-clock.ts';
 
@@ -124,6 +124,7 @@ export class Endpoint {
   readonly world: World;
   readonly actions: Action[] = [];
   readonly sessions: ClientSession13[] = [];
+  readonly sessions12: ClientSession12[] = [];
   readonly keyLog = new Map<string, string>();
   readonly keyUpdates: string[] = [];
   /** Needs of these kinds are kept in `need` instead of being answered. */
@@ -196,8 +197,11 @@ export class Endpoint {
           this.#data.push(action.bytes);
           break;
         case 'session':
-          assert.ok(action.session.version === 'TLSv1.3');
-          this.sessions.push(action.session);
+          if (action.session.version === 'TLSv1.3') {
+            this.sessions.push(action.session);
+          } else {
+            this.sessions12.push(action.session);
+          }
           break;
         case 'handshakeComplete':
           assert(this.summary === undefined, 'complete only once');
@@ -234,7 +238,7 @@ export class Endpoint {
   /** Erases what a host owns. */
   forget(): void {
     this.connection.erase();
-    for (const session of this.sessions) {
+    for (const session of [...this.sessions, ...this.sessions12]) {
       session.secret.erase();
     }
   }
@@ -308,8 +312,13 @@ export class Link {
     assert.equal(client.summary.alpnProtocol, server.summary.alpnProtocol);
     assert.equal(client.summary.resumed, server.summary.resumed);
     assert.equal(client.summary.helloRetried, server.summary.helloRetried);
-    const exported = client.connection.exportKeyingMaterial('test', utf8('context'), 24);
-    assert.deepEqual(exported, server.connection.exportKeyingMaterial('test', utf8('context'), 24));
+    assert.equal(client.summary.version, server.summary.version);
+    assert.equal(client.summary.resumedBy, server.summary.resumedBy);
+    assert.equal(client.summary.extendedMasterSecret, server.summary.extendedMasterSecret);
+    if (client.summary.extendedMasterSecret) {
+      const exported = client.connection.exportKeyingMaterial('test', utf8('context'), 24);
+      assert.deepEqual(exported, server.connection.exportKeyingMaterial('test', utf8('context'), 24));
+    }
     this.assertDataFlows();
   }
 

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import type { ClientOptions, ServerOptions } from '../../src/connection-options.ts';
+import type { ClientOptions, ServerContext, ServerOptions } from '../../src/connection-options.ts';
 import type { ClientState, ServerState } from '../../src/handshake/transitions.ts';
 import { encodeCertificateRequest } from '../../src/messages/certificate-request.ts';
 import { CONTENT_HANDSHAKE } from '../../src/record/limits.ts';
@@ -47,7 +47,11 @@ export const FLIGHT_KEYS = {
 export function clientIn(world: World, state: ClientState, script: ClientScript = {}): Stage {
   const retried = state === 'ExpectServerHelloAfterRetry';
   const victim = world.client(retried ? { keyShares: ['secp256r1'], ...script.client } : (script.client ?? {}));
-  const server = world.server(retried ? { namedGroups: ['x25519'], ...script.server } : (script.server ?? {}));
+  const server = world.server({
+    ...(retried ? { namedGroups: ['x25519'] as const } : {}),
+    ...(state === 'AwaitClientSignature' ? { context: asking(world) } : {}),
+    ...script.server,
+  });
   if (state === 'Start') {
     return stage(victim, new Puppet(server.keyLog), 'nothing', new Map());
   }
@@ -86,6 +90,9 @@ export function clientIn(world: World, state: ClientState, script: ClientScript 
   if (state === 'AwaitCertificateVerdict') {
     victim.hold = ['verifyCertificate'];
   }
+  if (state === 'AwaitClientSignature') {
+    victim.hold = ['sign'];
+  }
   for (const name of ORDER) {
     if (victim.connection.state === state || victim.over) {
       break;
@@ -99,17 +106,25 @@ export function clientIn(world: World, state: ClientState, script: ClientScript 
     puppet.writeWith('SERVER_TRAFFIC_SECRET_0').readWith('CLIENT_TRAFFIC_SECRET_0');
     return stage(victim, puppet, 'CLIENT_TRAFFIC_SECRET_0', flight);
   }
+  if (state === 'AwaitClientSignature') {
+    puppet.writeWith('SERVER_TRAFFIC_SECRET_0');
+  }
   return stage(victim, puppet, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET', flight);
 }
 
 /** A server in this state. */
 export function serverIn(world: World, state: ServerState, script: ClientScript = {}): Stage {
   const retried = state === 'ExpectClientHelloAfterRetry';
-  const client = world.client(retried ? { keyShares: ['secp256r1'], ...script.client } : (script.client ?? {}));
+  const client = world.client({
+    ...(retried ? { keyShares: ['secp256r1'] as const } : {}),
+    ...(CLIENT_CERTIFICATE_STATES.has(state) ? { credentials: [world.identity.credential] } : {}),
+    ...script.client,
+  });
   const victim = world.server({
     ...(retried ? { namedGroups: ['x25519'] as const } : {}),
     ...(state === 'AwaitContext' ? { context: 'ask' as const } : {}),
     ...(state === 'AwaitSignature' ? { context: unsigned(world) } : {}),
+    ...(CLIENT_CERTIFICATE_STATES.has(state) ? { context: asking(world) } : {}),
     ...script.server,
   });
   const hello = client.start().flush();
@@ -145,6 +160,18 @@ export function serverIn(world: World, state: ServerState, script: ClientScript 
   // The tickets went out under the key that is read with now.
   puppet.read(tickets);
   puppet.messages.length = 0;
+  if (CLIENT_CERTIFICATE_STATES.has(state)) {
+    victim.hold = ['verifyCertificate'];
+    for (const raw of flight.values()) {
+      if (victim.connection.state === state) {
+        break;
+      }
+      victim.receive(puppet.handshake(raw));
+      if (victim.connection.state === 'AwaitClientVerdict' && state !== 'AwaitClientVerdict') {
+        victim.answer();
+      }
+    }
+  }
   if (state === 'Connected') {
     const finished = flight.get('finished');
     assert(finished !== undefined);
@@ -170,6 +197,17 @@ function ticketsIn(server: Endpoint, down: Uint8Array): Uint8Array {
   return down.subarray(down.length);
 }
 
+const CLIENT_CERTIFICATE_STATES = new Set<string>([
+  'ExpectClientCertificate',
+  'AwaitClientVerdict',
+  'ExpectClientCertificateVerify',
+]);
+
+/** A context that wants a certificate of its clients. */
+export function asking(world: World): ServerContext {
+  return { ...world.context, clientAuthentication: { required: true, certificateAuthorities: [], id: 'all' } };
+}
+
 function unsigned(world: World): ServerOptions['context'] {
   const [{ certificateChain, schemes }] = world.context.credentials;
   return { ...world.context, credentials: [{ certificateChain, schemes }] };
@@ -180,7 +218,7 @@ function stage(victim: Endpoint, puppet: Puppet, alertsUnder: string, flight: Re
 }
 
 /** Everything that a stage holds ends. */
-export function strike({ victim, puppet }: Stage): void {
+export function strike({ victim, puppet }: Pick<Stage, 'victim'> & { puppet: Pick<Puppet, 'erase'>; flight?: unknown }): void {
   victim.forget();
   puppet.erase();
 }

@@ -8,10 +8,11 @@ import { parseDuration } from '../duration.ts';
 import { openKeyLog } from '../key-log.ts';
 import { createOutput, type Output } from '../output.ts';
 import { fileProblem, Problem } from '../problem.ts';
+import { parseVersions, type Versions } from '../versions.ts';
 import { type Attempt, makeHandshake, type Outcome } from './handshake.ts';
 import { secretTree } from './secret-tree.ts';
 import { readSessionFile, type SessionFile, writeSessionFile } from './session-file.ts';
-import { type SessionReport, sessionReport } from './sessions.ts';
+import { type SessionForm, type SessionReport, sessionKind, sessionReport, wasOffered } from './sessions.ts';
 import { storyLines } from './story.ts';
 import { trustedPath } from './trusted-path.ts';
 
@@ -22,16 +23,17 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
   const serverName = flags.servername ?? peer.host;
   const timeout = parseDuration(flags.timeout, '--timeout');
   const ca = flags.ca === undefined ? undefined : readCa(flags.ca);
+  const form = parseForm(flags.resume);
+  const versions = chooseVersions(flags.tls, form);
   const origin = `${formatAddress(peer)} ${serverName} ${flags.insecure === true ? 'insecure' : 'verified'}`;
   const kept = flags.session === undefined ? undefined : readSessionFile(flags.session, output);
-  const given = kept?.origin === origin ? kept.sessions.at(-1) : undefined;
+  const held = kept?.origin === origin ? kept.sessions : [];
+  const given = held.findLast((session) => isWanted(session, versions, form));
+  const others = held.filter((session) => session !== given);
   if (flags.session !== undefined) {
     output.warn(`${flags.session} holds secrets that can resume this session: keep it to yourself`);
-    // Written before the ticket is used: even a run that fails does not leave a used one behind.
-    writeSessionFile(flags.session, {
-      origin,
-      sessions: given === undefined ? [] : (kept?.sessions.slice(0, -1) ?? []),
-    });
+    // Written before the session is used: even a run that fails does not leave a used ticket behind.
+    writeSessionFile(flags.session, { origin, sessions: others });
   }
   const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
   const attempt: Attempt = {
@@ -41,6 +43,8 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
     alpnProtocols: split(flags.alpn),
     groups: flags.group === undefined ? undefined : split(flags.group).join(':'),
     suites: flags.suite === undefined ? undefined : split(flags.suite).join(':'),
+    versions,
+    byId: form === 'id',
     session: given,
     insecure: flags.insecure === true,
     onKeyLog: keyLog?.write,
@@ -53,11 +57,17 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
   } finally {
     keyLog?.close();
   }
+  const toKeep = flags.session === undefined ? [] : sessionsToKeep(outcome, given, form);
   if (flags.session !== undefined) {
-    const rest = given === undefined ? [] : (kept?.sessions.slice(0, -1) ?? []);
-    writeSessionFile(flags.session, { origin, sessions: [...rest, ...outcome.sessions] });
+    writeSessionFile(flags.session, { origin, sessions: [...others, ...toKeep] });
   }
-  const session = sessionReport({ outcome, given, whyNone: whyNone(flags, kept, origin), path: flags.session });
+  const session = sessionReport({
+    outcome,
+    given,
+    whyNone: whyNone(flags, kept, origin),
+    path: flags.session,
+    kept: toKeep.length,
+  });
   tell(output, attempt, outcome, session);
   for (const secret of [...outcome.sessions, ...(kept?.sessions ?? [])]) {
     secret.fill(0);
@@ -76,7 +86,7 @@ function tell(output: Output, attempt: Attempt, outcome: Outcome, session: Sessi
     remote: formatAddress(outcome.remote),
     version: summary.version,
     cipherSuite: summary.cipherSuite,
-    namedGroup: summary.namedGroup,
+    namedGroup: summary.namedGroup ?? null,
     helloRetried: summary.helloRetried,
     alpnProtocol: summary.alpnProtocol === '' ? null : summary.alpnProtocol,
     serverName: summary.serverName === '' ? null : summary.serverName,
@@ -96,11 +106,55 @@ function tell(output: Output, attempt: Attempt, outcome: Outcome, session: Sessi
       root: path !== undefined && i === chain.length - 1,
     })),
     resumed: summary.resumed,
+    resumedBy: summary.resumedBy ?? null,
     pskMode: summary.pskMode ?? null,
+    extendedMasterSecret: summary.extendedMasterSecret,
     session: { offered: session.offered, reason: session.reason ?? null, tickets: session.tickets },
-    secrets: secretTree(outcome.secrets, summary),
+    secrets: secretTree(outcome.secrets, { ...summary, namedGroup: summary.namedGroup, offered: wasOffered(outcome) }),
     phases: Object.fromEntries(outcome.phases.map(({ name, duration }) => [name, round(duration)])),
   });
+}
+
+/** @throws Problem `usage` */
+function parseForm(text: string | undefined): SessionForm | undefined {
+  if (text !== undefined && text !== 'id' && text !== 'ticket') {
+    throw new Problem('usage', `--resume: "${text}" is not a choice`, 'Write id or ticket.');
+  }
+  return text;
+}
+
+/** @throws Problem `usage` */
+function chooseVersions(tls: string | undefined, form: SessionForm | undefined): Versions {
+  if (form !== 'id') {
+    return parseVersions(tls ?? 'both');
+  }
+  if (tls !== undefined && tls !== '1.2') {
+    throw new Problem(
+      'usage',
+      `--resume id does not go with --tls ${tls}`,
+      'Only TLS 1.2 has session IDs: leave --tls out, or give --tls 1.2.',
+    );
+  }
+  return parseVersions('1.2');
+}
+
+function isWanted(session: Uint8Array, versions: Versions, form: SessionForm | undefined): boolean {
+  const kind = sessionKind(session);
+  return kind !== undefined && versions.includes(kind.version) && (form === undefined || kind.form === form);
+}
+
+/**
+ * New sessions of the form that was asked for. A TLS 1.3 ticket is used once; a TLS 1.2 session that was resumed can be
+ * again, and its server may have given nothing new.
+ */
+function sessionsToKeep(
+  outcome: Outcome,
+  given: Uint8Array | undefined,
+  form: SessionForm | undefined,
+): readonly Uint8Array[] {
+  const received = outcome.sessions.filter((session) => form === undefined || sessionKind(session)?.form === form);
+  const { version, resumed } = outcome.summary;
+  return received.length === 0 && given !== undefined && resumed && version === 'TLSv1.2' ? [given] : received;
 }
 
 function whyNone(flags: ConnectFlags, kept: SessionFile | undefined, origin: string): string {
@@ -110,9 +164,12 @@ function whyNone(flags: ConnectFlags, kept: SessionFile | undefined, origin: str
   if (kept === undefined) {
     return `${flags.session} did not exist yet, so there was no session to offer`;
   }
-  return kept.origin === origin
-    ? `${flags.session} held no session any more: each is used once`
-    : `${flags.session} held sessions of another server or another check (${kept.origin}): they are gone now`;
+  if (kept.origin !== origin) {
+    return `${flags.session} held sessions of another server or another check (${kept.origin}): they are gone now`;
+  }
+  return kept.sessions.length === 0
+    ? `${flags.session} held no session any more`
+    : `${flags.session} holds no session that goes with --tls and --resume`;
 }
 
 function readCa(path: string): string {

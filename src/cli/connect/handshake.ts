@@ -5,6 +5,7 @@ import type { HandshakeSummary } from '../../actions.ts';
 import { type SecretLife, SecretRecorder } from '../../ledger/secrets.ts';
 import { connect, type TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
+import { type Versions, versionOptions } from '../versions.ts';
 import { formatDuration } from '../duration.ts';
 import { connectionProblem, Problem } from '../problem.ts';
 
@@ -16,6 +17,9 @@ export interface Attempt {
   readonly alpnProtocols: readonly string[];
   readonly groups: string | undefined;
   readonly suites: string | undefined;
+  readonly versions: Versions;
+  /** TLS 1.2: ask for sessions by ID, not for tickets. */
+  readonly byId: boolean;
   readonly session: Uint8Array | undefined;
   readonly insecure: boolean;
   readonly onKeyLog: ((line: Uint8Array) => void) | undefined;
@@ -67,12 +71,14 @@ export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
     const summary = socket.mayfly as HandshakeSummary;
     const remote = { host: socket.remoteAddress ?? attempt.peer.host, port: socket.remotePort ?? attempt.peer.port };
     const distrust = socket.authorizationError === null ? undefined : String(socket.authorizationError);
-    await ticketsCame(socket, sessions, attempt.keepTickets);
+    if (summary.version === 'TLSv1.3') {
+      await ticketsCame(socket, sessions, attempt.keepTickets);
+    }
     return {
       summary,
       remote,
       distrust,
-      phases: phasesOf(marks, recorder.lives),
+      phases: phasesOf(summary, marks, recorder.lives),
       secrets: recorder.lives,
       sessions,
     };
@@ -90,6 +96,8 @@ function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
     ALPNProtocols: [...attempt.alpnProtocols],
     rejectUnauthorized: !attempt.insecure,
     allowTruncation: true,
+    ...versionOptions(attempt.versions),
+    ...(attempt.byId ? { secureOptions: SSL_OP_NO_TICKET } : {}),
     ...(attempt.ca === undefined ? {} : { ca: attempt.ca }),
     ...(attempt.groups === undefined ? {} : { groups: attempt.groups }),
     ...(attempt.suites === undefined ? {} : { ciphers: attempt.suites }),
@@ -172,17 +180,23 @@ function close(socket: TLSSocket | undefined): Promise<void> {
 }
 
 /** The marks of the socket and the births of secrets, which tell how far the handshake had come. */
-function phasesOf(marks: ReadonlyMap<string, number>, secrets: readonly SecretLife[]): Phase[] {
+function phasesOf(
+  { version, resumed }: HandshakeSummary,
+  marks: ReadonlyMap<string, number>,
+  secrets: readonly SecretLife[],
+): Phase[] {
   const bornAt = (kind: string) => secrets.find((secret) => secret.kind === kind)?.bornAt;
+  const is12 = version === 'TLSv1.2';
   const ends: readonly (readonly [Phase['name'], number | undefined])[] = [
     ['lookup', marks.get('lookup')],
     ['tcp', marks.get('connect')],
-    // The handshake secret is made of the ServerHello.
-    ['hello', bornAt('handshakeSecret')],
-    // The application secrets are made once the server's Finished is verified.
-    ['authentication', bornAt('CLIENT_TRAFFIC_SECRET')],
+    // The first secrets are made of the ServerHello; but in TLS 1.2, in full, only once the server is authenticated.
+    ['hello', is12 ? (resumed ? bornAt('keyBlock') : undefined) : bornAt('handshakeSecret')],
+    // In TLS 1.3 the application secrets are made once the server's Finished is verified.
+    ['authentication', bornAt(is12 ? (resumed ? '' : 'sharedSecret') : 'CLIENT_TRAFFIC_SECRET')],
     ['complete', marks.get('secureConnect')],
-    ['first ticket', marks.get('session')],
+    // A TLS 1.2 session comes with the handshake.
+    ['first ticket', is12 ? undefined : marks.get('session')],
   ];
   const phases: Phase[] = [];
   let last = 0;
@@ -194,3 +208,6 @@ function phasesOf(marks: ReadonlyMap<string, number>, secrets: readonly SecretLi
   }
   return phases;
 }
+
+/** `SSL_OP_NO_TICKET` of OpenSSL, as `node:tls` takes it in `secureOptions`. */
+const SSL_OP_NO_TICKET = 0x4000;

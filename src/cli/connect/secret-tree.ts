@@ -1,5 +1,6 @@
 /**
- * The tree of secrets of one connection, from what was born in it: which grew from which, how long each is.
+ * The tree of secrets of one connection, from what was born in it: which grew from which, how long each is. Here is that
+ * of TLS 1.3; that of TLS 1.2 is in secret-tree12.ts.
  *
  *     PSK or 0 ─▶ EarlySecret ─▶ HandshakeSecret ◀─ (EC)DHE shared secret
  *                                  ├─▶ handshake traffic secrets ─▶ write keys, IVs, finished keys
@@ -11,49 +12,41 @@
  */
 
 import type { SecretLife } from '../../ledger/secrets.ts';
+import { node, present, type SecretNode, type Take, type TreeContext, taker } from './secret-node.ts';
+import { secretTree12 } from './secret-tree12.ts';
 
-export interface SecretNode {
-  /** The RFC's name. */
-  readonly name: string;
-  /** Bytes. */
-  readonly length: number;
-  readonly note?: string;
-  readonly children: readonly SecretNode[];
+/**
+ * The roots are what the connection's keys rest on: a key exchange, a session's secret, or both; and before them what was
+ * made of a session that was offered in vain.
+ */
+export function secretTree(lives: readonly SecretLife[], context: TreeContext): SecretNode[] {
+  const unused = context.offered && !context.resumed ? offeredInVain(lives) : undefined;
+  const roots = context.version === 'TLSv1.2' ? secretTree12(lives, context) : secretTree13(lives, context);
+  return present([unused, ...roots]);
 }
 
-export interface TreeContext {
-  readonly resumed: boolean;
-  /** Undefined where no key exchange took place. */
-  readonly namedGroup: string | undefined;
+/** The session's secret is the first that is born: a PSK (TLS 1.3) or a master secret (TLS 1.2). */
+function offeredInVain(lives: readonly SecretLife[]): SecretNode | undefined {
+  const first = lives.find(({ kind }) => kind === 'resumptionPsk' || kind === 'masterSecret');
+  return first?.kind === 'masterSecret'
+    ? node('master secret', first, [], 'of the session that was offered, which the server did not take')
+    : pskBranch(lives, false);
 }
 
 /** One root for a full handshake, the key exchange; two for a resumed one: the ticket's PSK and the key exchange. */
-export function secretTree(lives: readonly SecretLife[], { resumed, namedGroup }: TreeContext): SecretNode[] {
+function secretTree13(lives: readonly SecretLife[], { resumed, namedGroup }: TreeContext): SecretNode[] {
   const shared = lives.filter((life) => life.kind === 'sharedSecret').at(-1);
   const handshakeAt = lives.findIndex((life) => life.kind === 'handshakeSecret');
-  const before = handshakeAt < 0 ? lives : lives.slice(0, handshakeAt);
-  const roots: SecretNode[] = [];
-
-  const pskNode = pskBranch(before, resumed);
-  if (pskNode !== undefined) {
-    roots.push(pskNode);
-  }
+  const psk = resumed ? pskBranch(lives, true) : undefined;
   const handshake = handshakeAt < 0 ? [] : [handshakeBranch(lives.slice(handshakeAt), resumed)];
-  if (shared !== undefined) {
-    roots.push(
-      node(
-        '(EC)DHE shared secret',
-        shared,
-        handshake,
-        namedGroup === undefined ? undefined : (groupNotes[namedGroup] ?? namedGroup),
-      ),
-    );
-  }
-  return roots;
+  const groupNote = namedGroup === undefined ? undefined : (groupNotes[namedGroup] ?? namedGroup);
+  return present([psk, shared && node('(EC)DHE shared secret', shared, handshake, groupNote)]);
 }
 
 /** What was made of the ticket's PSK before the server answered; undefined when no session was offered. */
-function pskBranch(lives: readonly SecretLife[], resumed: boolean): SecretNode | undefined {
+function pskBranch(all: readonly SecretLife[], resumed: boolean): SecretNode | undefined {
+  const answeredAt = all.findIndex(({ kind }) => kind === 'handshakeSecret' || kind === 'keyBlock');
+  const lives = answeredAt < 0 ? all : all.slice(0, answeredAt);
   const psk = lives.find((life) => life.kind === 'resumptionPsk');
   const binders = lives.filter((life) => life.kind === 'binderKey');
   if (psk === undefined || binders.length === 0) {
@@ -108,17 +101,6 @@ function handshakeBranch(lives: readonly SecretLife[], resumed: boolean): Secret
   return node('HandshakeSecret', handshake, present(children), salt);
 }
 
-type Take = (kind: string) => SecretLife | undefined;
-
-/** Hands out the births of each kind once, in their order. */
-function taker(lives: readonly SecretLife[]): Take {
-  const rest = [...lives];
-  return (kind) => {
-    const at = rest.findIndex((life) => life.kind === kind);
-    return at < 0 ? undefined : rest.splice(at, 1)[0];
-  };
-}
-
 function traffic(take: Take, kind: string, sender: 'client' | 'server', finishes: boolean): SecretNode | undefined {
   const secret = take(kind);
   if (secret === undefined) {
@@ -133,14 +115,6 @@ function traffic(take: Take, kind: string, sender: 'client' | 'server', finishes
     finished && node('finished_key', finished),
   ];
   return node(rfcNames[kind], secret, present(children));
-}
-
-function node(name: string, life: SecretLife, children: readonly SecretNode[] = [], note?: string): SecretNode {
-  return { name, length: life.length, ...(note === undefined ? {} : { note }), children };
-}
-
-function present<T>(values: readonly (T | undefined)[]): T[] {
-  return values.filter((value) => value !== undefined);
 }
 
 const groupNotes: Readonly<Record<string, string>> = {

@@ -1,21 +1,26 @@
-/** What `connect` knows of resumption: the session it offered, what became of it, and the tickets it keeps. */
+/** What `connect` knows of resumption: the session it offered, what became of it, and the sessions it keeps. */
 
 import pc from 'picocolors';
+import type { ProtocolVersion } from '../../connection-options.ts';
 import { type ClientSession, decodeClientSession } from '../../session/client-session.ts';
 import { formatDuration } from '../duration.ts';
 import type { Outcome } from './handshake.ts';
+
+export type SessionForm = 'ticket' | 'id';
 
 export interface SessionReport {
   readonly offered: boolean;
   readonly resumed: boolean;
   /** Why no session was resumed; undefined when one was. */
   readonly reason: string | undefined;
+  /** What came: tickets, and in TLS 1.2 also a session ID. */
   readonly tickets: readonly TicketReport[];
   /** The same for people. */
   readonly lines: readonly string[];
 }
 
 export interface TicketReport {
+  readonly form: SessionForm;
   /** Seconds. */
   readonly lifetime: number;
   /** Bytes. */
@@ -30,59 +35,101 @@ export interface SessionContext {
   readonly whyNone: string;
   /** The `--session` file. */
   readonly path: string | undefined;
+  /** How many sessions went into it, those from earlier runs not counted. */
+  readonly kept: number;
 }
 
-export function sessionReport({ outcome, given, whyNone, path }: SessionContext): SessionReport {
-  const { summary } = outcome;
+export function sessionReport({ outcome, given, whyNone, path, kept }: SessionContext): SessionReport {
+  const { resumed } = outcome.summary;
   const session = given === undefined ? undefined : peek(given);
-  // Only an offer has a binder.
-  const offered = outcome.secrets.some((secret) => secret.kind === 'binderKey');
-  const reason = summary.resumed ? undefined : refusalText(session, offered, whyNone);
+  const offered = wasOffered(outcome);
+  const reason = resumed ? undefined : refusalText(session, outcome, whyNone);
   const tickets = outcome.sessions.flatMap((bytes) => {
-    const ticket = peek(bytes);
-    return ticket === undefined ? [] : [{ lifetime: ticket.ticketLifetime, length: ticket.ticket.length }];
+    const one = peek(bytes);
+    return one === undefined ? [] : [reportOf(one)];
   });
-  const lines: string[] = [];
-  if (summary.resumed) {
-    const age = session === undefined ? '' : ` of ${formatDuration(Date.now() - session.receivedAt)} ago`;
-    lines.push(
-      `${pc.green('resumed')} with a ticket${age} (${summary.pskMode}): the secrets rest on a fresh key exchange too`,
-    );
-  } else {
-    lines.push(`full handshake: ${reason}`);
+  const lines = resumed ? resumedLines(outcome, session) : [`full handshake: ${reason}`];
+  lines.push(...receivedLines(tickets, outcome));
+  if (path !== undefined && kept > 0) {
+    const isReused = outcome.summary.version === 'TLSv1.2';
+    lines.push(`kept in ${path} for the next run${isReused ? '' : ', each to be used once'}`);
   }
-  lines.push(ticketLine(tickets));
-  if (path !== undefined && tickets.length > 0) {
-    lines.push(`kept in ${path} for the next run, each to be used once`);
-  }
-  return { offered, resumed: summary.resumed, reason, tickets, lines };
+  return { offered, resumed, reason, tickets, lines };
 }
 
-function refusalText(session: Remembered | undefined, offered: boolean, whyNone: string): string {
+/** True when the session that was given went out with the ClientHello. */
+export function wasOffered({ summary }: Outcome): boolean {
+  return summary.resumed || summary.refusal === 'by_peer';
+}
+
+/** The version that these bytes of a session belong to, and how its server names it; undefined for what is no session. */
+export function sessionKind(bytes: Uint8Array): { version: ProtocolVersion; form: SessionForm } | undefined {
+  const session = peek(bytes);
+  return session === undefined ? undefined : { version: session.version, form: formOf(session) };
+}
+
+function resumedLines({ summary }: Outcome, session: Remembered | undefined): string[] {
+  const age = session === undefined ? '' : ` of ${formatDuration(Date.now() - session.receivedAt)} ago`;
+  const resumed = pc.green('resumed');
+  if (summary.version === 'TLSv1.3') {
+    return [`${resumed} with a ticket${age} (${summary.pskMode}): the secrets rest on a fresh key exchange too`];
+  }
+  const when = new Date(summary.authenticatedAt).toISOString().slice(0, 19).replace('T', ' ');
+  return [
+    `${resumed} ${summary.resumedBy === 'id' ? 'by a session ID' : 'with a ticket'}${age}: there was no key exchange`,
+    `The keys come from the master secret of the full handshake of ${when} UTC and from two random`,
+    'values that anybody can read. So they are new, but no more forward secret than that master secret: whoever',
+    'gets hold of it while either side keeps it opens this connection, a recording of it, and all others of the session.',
+    ...(summary.resumedBy === 'ticket'
+      ? ['The ticket carries it too, sealed: whoever steals the server’s ticket key has it as well.']
+      : []),
+  ];
+}
+
+function refusalText(session: Remembered | undefined, outcome: Outcome, whyNone: string): string {
   if (session === undefined) {
     return whyNone;
   }
-  if (offered) {
+  const what = formOf(session) === 'id' ? 'session ID' : 'ticket';
+  if (wasOffered(outcome)) {
     return 'the server did not take the session that was offered (servers do not say why: expired, or its key is erased)';
   }
   const age = Date.now() - session.receivedAt;
   if (age > session.ticketLifetime * 1000) {
     const lifetime = formatDuration(session.ticketLifetime * 1000);
-    return `the ticket of ${formatDuration(age)} ago was good for ${lifetime}: it was not offered`;
+    return `the ${what} of ${formatDuration(age)} ago was good for ${lifetime}: it was not offered`;
   }
   return 'the session was made for another name or suite, or its server would not be trusted now: it was not offered';
 }
 
-function ticketLine(tickets: readonly TicketReport[]): string {
+function receivedLines(tickets: readonly TicketReport[], { summary }: Outcome): string[] {
   if (tickets.length === 0) {
-    return 'no ticket came';
+    if (summary.version === 'TLSv1.3') {
+      return ['no ticket came'];
+    }
+    return summary.resumed ? [] : ['the server gave neither a ticket nor a session ID: it will not resume this session'];
   }
   const [first] = tickets;
+  const good = `good for ${formatDuration(first.lifetime * 1000)}`;
+  if (first.form === 'id') {
+    return [`the server named this session by an ID of ${first.length} bytes and keeps its master secret: ${good} here`];
+  }
   const count = tickets.length === 1 ? 'one ticket' : `${tickets.length} tickets`;
-  return `${count} came: good for ${formatDuration(first.lifetime * 1000)}, ${first.length} bytes each`;
+  const holds = summary.version === 'TLSv1.2' ? ', with the master secret inside' : '';
+  return [`${count} came: ${good}, ${first.length} bytes${tickets.length === 1 ? '' : ' each'}${holds}`];
 }
 
-type Remembered = Omit<ClientSession, 'secret'>;
+type Remembered = ClientSession extends infer S ? (S extends ClientSession ? Omit<S, 'secret'> : never) : never;
+
+function formOf(session: Remembered): SessionForm {
+  return session.ticket.length > 0 ? 'ticket' : 'id';
+}
+
+function reportOf(session: Remembered): TicketReport {
+  const form = formOf(session);
+  const name = session.version === 'TLSv1.2' && form === 'id' ? session.sessionId : session.ticket;
+  return { form, lifetime: session.ticketLifetime, length: name.length };
+}
 
 /** What may be told of a session; its secret is erased again at once. */
 function peek(bytes: Uint8Array): Remembered | undefined {

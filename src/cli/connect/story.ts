@@ -5,9 +5,11 @@ import { printable } from '../../certificates/distinguished-name.ts';
 import { formatAddress } from '../address.ts';
 import { type CertificateDescription, dateText } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
+import { versionName } from '../versions.ts';
 import type { Attempt, Outcome, Phase } from './handshake.ts';
-import { type SecretNode, secretTree } from './secret-tree.ts';
-import type { SessionReport } from './sessions.ts';
+import type { SecretNode } from './secret-node.ts';
+import { secretTree } from './secret-tree.ts';
+import { type SessionReport, wasOffered } from './sessions.ts';
 
 export interface Story {
   readonly attempt: Attempt;
@@ -37,7 +39,7 @@ export function storyLines(story: Story): string[] {
     ...secrets(story),
     '',
     pc.bold('Time'),
-    ...times(story.outcome.phases),
+    ...times(story.outcome),
     '',
   ];
 }
@@ -57,16 +59,17 @@ function headline({ attempt, outcome }: Story): string[] {
 function choices({ attempt, outcome }: Story): string[] {
   const { summary } = outcome;
   const offered = summary.offered;
-  const lines = [row('Version', chosen(versionName(summary.version)))];
-  lines.push(row('Suite', list(offered?.cipherSuites ?? [summary.cipherSuite], summary.cipherSuite)));
-  const { namedGroup } = summary;
-  lines.push(
-    row(
-      'Group',
-      namedGroup === undefined ? 'none: no key exchange' : list(offered?.namedGroups ?? [namedGroup], namedGroup),
-    ),
-  );
-  if (offered !== undefined) {
+  const { namedGroup, version } = summary;
+  const lines = [
+    ...listRows('Version', (offered?.versions ?? [version]).map(versionName), versionName(version)),
+    ...listRows('Suite', offered?.cipherSuites ?? [summary.cipherSuite], summary.cipherSuite),
+  ];
+  if (namedGroup === undefined) {
+    lines.push(row('Group', `none used ${pc.dim('(no key exchange)')}`));
+  } else {
+    lines.push(...listRows('Group', offered?.namedGroups ?? [namedGroup], namedGroup));
+  }
+  if (offered !== undefined && version === 'TLSv1.3') {
     const shares = offered.keyShares.length === 0 ? 'none' : offered.keyShares.join(', ');
     lines.push(row('', pc.dim(`key shares sent at once: ${shares}`)));
   }
@@ -79,6 +82,16 @@ function choices({ attempt, outcome }: Story): string[] {
     row('ALPN', summary.alpnProtocol === '' && protocols.length > 0 ? `${alpn} ${pc.dim('(none chosen)')}` : alpn),
   );
   lines.push(row('Name', summary.serverName === '' ? pc.dim('none sent') : printable(summary.serverName)));
+  if (version === 'TLSv1.2') {
+    lines.push(
+      row(
+        'Binding',
+        summary.extendedMasterSecret
+          ? 'extended master secret, secure renegotiation'
+          : pc.yellow('no extended master secret: sessions could be tied together by a man in the middle'),
+      ),
+    );
+  }
   return lines;
 }
 
@@ -112,19 +125,16 @@ function server({ outcome, chain, anchored }: Story): string[] {
     const when = new Date(summary.authenticatedAt).toISOString();
     lines.push(`  No certificate was sent: the session carries the one of the full handshake of ${when}.`);
   } else {
-    lines.push(`  It signed this handshake with the key of its certificate: ${summary.signatureScheme}.`);
+    const what = summary.version === 'TLSv1.2' ? 'its key share and both random values' : 'this handshake';
+    lines.push(`  It signed ${what} with the key of its certificate: ${summary.signatureScheme}.`);
   }
   return lines;
 }
 
-function versionName(version: string): string {
-  return version.replace('TLSv', 'TLS ');
-}
-
 function secrets({ outcome }: Story): string[] {
-  const { resumed, namedGroup } = outcome.summary;
+  const { version, resumed, namedGroup } = outcome.summary;
   const lines: string[] = [];
-  for (const root of secretTree(outcome.secrets, { resumed, namedGroup })) {
+  for (const root of secretTree(outcome.secrets, { version, resumed, namedGroup, offered: wasOffered(outcome) })) {
     lines.push(...treeLines(root, '  ', '  '));
   }
   const alive = outcome.secrets.filter((secret) => secret.endedAt === undefined).length;
@@ -153,9 +163,18 @@ const phaseTexts: Readonly<Record<Phase['name'], string>> = {
   'first ticket': 'first ticket came',
 };
 
-const BAR_WIDTH = 28;
+const phaseTexts12: Partial<typeof phaseTexts> = {
+  hello: 'hellos exchanged, keys made',
+  authentication: 'server authenticated',
+  complete: 'keys agreed, both Finished',
+};
 
-function times(phases: readonly Phase[]): string[] {
+const BAR_WIDTH = 28;
+/** Columns for names, beside their title. */
+const LIST_WIDTH = 96;
+
+function times({ phases, summary }: Outcome): string[] {
+  const texts = summary.version === 'TLSv1.2' ? { ...phaseTexts, ...phaseTexts12 } : phaseTexts;
   const total = phases.reduce((sum, { duration }) => sum + duration, 0);
   let before = 0;
   return phases.map(({ name, duration }) => {
@@ -164,12 +183,27 @@ function times(phases: readonly Phase[]): string[] {
     const length = Math.max(1, Math.round((duration / total) * BAR_WIDTH));
     const bar =
       ' '.repeat(Math.min(start, BAR_WIDTH - 1)) + pc.green('█'.repeat(Math.min(length, BAR_WIDTH - start) || 1));
-    return `  ${phaseTexts[name].padEnd(30)} ${milliseconds(duration).padStart(9)}  ${bar}`;
+    return `  ${texts[name].padEnd(30)} ${milliseconds(duration).padStart(9)}  ${bar}`;
   });
 }
 
 function list(names: readonly string[], choice: string): string {
   return names.map((name) => (name === choice ? chosen(printable(name)) : pc.dim(printable(name)))).join(', ');
+}
+
+/** A list over as many lines as it takes. */
+function listRows(title: string, names: readonly string[], choice: string): string[] {
+  const lines: string[][] = [[]];
+  let width = 0;
+  for (const name of names) {
+    if (width > 0 && width + name.length > LIST_WIDTH) {
+      lines.push([]);
+      width = 0;
+    }
+    lines[lines.length - 1].push(name);
+    width += name.length + 2;
+  }
+  return lines.map((line, i) => row(i === 0 ? title : '', list(line, choice) + (i < lines.length - 1 ? ',' : '')));
 }
 
 function chosen(text: string): string {

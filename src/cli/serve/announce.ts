@@ -7,6 +7,7 @@ import { dateText } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
 import type { Output } from '../output.ts';
 import { version } from '../package-root.ts';
+import { type Versions, versionName } from '../versions.ts';
 import type { StatusServer } from '../status/server.ts';
 import type { StatusSource } from '../status/snapshot.ts';
 import type { ServerCredentials } from './credentials.ts';
@@ -27,6 +28,7 @@ export function announce(announcement: Announcement): void {
     addresses: addresses.map(formatAddress),
     serving: source.serving,
     status: statusUrl ?? null,
+    versions: source.versions,
     ring: {
       enabled: source.ring.enabled,
       rotateSeconds: source.ring.rotate / 1000,
@@ -48,12 +50,12 @@ function lines({ source, credentials }: Announcement, statusUrl: string | undefi
     '',
     `  ${pc.bold(pc.green('Mayfly'))} ${pc.dim(version)} ${isProxy ? 'passes requests on to' : 'serves'} ${pc.bold(source.serving)}`,
     '',
-    ...source.urls.map((url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim('HTTP/1.1 and HTTP/2 over TLS 1.3')}`),
+    ...source.urls.map((url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim(`HTTP/1.1 and HTTP/2 over ${spoken(source.versions)}`)}`),
   ];
   if (statusUrl !== undefined) {
     text.push(`    ${pc.cyan(pc.underline(statusUrl))}  ${pc.dim('status page, for this machine only')}`);
   }
-  text.push('', row('Ring', ringText(ring)));
+  text.push('', ...ringRows(source));
   if (credentials.development === undefined) {
     text.push(
       row(
@@ -73,12 +75,28 @@ function lines({ source, credentials }: Announcement, statusUrl: string | undefi
   return text;
 }
 
-function ringText(ring: StatusSource['ring']): string {
+function ringRows({ ring, versions }: StatusSource): string[] {
   if (!ring.enabled) {
-    return 'off: no tickets, every handshake is a full one';
+    return [row('Ring', 'off: no session is remembered, every handshake is a full one')];
   }
   const total = formatDuration(ring.rotate + ring.lifetime);
-  return `a new ticket key every ${formatDuration(ring.rotate)}; tickets good for ${formatDuration(ring.lifetime)}; each key erased after ${total}`;
+  const rows: string[] = [];
+  if (versions.includes('TLSv1.3')) {
+    rows.push(
+      `a new ticket key every ${formatDuration(ring.rotate)}; tickets good for ${formatDuration(ring.lifetime)}; each key erased after ${total}`,
+    );
+  }
+  if (versions.includes('TLSv1.2')) {
+    // Such a session holds the master secret: it lives no longer than one sealing period, and an hour in the cache.
+    const byTicket = formatDuration(Math.min(ring.rotate, ring.lifetime));
+    const byId = formatDuration(Math.min(HOUR, ring.lifetime));
+    rows.push(`TLS 1.2 sessions: by ticket for ${byTicket}, by ID for ${byId} after their full handshake`);
+  }
+  return rows.map((text, i) => row(i === 0 ? 'Ring' : '', text));
+}
+
+function spoken(versions: Versions): string {
+  return versions.map(versionName).join(' and ').replace(' and TLS ', ' and ');
 }
 
 function trust(caPath: string, isNew: boolean): string[] {
@@ -120,3 +138,5 @@ function row(title: string, text: string): string {
 function quote(path: string): string {
   return /^[\w@%+=:,./~-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
+
+const HOUR = 3_600_000;

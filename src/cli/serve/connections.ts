@@ -1,6 +1,7 @@
 /** The books of a running server: open connections and the requests on them. For the status page and for draining. */
 
 import type { HandshakeSummary } from '../../actions.ts';
+import type { ProtocolVersion } from '../../connection-options.ts';
 import { CounterByLabel } from '../../ledger/metrics.ts';
 import type { TLSSocket } from '../../node/tls.ts';
 
@@ -19,11 +20,23 @@ export interface ConnectionEntry {
   upgraded: boolean;
 }
 
+/** Completed handshakes of one version. */
+export interface HandshakeCounts {
+  full: number;
+  /** Resumed, by what named the session. */
+  ticket: number;
+  id: number;
+}
+
 export class Connections {
   readonly #open = new Map<string, ConnectionEntry>();
   #nextId = 1;
   #bytesInClosed = 0;
   #bytesOutClosed = 0;
+  readonly handshakes: Readonly<Record<ProtocolVersion, HandshakeCounts>> = {
+    'TLSv1.3': { full: 0, ticket: 0, id: 0 },
+    'TLSv1.2': { full: 0, ticket: 0, id: 0 },
+  };
   readonly requests = new CounterByLabel();
   /** Requests that the upstream server failed to answer, by reason. */
   readonly upstreamFailures = new CounterByLabel();
@@ -42,6 +55,10 @@ export class Connections {
       upgraded: false,
     };
     this.#open.set(remote, entry);
+    if (entry.summary !== undefined) {
+      const { version, resumed, resumedBy = 'ticket' } = entry.summary;
+      this.handshakes[version][resumed ? resumedBy : 'full']++;
+    }
     socket.once('close', () => {
       this.#bytesInClosed += socket.bytesRead;
       this.#bytesOutClosed += socket.bytesWritten;

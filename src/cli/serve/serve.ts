@@ -12,6 +12,7 @@ import { fileProblem, Problem } from '../problem.ts';
 import type { ServeFlags } from '../serve.ts';
 import { openStatusServer, type StatusServer } from '../status/server.ts';
 import type { RingSettings, StatusSource } from '../status/snapshot.ts';
+import { parseVersions } from '../versions.ts';
 import { announce } from './announce.ts';
 import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
@@ -41,6 +42,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     flags.status === false
       ? undefined
       : parseAddress(flags.status, { flag: '--status', defaultHost: '127.0.0.1', defaultPort: 8444, listening: true });
+  const versions = parseVersions(flags.tls);
   const ring = parseRing(flags);
   const credentials = loadCredentials(flags, output);
   const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
@@ -53,7 +55,13 @@ export async function serve(flags: ServeFlags): Promise<void> {
     cert: credentials.cert,
     key: credentials.key,
     listen: address,
-    sessions: { tickets: ring.enabled, rotate: ring.rotate / 1000, ticketLifetime: ring.lifetime / 1000 },
+    versions,
+    sessions: {
+      tickets: ring.enabled,
+      sessionIds: ring.enabled,
+      rotate: ring.rotate / 1000,
+      ticketLifetime: ring.lifetime / 1000,
+    },
     handle: content.handle,
     upgrade: content.upgrade,
     onKeyLog: keyLog?.write,
@@ -66,6 +74,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     startedAt,
     serving: content.what,
     urls: [...new Set(urls)],
+    versions,
     ring,
     certificate: {
       names: credentials.leaf.names,

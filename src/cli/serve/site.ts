@@ -7,6 +7,7 @@ import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SessionOptions, TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
 import { errorCode, messageOf } from '../problem.ts';
+import { type Versions, versionOptions } from '../versions.ts';
 import { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { type Listenable, type Listener, listen } from './listen.ts';
@@ -15,6 +16,7 @@ export interface SiteOptions {
   readonly cert: string;
   readonly key: string;
   readonly listen: Address;
+  readonly versions: Versions;
   readonly sessions: SessionOptions;
   readonly handle: (exchange: Exchange) => void;
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -47,6 +49,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     allowHTTP1: true,
     cert: options.cert,
     key: options.key,
+    ...versionOptions(options.versions),
     sessions: options.sessions,
   });
 

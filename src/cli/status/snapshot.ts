@@ -1,9 +1,12 @@
 /** What the status page tells, as one object: `/status.json`, the event stream and `/metrics` are made from it. */
 
+import type { ProtocolVersion } from '../../connection-options.ts';
 import type { Metric, Sample } from '../../ledger/metrics.ts';
 import type { SecretCensus } from '../../ledger/secrets.ts';
+import type { SessionCacheStats } from '../../session/session-cache.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
 import { version } from '../package-root.ts';
+import type { HandshakeCounts } from '../serve/connections.ts';
 import type { Site } from '../serve/site.ts';
 
 export interface StatusSource {
@@ -14,6 +17,7 @@ export interface StatusSource {
   /** What is served, for people: a folder or an upstream URL. */
   readonly serving: string;
   readonly urls: readonly string[];
+  readonly versions: readonly ProtocolVersion[];
   readonly ring: RingSettings;
   readonly certificate: { readonly names: readonly string[]; readonly notAfter: number; readonly development: boolean };
 }
@@ -30,8 +34,10 @@ export interface ConnectionStatus {
   readonly remote: string;
   readonly version: string;
   readonly cipherSuite: string;
+  /** Empty where no key exchange took place: TLS 1.2, resumed. */
   readonly namedGroup: string;
   readonly resumed: boolean;
+  readonly resumedBy?: 'ticket' | 'id';
   readonly refusal?: string;
   readonly helloRetried: boolean;
   readonly alpnProtocol: string;
@@ -52,13 +58,21 @@ export interface StatusSnapshot {
   readonly draining: boolean;
   readonly serving: string;
   readonly urls: readonly string[];
+  readonly versions: readonly ProtocolVersion[];
   readonly certificate: StatusSource['certificate'];
-  readonly handshakes: { readonly full: number; readonly resumed: number; readonly failed: number };
+  readonly handshakes: {
+    readonly full: number;
+    readonly resumed: number;
+    readonly failed: number;
+    readonly byVersion: Readonly<Record<ProtocolVersion, Readonly<HandshakeCounts>>>;
+  };
   readonly resumptionRefusals: Record<string, number>;
   readonly failures: Record<string, number>;
   readonly requests: Record<string, number>;
   readonly upstreamFailures: Record<string, number>;
   readonly ring: RingSettings & { readonly keys: readonly TicketKeyStatus[] };
+  /** TLS 1.2 sessions by ID; absent when none are kept. */
+  readonly sessionCache?: SessionCacheStats;
   readonly connections: {
     readonly open: number;
     readonly total: number;
@@ -78,6 +92,7 @@ const LISTED_CONNECTIONS = 200;
 export function takeSnapshot(source: StatusSource): StatusSnapshot {
   const { site, census } = source;
   const { connections: books, counters } = site;
+  const cache = site.sessions.stats();
   return {
     mayfly: version,
     node: process.version,
@@ -86,13 +101,20 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
     draining: site.draining,
     serving: source.serving,
     urls: source.urls,
+    versions: source.versions,
     certificate: source.certificate,
-    handshakes: { full: counters.full, resumed: counters.resumed, failed: failedHandshakes(counters.failures) },
+    handshakes: {
+      full: counters.full,
+      resumed: counters.resumed,
+      failed: failedHandshakes(counters.failures),
+      byVersion: books.handshakes,
+    },
     resumptionRefusals: { ...counters.refusals },
     failures: { ...counters.failures },
     requests: books.requests.toJSON(),
     upstreamFailures: books.upstreamFailures.toJSON(),
     ring: { ...source.ring, keys: site.sessions.status() },
+    ...(cache === undefined ? {} : { sessionCache: cache }),
     connections: {
       open: books.openCount,
       total: counters.full + counters.resumed,
@@ -114,6 +136,7 @@ function listConnections(source: StatusSource): ConnectionStatus[] {
     cipherSuite: entry.summary?.cipherSuite ?? '',
     namedGroup: entry.summary?.namedGroup ?? '',
     resumed: entry.summary?.resumed ?? false,
+    ...(entry.summary?.resumedBy === undefined ? {} : { resumedBy: entry.summary.resumedBy }),
     ...(entry.summary?.refusal === undefined ? {} : { refusal: entry.summary.refusal }),
     helloRetried: entry.summary?.helloRetried ?? false,
     alpnProtocol: entry.summary?.alpnProtocol ?? '',
@@ -136,10 +159,7 @@ export function metricsOf(source: StatusSource): Metric[] {
     metric('mayfly_build_info', 'gauge', 'Version of Mayfly and of Node.js.', [
       { labels: { version, node: process.version }, value: 1 },
     ]),
-    metric('mayfly_handshakes_total', 'counter', 'Completed handshakes, full or resumed.', [
-      { labels: { kind: 'full' }, value: counters.full },
-      { labels: { kind: 'resumed' }, value: counters.resumed },
-    ]),
+    metric('mayfly_handshakes_total', 'counter', 'Completed handshakes, full or resumed.', handshakeSamples(books.handshakes)),
     metric(
       'mayfly_resumption_refusals_total',
       'counter',
@@ -189,6 +209,7 @@ export function metricsOf(source: StatusSource): Metric[] {
     keyMetric(keys, 'mayfly_ticket_key_open_until_seconds', 'When the key is erased.', (key) => key.openUntil / 1000),
     keyMetric(keys, 'mayfly_ticket_key_tickets_sealed', 'Tickets sealed by the key.', (key) => key.ticketsSealed),
     keyMetric(keys, 'mayfly_ticket_key_tickets_opened', 'Tickets opened by the key.', (key) => key.ticketsOpened),
+    ...cacheMetrics(source.site.sessions.stats()),
     metric(
       'mayfly_secrets_live',
       'gauge',
@@ -201,6 +222,35 @@ export function metricsOf(source: StatusSource): Metric[] {
     metric('process_start_time_seconds', 'gauge', 'Start of the process.', source.startedAt / 1000),
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),
     metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', (cpu.user + cpu.system) / 1e6),
+  ];
+}
+
+function handshakeSamples(counts: StatusSnapshot['handshakes']['byVersion']): Sample[] {
+  return Object.entries(counts).flatMap(([version, { full, ticket, id }]) => {
+    const samples: Sample[] = [
+      { labels: { version, kind: 'full' }, value: full },
+      { labels: { version, kind: 'resumed', by: 'ticket' }, value: ticket },
+    ];
+    return version === 'TLSv1.3'
+      ? samples
+      : [...samples, { labels: { version, kind: 'resumed', by: 'id' }, value: id }];
+  });
+}
+
+function cacheMetrics(cache: SessionCacheStats | undefined): Metric[] {
+  if (cache === undefined) {
+    return [];
+  }
+  const name = (what: string) => `mayfly_session_cache_${what}`;
+  return [
+    metric(name('entries'), 'gauge', 'TLS 1.2 sessions kept by their ID.', cache.entries),
+    metric(name('bytes'), 'gauge', 'Memory of these sessions.', cache.bytes),
+    metric(name('lookups_total'), 'counter', 'Look-ups of session IDs.', [
+      { labels: { result: 'hit' }, value: cache.hits },
+      { labels: { result: 'miss' }, value: cache.misses },
+    ]),
+    metric(name('evicted_total'), 'counter', 'Sessions erased early to make room.', cache.evicted),
+    metric(name('expired_total'), 'counter', 'Sessions erased at the end of their life.', cache.expired),
   ];
 }
 

@@ -1,0 +1,160 @@
+/**
+ * The second half of the TLS 1.3 client: the server's Finished, our certificate where one was asked for, our Finished.
+ * RFC 9846 §4.5.
+ */
+
+import type { HandshakeSummary } from '../actions.ts';
+import { EMPTY } from '../bytes/bytes.ts';
+import type { Credential } from '../connection-options.ts';
+import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import type { CipherSuite } from '../crypto/suites.ts';
+import { TLSError } from '../errors.ts';
+import { Tls13Exporter } from '../keys/exporter.ts';
+import { finishedVerifyData } from '../keys/finished.ts';
+import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
+import { encodeCertificate } from '../messages/certificate.ts';
+import { certificateVerifyContent, encodeCertificateVerify } from '../messages/certificate-verify.ts';
+import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import type { ClientHandshake } from './client.ts';
+import { ReceivedTickets } from './received-tickets.ts';
+
+export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' | 'AwaitClientSignature' {
+  const { provider } = hs.options;
+  const { channel } = hs.host;
+  const suite = present(hs.suite);
+  const { verifyData } = decodeFinished(message.body, suite.hashLength);
+  const expected = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
+  if (!provider.equal(verifyData, expected)) {
+    throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
+  }
+  const boundary = channel.joiner.boundary();
+  hs.transcript.add(message.raw);
+  const transcriptHash = hs.transcript.digest();
+  const mainSecret = present(hs.mainSecret);
+  hs.clientApplicationSecret = mainSecret.clientApplicationTrafficSecret(transcriptHash);
+  const serverSecret = mainSecret.serverApplicationTrafficSecret(transcriptHash);
+  hs.exporterSecret = mainSecret.exporterSecret(transcriptHash);
+  logSecret(hs, hs.clientApplicationSecret);
+  logSecret(hs, serverSecret);
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: exporterSecretLine(hs.exporterSecret, hs.offer.random) });
+  }
+  channel.protectRead(serverSecret, boundary);
+  channel.allowChangeCipherSpec(false);
+  if (!channel.protectsWrites) {
+    if (!hs.helloRetried) {
+      channel.changeCipherSpec();
+    }
+    channel.protectWrite(present(hs.clientHandshakeSecret));
+  }
+  return hs.requestedSchemes === undefined ? finish(hs) : sendCertificate(hs, hs.requestedSchemes);
+}
+
+/** Our certificate, or an empty one; a key that lives elsewhere has to be waited for. */
+function sendCertificate(
+  hs: ClientHandshake,
+  requestedSchemes: readonly number[],
+): 'Connected' | 'AwaitClientSignature' {
+  const chosen = chooseClientCredential(hs.options.credentials ?? [], requestedSchemes);
+  const chain = chosen?.credential.certificateChain ?? [];
+  send(
+    hs,
+    encodeCertificate({
+      requestContext: EMPTY,
+      entries: chain.map((certificate) => ({ certificate, extensions: {} })),
+    }),
+  );
+  if (chosen === undefined) {
+    return finish(hs);
+  }
+  const { credential, scheme } = chosen;
+  hs.clientScheme = scheme;
+  const data = certificateVerifyContent('client', hs.transcript.digest());
+  if (credential.privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data });
+    return 'AwaitClientSignature';
+  }
+  return onClientSignature(hs, hs.options.provider.sign(scheme, credential.privateKey, data));
+}
+
+export function onClientSignature(hs: ClientHandshake, signature: Uint8Array): 'Connected' {
+  send(hs, encodeCertificateVerify({ scheme: signatureSchemes[present(hs.clientScheme)], signature }));
+  return finish(hs);
+}
+
+function finish(hs: ClientHandshake): 'Connected' {
+  const { provider, now, wantSessions = true } = hs.options;
+  const { channel } = hs.host;
+  const suite = present(hs.suite);
+  const mainSecret = present(hs.mainSecret);
+  const verifyData = finishedVerifyData(provider, present(hs.clientHandshakeSecret), hs.transcript.digest());
+  send(hs, encodeFinished({ verifyData }));
+  channel.protectWrite(present(hs.clientApplicationSecret));
+  hs.clientApplicationSecret = undefined;
+  const summary = summarize(hs, suite);
+  const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
+  const tickets = new ReceivedTickets({ provider, suite, resumptionSecret, summary, now });
+  mainSecret.erase('handshake complete');
+  const exporter = new Tls13Exporter(provider, suite.hash, present(hs.exporterSecret));
+  hs.exporterSecret = undefined;
+  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets });
+  return 'Connected';
+}
+
+/** The first credential that can sign in one of the ways the server accepts. */
+export function chooseClientCredential(
+  credentials: readonly Credential[],
+  accepted: readonly number[],
+): { readonly credential: Credential; readonly scheme: SignatureScheme } | undefined {
+  for (const credential of credentials) {
+    const scheme = credential.schemes.find((candidate) => accepted.includes(signatureSchemes[candidate]));
+    if (scheme !== undefined) {
+      return { credential, scheme };
+    }
+  }
+  return undefined;
+}
+
+function send(hs: ClientHandshake, message: Uint8Array): void {
+  hs.transcript.add(message);
+  hs.host.channel.handshake(message);
+}
+
+function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
+  const { offer, options } = hs;
+  const now = options.now();
+  return {
+    role: 'client',
+    version: 'TLSv1.3',
+    cipherSuite: suite.name,
+    namedGroup: present(hs.group).name,
+    signatureScheme: hs.signatureScheme,
+    serverName: options.serverName,
+    alpnProtocol: hs.alpnProtocol,
+    resumed: hs.resumed,
+    resumedBy: hs.resumed ? 'ticket' : undefined,
+    extendedMasterSecret: true,
+    refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
+    helloRetried: hs.helloRetried,
+    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
+    authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,
+    peerCertificates: hs.peerCertificates,
+    offered: offer.described(),
+  };
+}
+
+/** A line for the key log, if one was asked for. */
+export function logSecret(hs: ClientHandshake, secret: TrafficSecret): void {
+  if (hs.options.exportKeyLog) {
+    hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, hs.offer.random) });
+  }
+}
+
+function present<T>(value: T | undefined): T {
+  if (value === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'the client lacks a value that its state must have');
+  }
+  return value;
+}
