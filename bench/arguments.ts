@@ -21,7 +21,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
     .description('Measures Mayfly beside node:tls in the same run, client and server in processes of their own.')
     .usage('[options]')
     .helpOption('--help', 'show this help')
-    .option('--quick', 'end within 50 seconds, with the rows that matter most', false)
+    .option('--quick', 'end within 50 seconds, with the rows that matter most (none of TLS 1.2)', false)
     .option('--json', 'print one JSON document on stdout instead of a table', false)
     .option('--only <name>', `measure this row only (may be repeated): ${rows.map((row) => row.name).join(', ')}`, only)
     .option('--rounds <n>', 'rounds per row and subject (default: 7, quick: 8)', rounds)

@@ -5,6 +5,7 @@
 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { WorkloadName } from './workload.ts';
 
 export type EngineName = 'ours' | 'node';
 
@@ -19,6 +20,11 @@ export interface EngineServer {
   address(): AddressInfo | string | null;
   on(event: 'secureConnection', listener: (socket: EngineSocket) => void): unknown;
   on(event: 'tlsClientError' | 'error', listener: (error: Error) => void): unknown;
+  on(event: 'newSession', listener: (id: Buffer, data: Buffer, done: () => void) => void): unknown;
+  on(
+    event: 'resumeSession',
+    listener: (id: Buffer, done: (error: Error | null, data: Buffer | null) => void) => void,
+  ): unknown;
 }
 
 /** Opaque; made once and shared by all connects, which is `node:tls` at its best. */
@@ -31,12 +37,47 @@ export interface Engine {
 }
 
 /** What both engines are pinned to, so that they do the same work. */
-export const pinned = {
+export function pinnedFor(workload: WorkloadName): Record<string, string | number> {
+  switch (workload) {
+    case 'handshake12':
+      return pinned12;
+    case 'handshake12id':
+      return { ...pinned12, secureOptions: SSL_OP_NO_TICKET };
+    default:
+      return pinned13;
+  }
+}
+
+/**
+ * Lets a server remember TLS 1.2 sessions by ID. Ours does by itself; node:tls leaves it to its events, and a Map is the
+ * cheapest that can hang there.
+ */
+export function rememberById(name: EngineName, server: EngineServer): void {
+  if (name === 'ours') {
+    return;
+  }
+  const sessions = new Map<string, Buffer>();
+  server.on('newSession', (id, data, done) => {
+    sessions.set(id.toString('latin1'), data);
+    done();
+  });
+  server.on('resumeSession', (id, done) => done(null, sessions.get(id.toString('latin1')) ?? null));
+}
+
+const pinned13 = {
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',
   ciphers: 'TLS_AES_128_GCM_SHA256',
   ecdhCurve: 'X25519',
 } as const;
+const pinned12 = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.2',
+  ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  ecdhCurve: 'X25519',
+} as const;
+/** From OpenSSL's ssl.h. */
+const SSL_OP_NO_TICKET = 0x4000;
 
 export async function loadEngine(name: EngineName): Promise<Engine> {
   const module: unknown = name === 'node' ? await import('node:tls') : await import('../src/node/tls.ts');

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import type { AddressInfo } from 'node:net';
-import { type Engine, type EngineSocket, loadEngine, pinned } from './engine.ts';
+import { type Engine, type EngineSocket, loadEngine, pinnedFor, rememberById } from './engine.ts';
 import type { MemoryUse, Reply, Request, Start } from './messages.ts';
 import { handshake } from './rows/handshake.ts';
 import { idle } from './rows/idle.ts';
@@ -11,7 +11,14 @@ import { pingpong } from './rows/pingpong.ts';
 import { transfer } from './rows/transfer.ts';
 import type { Driver, Workload, WorkloadName } from './workload.ts';
 
-const workloads: Record<WorkloadName, Workload> = { handshake, idle, pingpong, transfer };
+const workloads: Record<WorkloadName, Workload> = {
+  handshake,
+  handshake12: handshake,
+  handshake12id: handshake,
+  idle,
+  pingpong,
+  transfer,
+};
 
 let driver: Driver | undefined;
 let profiler: Session | undefined;
@@ -39,7 +46,7 @@ async function start(options: Start): Promise<void> {
     return;
   }
   // One context for all connects: node:tls at its best.
-  const secureContext = engine.createSecureContext({ ca: options.certificate.ca, ...pinned });
+  const secureContext = engine.createSecureContext({ ca: options.certificate.ca, ...pinnedFor(options.workload) });
   const common = { host: '127.0.0.1', port: options.port, servername: 'localhost', noDelay: true, secureContext };
   driver = workload.createDriver((extra): EngineSocket => {
     const socket = engine.connect({ ...common, ...extra });
@@ -51,7 +58,10 @@ async function start(options: Start): Promise<void> {
 
 function serve(engine: Engine, workload: Workload, options: Start): Promise<number> {
   const { cert, key } = options.certificate;
-  const server = engine.createServer({ cert, key, noDelay: true, ...pinned });
+  const server = engine.createServer({ cert, key, noDelay: true, ...pinnedFor(options.workload) });
+  if (options.workload === 'handshake12id') {
+    rememberById(options.engine, server);
+  }
   server.on('secureConnection', (socket) => workload.serve(socket));
   server.on('tlsClientError', () => {});
   return new Promise((resolve, reject) => {

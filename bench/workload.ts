@@ -2,7 +2,8 @@
 
 import type { EngineSocket } from './engine.ts';
 
-export type WorkloadName = 'handshake' | 'transfer' | 'pingpong' | 'idle';
+/** `handshake12` and `handshake12id` are handshakes over TLS 1.2, with sessions by ticket and by ID. */
+export type WorkloadName = 'handshake' | 'handshake12' | 'handshake12id' | 'transfer' | 'pingpong' | 'idle';
 
 /** Numbers and switches, so that they travel as JSON. */
 export type WorkloadOptions = Readonly<Record<string, number | boolean>>;

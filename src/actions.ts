@@ -28,6 +28,10 @@ export type Action =
   | { readonly kind: 'keyLog'; readonly line: Uint8Array }
   /** The peer renewed its traffic keys, or we did ours. */
   | { readonly kind: 'keyUpdate'; readonly direction: 'read' | 'write'; readonly generation: number }
+  /** TLS 1.2: a renegotiation is complete: fresh keys, and perhaps a client certificate. */
+  | { readonly kind: 'renegotiated'; readonly summary: HandshakeSummary }
+  /** TLS 1.2: the peer declined our renegotiation; the connection goes on as it was. */
+  | { readonly kind: 'renegotiationDeclined' }
   /** close_notify arrived: no more data will come; our side may still send (half-close). */
   | { readonly kind: 'peerClosed' }
   /** The connection is over; its secrets are erased. Last action ever. */
@@ -59,8 +63,8 @@ export interface ClientHelloInfo {
   readonly serverName: string;
   readonly alpnProtocols: readonly string[];
   readonly signatureSchemes: readonly SignatureScheme[];
-  /** TLS 1.2: the ID of the session that the client offers; empty for none, and where it offers a ticket. */
-  readonly sessionId: Uint8Array;
+  /** TLS 1.2: the ID of the session that the client offers, where it offers no ticket; absent or empty for none. */
+  readonly sessionId?: Uint8Array;
 }
 
 /** Why an offered session was not resumed. */

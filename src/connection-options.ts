@@ -116,6 +116,13 @@ export interface ClientOptions extends CommonOptions {
   readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
   /** Derive and report `session` actions. Default true; false saves their cost. */
   readonly wantSessions?: boolean;
+  /** TLS 1.2: false asks for no ticket (RFC 5077), so that sessions come by ID. Default true. */
+  readonly offerTickets12?: boolean;
+  /**
+   * TLS 1.2: renegotiations that a server may ask for within ten minutes; 0 refuses all. More end the connection: each costs
+   * us a handshake. Default 3.
+   */
+  readonly serverRenegotiations?: number;
   /** Send GREASE values (RFC 8701). Default true. */
   readonly grease?: boolean;
 }
@@ -123,6 +130,11 @@ export interface ClientOptions extends CommonOptions {
 export interface ServerOptions extends CommonOptions {
   /** The context for every client, or 'ask' to raise a `context` need for each. */
   readonly context: ServerContext | 'ask';
+  /**
+   * TLS 1.2: renegotiations that a client may begin within ten minutes; further ones are declined. Each costs the server
+   * more than the client, so the default is 0.
+   */
+  readonly clientRenegotiations?: number;
   /** Sent in a HelloRetryRequest and demanded back unchanged (RFC 9846 §4.3.2). Default: none is sent. */
   readonly helloRetryCookie?: Uint8Array;
 }

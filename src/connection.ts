@@ -8,29 +8,21 @@
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
 import type { AlertDescription } from './alerts.ts';
-import type { ClientOptions, ServerOptions } from './connection-options.ts';
+import type { ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
-import { connectedClientHandlers12, connectedServerHandlers12, Established12 } from './handshake/established12.ts';
-import type { CompletedHandshake, Established, HandshakeHost } from './handshake/host.ts';
+import { establish } from './handshake/establish.ts';
+import { Established12 } from './handshake/established12.ts';
+import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
 import { Machine } from './handshake/machine.ts';
 import { checkOptions } from './handshake/option-checks.ts';
-import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './handshake/post-handshake.ts';
 import { readAlert } from './handshake/received-alert.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
 import { ServerHandshake, serverHandlers } from './handshake/server.ts';
-import {
-  type ClientState,
-  clientTransitions,
-  connectedClientTransitions,
-  connectedClientTransitions12,
-  connectedServerTransitions,
-  connectedServerTransitions12,
-  type ServerState,
-  serverTransitions,
-} from './handshake/transitions.ts';
+import { type ClientState, clientTransitions, type ServerState, serverTransitions } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
+import type { JoinedMessage } from './messages/message-joiner.ts';
 import {
   CONTENT_ALERT,
   CONTENT_APPLICATION_DATA,
@@ -59,6 +51,8 @@ export class Connection implements HandshakeHost {
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
   #exporter: Exporter | undefined;
+  /** Application data that waits for the end of a renegotiation. */
+  #held: Uint8Array[] = [];
   #closeSent = false;
   #peerClosed = false;
   #ending: Ending = 'open';
@@ -228,6 +222,20 @@ export class Connection implements HandshakeHost {
   }
 
   /**
+   * TLS 1.2: a handshake on the running connection, for fresh keys; at a server also under another context, e.g. one that
+   * asks for a client certificate. A client that does not want to answers nothing, or declines.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, or the peer cannot bind it to the connection
+   */
+  startRenegotiation(context?: ServerContext): Action[] {
+    const connected = this.#connected;
+    if (!this.canSend || !(connected instanceof Established12) || this.#handshake !== undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'only an open TLS 1.2 connection can be renegotiated, once at a time');
+    }
+    connected.checkRenegotiable();
+    return this.#run(() => connected.renegotiate(context));
+  }
+
+  /**
    * Keying material for another protocol (RFC 9846 §7.5). The caller owns the bytes, `length` of them.
    * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after the end
    */
@@ -262,35 +270,44 @@ export class Connection implements HandshakeHost {
     this.#actions.push({ kind: 'need', need });
   }
 
-  completed({ summary, exporter, clientRandom, tickets }: CompletedHandshake): void {
+  completed(completed: CompletedHandshake): void {
+    const { summary, exporter } = completed;
+    const renegotiated = this.#connected !== undefined;
     this.#summary = summary;
+    this.#exporter?.erase('renegotiated');
     this.#exporter = exporter;
     // Nothing of the handshake is kept: its secrets have passed on, or are erased.
     this.#handshake = undefined;
-    if (summary.version === 'TLSv1.2') {
-      this.#establish12();
-    } else {
-      this.#establish(new PostHandshake(this, tickets, this.#options.exportKeyLog ? clientRandom : undefined));
-    }
+    const { role } = this;
+    const { connected, machine } = establish({
+      host: this,
+      role,
+      options: this.#options,
+      completed,
+      before: this.#connected,
+    });
+    this.#connected = connected;
+    this.#machine = machine;
     this.channel.outgoing.endOfHandshake();
-    this.#actions.push({ kind: 'handshakeComplete', summary });
+    this.#actions.push({ kind: renegotiated ? 'renegotiated' : 'handshakeComplete', summary });
+    this.#releaseHeldData();
   }
 
-  #establish(connected: PostHandshake): void {
-    this.#connected = connected;
-    this.#machine =
-      this.role === 'client'
-        ? Machine.start(connectedClientTransitions, connectedClientHandlers, connected, 'Connected')
-        : Machine.start(connectedServerTransitions, connectedServerHandlers, connected, 'Connected');
-  }
-
-  #establish12(): void {
-    const connected = new Established12(this);
-    this.#connected = connected;
-    this.#machine =
-      this.role === 'client'
-        ? Machine.start(connectedClientTransitions12, connectedClientHandlers12, connected, 'Connected')
-        : Machine.start(connectedServerTransitions12, connectedServerHandlers12, connected, 'Connected');
+  renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
+    const common = { versions: ['TLSv1.2'] as const };
+    if (this.role === 'client') {
+      const options: ClientOptions = { ...(this.#options as ClientOptions), ...common, session: undefined };
+      const handshake = new ClientHandshake(options, this, previous);
+      this.#handshake = handshake;
+      this.#machine = Machine.start(clientTransitions, clientHandlers, handshake, 'Start');
+      this.#machine.step('start', undefined);
+      return;
+    }
+    const context = previous.context ?? (this.#options as ServerOptions).context;
+    const handshake = new ServerHandshake({ ...(this.#options as ServerOptions), ...common, context }, this, previous);
+    this.#handshake = handshake;
+    this.#machine = Machine.start(serverTransitions, serverHandlers, handshake, 'ExpectClientHello');
+    this.#machine.step('client_hello', hello);
   }
 
   // Running
@@ -388,6 +405,14 @@ export class Connection implements HandshakeHost {
         return;
       }
       const name = handshakeTypeName(type);
+      if (name === 'hello_request' && this.role === 'client' && this.channel.isTls12 && this.#handshake !== undefined) {
+        // Already at it (RFC 5246 §7.4.1.1).
+        if (joiner.next() === undefined) {
+          return;
+        }
+        this.channel.noteRecord(true);
+        continue;
+      }
       if (name === undefined) {
         throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${type}`);
       }
@@ -414,10 +439,28 @@ export class Connection implements HandshakeHost {
     }
     if (alert.kind === 'user_canceled' || alert.kind === 'warning') {
       this.channel.noteRecord(true);
+      if (alert.kind === 'warning' && alert.name === 'no_renegotiation') {
+        this.#onNoRenegotiation();
+      }
       return;
     }
     this.#end(alert.error.message);
     this.#actions.push({ kind: 'failed', error: alert.error });
+  }
+
+  /** Our offer to renegotiate was declined: a client's handshake goes back to where it was, a server has begun none. */
+  #onNoRenegotiation(): void {
+    const connected = this.#connected;
+    if (!(connected instanceof Established12) || !connected.declined()) {
+      return;
+    }
+    const handshake = this.#handshake;
+    if (handshake !== undefined) {
+      handshake.erase('declined');
+      this.#handshake = undefined;
+      this.#machine = connected.machine();
+    }
+    this.#actions.push({ kind: 'renegotiationDeclined' });
   }
 
   #onCloseNotify(): void {
@@ -433,7 +476,11 @@ export class Connection implements HandshakeHost {
 
   #sendData(data: Uint8Array): void {
     const { channel } = this;
-    const connected = this.#connected as PostHandshake;
+    const connected = this.#connected as Established;
+    if (channel.holdsData) {
+      this.#held.push(new Uint8Array(data));
+      return;
+    }
     connected.noteSentData();
     let at = 0;
     while (at < data.length) {
@@ -444,6 +491,15 @@ export class Connection implements HandshakeHost {
       const end = Math.min(data.length, at + room);
       channel.applicationData(data, at, end);
       at = end;
+    }
+  }
+
+  #releaseHeldData(): void {
+    this.channel.holdsData = false;
+    const held = this.#held;
+    this.#held = [];
+    for (const data of held) {
+      this.#sendData(data);
     }
   }
 

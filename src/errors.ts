@@ -35,7 +35,7 @@ export const errorTable = {
     'a key change does not fall on a record boundary',
   ),
   TLS_ERR_EMPTY_RECORDS: entry('peer', 'unexpected_message', 'RFC 9846 §5.4', 'too many records that carry nothing'),
-  TLS_ERR_USAGE_LIMIT: entry('local', 'internal_error', 'RFC 9846 §5.5', 'a traffic key reached its usage limit'),
+  TLS_ERR_USAGE_LIMIT: entry('local', 'close_notify', 'RFC 9846 §5.5', 'a traffic key reached its usage limit'),
   TLS_ERR_PEER_USAGE_LIMIT: entry(
     'peer',
     'unexpected_message',

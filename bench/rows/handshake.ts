@@ -74,14 +74,14 @@ function oneHandshake(connect: Connect, session: Uint8Array | undefined, onSessi
   });
 }
 
-/** In TLS 1.3 a session can be resumed only once its ticket has arrived: wait for the event. */
+/** In TLS 1.3 a session can be resumed only once its ticket has arrived: wait for the event, which TLS 1.2 has too. */
 async function obtainSession(connect: Connect): Promise<Uint8Array> {
   let session: Uint8Array | undefined;
   await oneHandshake(connect, undefined, (received) => {
     session = received;
   });
   if (session === undefined) {
-    throw new Error('the server sent no ticket');
+    throw new Error('the server gave no session to resume');
   }
   return session;
 }

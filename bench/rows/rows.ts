@@ -12,7 +12,7 @@ export interface Row {
   readonly options: WorkloadOptions;
   /** Its share of a bounded run, relative to the others: what needs a long warm-up weighs more. */
   readonly weight: number;
-  /** Part of `--quick`. */
+  /** Part of `--quick`, whose time is just enough for the rows of TLS 1.3 and of the data. */
   readonly quick: boolean;
   /** A whole run ends at this many units (megabytes) rather than at a time. */
   readonly whole?: number;
@@ -45,6 +45,39 @@ export const rows: readonly Row[] = [
     options: { inFlight: 16, resumed: true },
     weight: 1.6,
     quick: true,
+  },
+  {
+    name: 'handshake_full_1.2',
+    what: 'the same over TLS 1.2, ECDHE-ECDSA-AES128-GCM-SHA256',
+    unit: '/s',
+    per: 'handshake',
+    goal: 2.0,
+    workload: 'handshake12',
+    options: { inFlight: 16 },
+    weight: 3,
+    quick: false,
+  },
+  {
+    name: 'handshake_resumed_1.2_ticket',
+    what: 'resumed with a ticket, 16 in flight',
+    unit: '/s',
+    per: 'handshake',
+    goal: 1.8,
+    workload: 'handshake12',
+    options: { inFlight: 16, resumed: true },
+    weight: 1.6,
+    quick: false,
+  },
+  {
+    name: 'handshake_resumed_1.2_id',
+    what: 'resumed by session ID, 16 in flight; node:tls with a Map behind its events',
+    unit: '/s',
+    per: 'handshake',
+    goal: 1.8,
+    workload: 'handshake12id',
+    options: { inFlight: 16, resumed: true },
+    weight: 2,
+    quick: false,
   },
   {
     name: 'transfer_bulk',

@@ -10,7 +10,11 @@ export type Versions = readonly ProtocolVersion[];
 export function parseVersions(text: string): Versions {
   const versions = Object.hasOwn(choices, text) ? choices[text] : undefined;
   if (versions === undefined) {
-    throw new Problem('usage', `--tls: "${text}" is not a choice`, 'Write 1.2, 1.3 or both; what is older is not spoken.');
+    throw new Problem(
+      'usage',
+      `--tls: "${text}" is not a choice`,
+      'Write 1.2, 1.3 or both; what is older is not spoken.',
+    );
   }
   return versions;
 }

@@ -52,11 +52,14 @@ export class ClientOffer {
   /** The types that the server may answer: of the extensions in the last hello sent. */
   offeredTypes: readonly number[] = [];
   readonly #options: ClientOptions;
+  readonly #renegotiatedConnection: Uint8Array;
   readonly #shares = new Map<NamedGroup, KeyShare>();
   readonly #grease: Uint8Array = new Uint8Array(5);
   #earlySecret: EarlySecret | undefined;
 
-  constructor(options: ClientOptions) {
+  /** `renegotiatedConnection`: our verify_data of the handshake before, in a renegotiation (RFC 5746 §3.5). */
+  constructor(options: ClientOptions, renegotiatedConnection: Uint8Array = EMPTY) {
+    this.#renegotiatedConnection = renegotiatedConnection;
     const { provider } = options;
     this.#options = options;
     this.versions = options.versions ?? ['TLSv1.3'];
@@ -242,10 +245,12 @@ export class ClientOffer {
     if (!this.#offers('TLSv1.2')) {
       return {};
     }
-    const wantsTickets = this.#options.wantSessions !== false;
+    const { wantSessions, offerTickets12 } = this.#options;
+    const byTicket = this.session12 !== undefined && this.session12.ticket.length > 0;
+    const wantsTickets = wantSessions !== false && (offerTickets12 !== false || byTicket);
     return {
       extendedMasterSecret: true,
-      renegotiationInfo: EMPTY,
+      renegotiationInfo: this.#renegotiatedConnection,
       ecPointFormats: [UNCOMPRESSED],
       sessionTicket: wantsTickets ? (this.session12?.ticket ?? EMPTY) : undefined,
     };

@@ -51,7 +51,7 @@ import {
   onTicket12,
   onVerdict12,
 } from './client12.ts';
-import type { HandshakeHost } from './host.ts';
+import type { HandshakeHost, PreviousHandshake } from './host.ts';
 import { Transcript } from './transcript.ts';
 import type { clientTransitions, Handlers } from './transitions.ts';
 
@@ -80,11 +80,15 @@ export class ClientHandshake {
   peerKey: PublicKey | undefined;
   signatureScheme: SignatureScheme | undefined;
 
-  constructor(options: ClientOptions, host: HandshakeHost) {
+  /** Renegotiation: the handshake before this one. */
+  readonly previous: PreviousHandshake | undefined;
+
+  constructor(options: ClientOptions, host: HandshakeHost, previous?: PreviousHandshake) {
     this.options = options;
+    this.previous = previous;
     this.host = host;
     this.transcript = new Transcript(options.provider);
-    this.offer = new ClientOffer(options);
+    this.offer = new ClientOffer(options, previous?.clientVerifyData);
     if (this.offer.cipherSuites12.length > 0 && options.credentials !== undefined) {
       this.transcript.keepMessages();
     }

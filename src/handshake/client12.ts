@@ -10,7 +10,7 @@
  */
 
 import type { HandshakeSummary, Need } from '../actions.ts';
-import { EMPTY, sameBytes } from '../bytes/bytes.ts';
+import { concat, EMPTY, sameBytes } from '../bytes/bytes.ts';
 import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import {
@@ -37,6 +37,7 @@ import { decodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
 import { refuseMisplaced12 } from '../messages/tls12/extension-rules.ts';
 import { decodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.ts';
 import { decodeServerKeyExchange, serverKeyExchangeContent } from '../messages/tls12/server-key-exchange.ts';
+import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
 import type { ClientHandshake } from './client.ts';
 import { chooseClientCredential } from './client-finish.ts';
@@ -51,6 +52,7 @@ export interface ClientTls12 {
   /** The server announced a NewSessionTicket. */
   readonly ticketExpected: boolean;
   keys: Tls12Keys | undefined;
+  clientVerifyData: Uint8Array;
   group: NamedGroupInfo | undefined;
   serverPublicKey: Uint8Array;
   ticket: { readonly bytes: Uint8Array; readonly lifetimeHint: number } | undefined;
@@ -79,6 +81,7 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   if (extensions.recordSizeLimit !== undefined) {
     // RFC 8449 §4: in TLS 1.2 the limit does not count a content type, as there is none inside.
     channel.limitSentRecords(extensions.recordSizeLimit + 1);
+    channel.limitReceivedRecords((hs.options.recordSizeLimit ?? MAX_PLAINTEXT) + 1);
   }
   const session = resumedSession(hs, hello);
   const tls12: ClientTls12 = {
@@ -94,6 +97,7 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
     resumedBy: session === undefined ? undefined : session.ticket.length > 0 ? 'ticket' : 'id',
     ticketExpected: extensions.sessionTicket === true,
     keys: undefined,
+    clientVerifyData: EMPTY,
     group: undefined,
     serverPublicKey: EMPTY,
     ticket: undefined,
@@ -130,7 +134,12 @@ function checkServerHello12(hs: ClientHandshake, hello: ServerHello): CipherSuit
   }
   refuseMisplaced12(extensions.types);
   refuseUnsolicited(extensions.types, hs.offer.offeredTypes, 'server_hello');
-  if (extensions.renegotiationInfo === undefined || extensions.renegotiationInfo.length !== 0) {
+  if (extensions.ecPointFormats !== undefined && !extensions.ecPointFormats.includes(UNCOMPRESSED)) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server does not support uncompressed points (RFC 8422 §5.2)');
+  }
+  const { previous } = hs;
+  const bound = previous === undefined ? EMPTY : concat(previous.clientVerifyData, previous.serverVerifyData);
+  if (extensions.renegotiationInfo === undefined || !sameBytes(extensions.renegotiationInfo, bound)) {
     throw new TLSError(
       'TLS_ERR_INSECURE_RENEGOTIATION',
       'the server does not bind renegotiations to the connection (RFC 5746)',
@@ -174,6 +183,10 @@ export function onServerCertificate12(hs: ClientHandshake, message: JoinedMessag
   const { certificates } = decodeCertificate12(message.body);
   if (certificates.length === 0) {
     throw new TLSError('TLS_ERR_NO_CERTIFICATE', 'the server sent no certificate');
+  }
+  const before = hs.previous?.peerCertificates[0];
+  if (before !== undefined && !sameBytes(before, certificates[0])) {
+    throw new TLSError('TLS_ERR_INSECURE_RENEGOTIATION', 'the server changed its certificate in a renegotiation');
   }
   hs.transcript.add(message.raw);
   hs.peerCertificates = certificates;
@@ -281,7 +294,7 @@ export function onClientSignature12(hs: ClientHandshake, signature: Uint8Array):
 }
 
 function finishFlight(hs: ClientHandshake, tls12: ClientTls12): AfterFlight12 {
-  sendFinished(hs, present(tls12.keys));
+  sendFinished(hs, tls12, present(tls12.keys));
   return tls12.ticketExpected ? 'ExpectTicket12' : 'ExpectChangeCipherSpec12';
 }
 
@@ -310,7 +323,7 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   }
   hs.transcript.add(message.raw);
   if (hs.resumed) {
-    sendFinished(hs, keys);
+    sendFinished(hs, tls12, keys);
   }
   const summary = summarize12(hs, tls12);
   const session = hs.options.wantSessions === false ? undefined : sessionOf(hs, tls12, keys, summary);
@@ -322,6 +335,12 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
       masterSecret: keys.masterSecret,
     }),
     clientRandom: hs.offer.random,
+    previous: {
+      clientVerifyData: tls12.clientVerifyData,
+      serverVerifyData: verifyData,
+      secure: true,
+      peerCertificates: hs.peerCertificates,
+    },
   });
   if (session !== undefined) {
     hs.host.emit({ kind: 'session', session });
@@ -329,11 +348,12 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   return 'Connected';
 }
 
-function sendFinished(hs: ClientHandshake, keys: Tls12Keys): void {
+function sendFinished(hs: ClientHandshake, tls12: ClientTls12, keys: Tls12Keys): void {
   const { channel } = hs.host;
   channel.changeCipherSpec();
   keys.protectWrite(channel);
-  send(hs, encodeFinished({ verifyData: keys.verifyData('client', hs.transcript.digest()) }));
+  tls12.clientVerifyData = keys.verifyData('client', hs.transcript.digest());
+  send(hs, encodeFinished({ verifyData: tls12.clientVerifyData }));
 }
 
 function send(hs: ClientHandshake, message: Uint8Array): void {
@@ -368,7 +388,7 @@ function sessionOf(
   };
 }
 
-/** A hint of 0 leaves it to the client (RFC 5077 §3.3). Never longer than a session by ID: both hold the master secret. */
+/** A hint of 0 leaves it to the client (RFC 5077 §3.3). */
 function lifetimeOf(hint: number | undefined): number {
   return hint === undefined || hint === 0 ? SESSION_ID_LIFETIME : Math.min(hint, MAX_TICKET_LIFETIME);
 }
@@ -408,5 +428,6 @@ function present<T>(value: T | undefined): T {
   return value;
 }
 
+const UNCOMPRESSED = 0;
 /** Seconds: what `ClientSession` takes. */
 const MAX_TICKET_LIFETIME = 604_800;

@@ -1,7 +1,9 @@
 /** What a handshake needs from the connection that runs it. */
 
 import type { Action, HandshakeSummary, Need } from '../actions.ts';
+import type { ServerContext } from '../connection-options.ts';
 import type { Exporter } from '../keys/exporter.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { RecordChannel } from './record-channel.ts';
 
@@ -10,6 +12,8 @@ export interface HandshakeHost {
   emit(action: Action): void;
   /** Raises a need: the handshake goes on with its answer. */
   ask(need: Need): void;
+  /** TLS 1.2: begins a handshake on the running connection, at a server with the client's hello. */
+  renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void;
   /** Application data may flow: the handshake ends here and its secrets pass to the connection. */
   completed(result: CompletedHandshake): void;
 }
@@ -21,6 +25,20 @@ export interface CompletedHandshake {
   readonly clientRandom: Uint8Array;
   /** Client: what reads the tickets to come. */
   readonly tickets?: ReceivedTickets;
+  /** TLS 1.2: what a renegotiation has to be bound to. */
+  readonly previous?: PreviousHandshake;
+}
+
+/** The end of a TLS 1.2 handshake, for the next one on the same connection (RFC 5746). */
+export interface PreviousHandshake {
+  readonly clientVerifyData: Uint8Array;
+  readonly serverVerifyData: Uint8Array;
+  /** The peer signalled secure renegotiation. */
+  readonly secure: boolean;
+  /** The server's chain, at a client: it must not change under a running connection. */
+  readonly peerCertificates: readonly Uint8Array[];
+  /** At a server. */
+  readonly context?: ServerContext;
 }
 
 /** A connection after its handshake, whatever the version. */

@@ -37,6 +37,8 @@ import type { TrafficKeys } from '../record/traffic-keys.ts';
 const MAX_SKIPPED_EARLY_DATA = 2 ** 16;
 /** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
 const UPDATE_AT_REMAINING = 4;
+/** Records left under a TLS 1.2 write key when a renegotiation is asked for: it takes a round trip or more. */
+const RENEGOTIATE_AT_REMAINING = 4096;
 /**
  * What a read key may open. Not the usage limit: a receiver should not enforce that (RFC 9846 §5.5), it asks the peer for
  * a new key instead. This keeps the sequence number exact as a JavaScript integer.
@@ -58,6 +60,8 @@ export class RecordChannel {
   readonly deframer = new Deframer();
   readonly joiner = new MessageJoiner();
   readonly outgoing: Outgoing;
+  /** Our keys are new and not confirmed yet: no application data may go out under them. */
+  holdsData = false;
   readonly #options: ChannelOptions;
   #plaintext: PlaintextWriter | undefined;
   #writer: ProtectedWriter | undefined;
@@ -73,6 +77,7 @@ export class RecordChannel {
   #changeCipherSpecLegal = false;
   #skipEarlyData: 'no' | 'undecryptable' | 'all' = 'no';
   #skipped = 0;
+  #writeLimit12 = 0;
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -204,6 +209,7 @@ export class RecordChannel {
 
   /** TLS 1.2: opens with these keys from the next record on; takes them over. */
   protectReadTls12(suite: CipherSuite12, keys: TrafficKeys, _boundary: RecordBoundary): void {
+    this.deframer.expectProtected();
     this.#opener12?.erase('next key');
     this.#opener12 = new Tls12Opener(this.#options.provider, suite.aead, keys, READ_LIMIT);
   }
@@ -220,12 +226,17 @@ export class RecordChannel {
     (this.#writer ?? expect(this.#plaintext)).changeCipherSpec();
   }
 
-  /** TLS 1.2: seals with these keys from now on; takes them over. */
+  /**
+   * TLS 1.2: seals with these keys from now on; takes them over. Application data has to wait until the peer's Finished
+   * proves that nobody came in between.
+   */
   protectWriteTls12(suite: CipherSuite12, keys: TrafficKeys): void {
     this.flushHandshake();
+    this.holdsData = true;
     this.#writer?.sealer.erase('next key');
     this.#plaintext = undefined;
     const limit = Math.min(this.#options.usageLimit ?? suite.usageLimit, suite.usageLimit);
+    this.#writeLimit12 = limit;
     const sealer = new Tls12Sealer(this.#options.provider, suite.aead, keys, limit);
     this.#writer = new ProtectedWriter(this.outgoing, sealer, this.#maxFragment);
   }
@@ -262,6 +273,12 @@ export class RecordChannel {
   /** Records that may be written before the write key has to be renewed. */
   get writable(): number {
     return expect(this.#writer).sealer.remaining - UPDATE_AT_REMAINING;
+  }
+
+  /** TLS 1.2: it is time for a renegotiation, with room left for what comes until it is done. */
+  get writeKeyWorn(): boolean {
+    const remaining = expect(this.#writer).sealer.remaining;
+    return remaining < Math.min(RENEGOTIATE_AT_REMAINING, this.#writeLimit12 / 2);
   }
 
   /** Whether what is written is protected. */
@@ -316,7 +333,12 @@ export class RecordChannel {
 
   #openTls12(record: RawRecord): OpenedRecord {
     if (this.#opener12 !== undefined) {
-      return this.#opener12.open(record);
+      const opened = this.#opener12.open(record);
+      // The limit counts a content type, which TLS 1.2 does not have inside (RFC 8449 §4).
+      if (opened.content.length >= this.#receiveLimit) {
+        throw new TLSError('TLS_ERR_RECORD_OVERFLOW', `a record holds ${opened.content.length} bytes, more than agreed`);
+      }
+      return opened;
     }
     if (record.type === CONTENT_APPLICATION_DATA) {
       throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came before the handshake made keys');

@@ -53,7 +53,7 @@ export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): C
     alpnProtocols,
     signatureSchemes: signatureAlgorithms.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined),
     // In a hello for TLS 1.3 it is a random one, and names no session.
-    sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : EMPTY,
+    sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : undefined,
   };
 }
 

@@ -34,7 +34,7 @@ import { encodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { encodeServerHello, HELLO_RETRY_REQUEST_RANDOM } from '../messages/server-hello.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
-import type { HandshakeHost } from './host.ts';
+import type { HandshakeHost, PreviousHandshake } from './host.ts';
 import {
   logSecret,
   onClientCertificate,
@@ -104,8 +104,12 @@ export class ServerHandshake {
   peerKey: PublicKey | undefined;
   tls12: ServerTls12 | undefined;
 
-  constructor(options: ServerOptions, host: HandshakeHost) {
+  /** Renegotiation: the handshake before this one. */
+  readonly previous: PreviousHandshake | undefined;
+
+  constructor(options: ServerOptions, host: HandshakeHost, previous?: PreviousHandshake) {
     this.options = options;
+    this.previous = previous;
     this.host = host;
     this.transcript = new Transcript(options.provider);
   }

@@ -5,13 +5,21 @@
  */
 
 import type { ClientHelloInfo } from '../actions.ts';
+import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import { type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import type { SignatureScheme } from '../crypto/signatures.ts';
-import { type CipherSuite12, type CipherSuite12Name, cipherSuites12, TLS_FALLBACK_SCSV } from '../crypto/suites12.ts';
+import {
+  type CipherSuite12,
+  type CipherSuite12Name,
+  cipherSuites12,
+  TLS_EMPTY_RENEGOTIATION_INFO_SCSV,
+  TLS_FALLBACK_SCSV,
+} from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
 import { TLS12, TLS13 } from '../messages/code-points.ts';
+import type { PreviousHandshake } from './host.ts';
 import { ALL_GROUPS } from './server-negotiation.ts';
 
 /** @throws TLSError `TLS_ERR_PROTOCOL_VERSION`, `TLS_ERR_INAPPROPRIATE_FALLBACK` */
@@ -23,8 +31,11 @@ export function chooseVersion(options: ServerOptions, hello: ClientHello): Proto
   if (offers13 && ours.includes('TLSv1.3')) {
     return 'TLSv1.3';
   }
-  if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV) && ours.includes('TLSv1.3')) {
-    throw new TLSError('TLS_ERR_INAPPROPRIATE_FALLBACK', 'the client fell back to a version below TLS 1.3');
+  if (hello.cipherSuites.includes(TLS_FALLBACK_SCSV) && (ours.includes('TLSv1.3') || !offers12)) {
+    throw new TLSError(
+      'TLS_ERR_INAPPROPRIATE_FALLBACK',
+      'the client fell back to a version below the one of this server',
+    );
   }
   if (offers12 && ours.includes('TLSv1.2')) {
     return 'TLSv1.2';
@@ -33,21 +44,41 @@ export function chooseVersion(options: ServerOptions, hello: ClientHello): Proto
 }
 
 /** Refuses a hello that lacks what TLS 1.2 demands here. */
-export function checkClientHello12(options: ServerOptions, hello: ClientHello): void {
+export function checkClientHello12(
+  options: ServerOptions,
+  hello: ClientHello,
+  previous: PreviousHandshake | undefined,
+): void {
   const { extensions } = hello;
   if (extensions.ecPointFormats !== undefined && !extensions.ecPointFormats.includes(UNCOMPRESSED)) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the client does not support uncompressed points');
   }
-  if (extensions.renegotiationInfo !== undefined && extensions.renegotiationInfo.length !== 0) {
-    throw new TLSError(
-      'TLS_ERR_INSECURE_RENEGOTIATION',
-      'the first ClientHello of the connection says that it renegotiates another',
-    );
-  }
+  checkRenegotiationInfo(hello, previous);
   if (extensions.extendedMasterSecret !== true && options.allowLegacyMasterSecret !== true) {
     throw new TLSError(
       'TLS_ERR_EXTENDED_MASTER_SECRET',
       'the client does not support extended master secret (allowLegacyMasterSecret goes on without)',
+    );
+  }
+}
+
+/** RFC 5746 §3.6, §3.7: without this a handshake of somebody else could be joined to the client's. */
+function checkRenegotiationInfo(hello: ClientHello, previous: PreviousHandshake | undefined): void {
+  const { renegotiationInfo } = hello.extensions;
+  if (previous === undefined) {
+    if (renegotiationInfo !== undefined && renegotiationInfo.length !== 0) {
+      throw new TLSError(
+        'TLS_ERR_INSECURE_RENEGOTIATION',
+        'the first ClientHello of the connection says that it renegotiates another',
+      );
+    }
+    return;
+  }
+  const isBound = renegotiationInfo !== undefined && sameBytes(renegotiationInfo, previous.clientVerifyData);
+  if (!isBound || hello.cipherSuites.includes(TLS_EMPTY_RENEGOTIATION_INFO_SCSV)) {
+    throw new TLSError(
+      'TLS_ERR_INSECURE_RENEGOTIATION',
+      'the renegotiating ClientHello is not bound to this connection',
     );
   }
 }

@@ -10,7 +10,7 @@
  */
 
 import type { HandshakeSummary } from '../actions.ts';
-import { EMPTY } from '../bytes/bytes.ts';
+import { concat, EMPTY } from '../bytes/bytes.ts';
 import type { NamedGroupInfo } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
 import { signatureSchemes } from '../crypto/signatures.ts';
@@ -31,7 +31,9 @@ import {
   encodeServerKeyExchangeParams,
   serverKeyExchangeContent,
 } from '../messages/tls12/server-key-exchange.ts';
+import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { SessionState12 } from '../session/session-state.ts';
+import type { PreviousHandshake } from './host.ts';
 import type { ServerHandshake } from './server.ts';
 import { contextPolicyHash } from './server-resumption.ts';
 import { certificateRequest12 } from './server12-client-auth.ts';
@@ -49,6 +51,8 @@ export interface ServerTls12 {
   readonly group: NamedGroupInfo | undefined;
   share: KeyShare | undefined;
   rawParams: Uint8Array;
+  serverVerifyData: Uint8Array;
+  readonly secureRenegotiation: boolean;
   keys: Tls12Keys | undefined;
 }
 
@@ -66,7 +70,7 @@ export function onClientHello12(hs: ServerHandshake): AfterHello12 {
   const hello = present(hs.hello);
   const info = present(hs.info);
   const context = present(hs.context);
-  checkClientHello12(hs.options, hello);
+  checkClientHello12(hs.options, hello, hs.previous);
   channel.useTls12();
   hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol, 'TLSv1.2');
   const offer = openOffered12({
@@ -176,11 +180,12 @@ function begin12(
       compressionMethod: 0,
       extensions: {
         extendedMasterSecret: extendedMasterSecret ? true : undefined,
-        renegotiationInfo: signalsRenegotiation ? EMPTY : undefined,
+        renegotiationInfo: signalsRenegotiation ? renegotiatedConnection(hs.previous) : undefined,
         serverName: extensions.serverName !== undefined && choice.resumedBy === undefined ? true : undefined,
         ecPointFormats: extensions.ecPointFormats === undefined ? undefined : [0],
         sessionTicket: choice.sendsTicket ? true : undefined,
         alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
+        recordSizeLimit: limitRecords12(hs, extensions.recordSizeLimit),
       },
     }),
   );
@@ -199,10 +204,29 @@ function begin12(
     group: choice.group,
     share: undefined,
     rawParams: EMPTY,
+    serverVerifyData: EMPTY,
+    secureRenegotiation: signalsRenegotiation,
     keys: undefined,
   };
   hs.tls12 = tls12;
   return tls12;
+}
+
+/** RFC 5746 §3.7. */
+function renegotiatedConnection(previous: PreviousHandshake | undefined): Uint8Array {
+  return previous === undefined ? EMPTY : concat(previous.clientVerifyData, previous.serverVerifyData);
+}
+
+/** Agrees on both directions' limits and returns ours; in TLS 1.2 they count the plaintext alone (RFC 8449 §4). */
+function limitRecords12(hs: ServerHandshake, theirs: number | undefined): number | undefined {
+  if (theirs === undefined) {
+    return undefined;
+  }
+  const { channel } = hs.host;
+  const ours = Math.min(hs.options.recordSizeLimit ?? MAX_PLAINTEXT, MAX_PLAINTEXT);
+  channel.limitSentRecords(theirs + 1);
+  channel.limitReceivedRecords(ours + 1);
+  return ours;
 }
 
 export function onSignature12(
@@ -263,6 +287,13 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
       masterSecret: keys.masterSecret.clone('masterSecret'),
     }),
     clientRandom: keysOptions.clientRandom,
+    previous: {
+      clientVerifyData: verifyData,
+      serverVerifyData: tls12.serverVerifyData,
+      secure: tls12.secureRenegotiation,
+      peerCertificates: hs.peerCertificates,
+      context: present(hs.context),
+    },
   });
   keys.erase('handshake complete');
   return 'Connected';
@@ -283,7 +314,8 @@ function sendFinished12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys
   }
   channel.changeCipherSpec();
   keys.protectWrite(channel);
-  send(hs, encodeFinished({ verifyData: keys.verifyData('server', hs.transcript.digest()) }));
+  tls12.serverVerifyData = keys.verifyData('server', hs.transcript.digest());
+  send(hs, encodeFinished({ verifyData: tls12.serverVerifyData }));
 }
 
 /** The secret is lent: whoever keeps the state copies it. */

@@ -17,6 +17,12 @@ export interface CipherChoice {
   readonly cipherSuites12: readonly CipherSuite12Name[] | undefined;
 }
 
+const aeads = {
+  'aes-128-gcm': { name: 'AES128-GCM-SHA256', keywords: ['AES', 'AESGCM', 'AES128', 'FIPS'] },
+  'aes-256-gcm': { name: 'AES256-GCM-SHA384', keywords: ['AES', 'AESGCM', 'AES256', 'FIPS'] },
+  'chacha20-poly1305': { name: 'CHACHA20-POLY1305', keywords: ['CHACHA20'] },
+} as const satisfies Record<CipherSuite12['aead'], { name: string; keywords: readonly string[] }>;
+
 const spoken13 = Object.keys(cipherSuites) as CipherSuiteName[];
 const spoken12: readonly CipherSuite12[] = Object.values(cipherSuites12).filter(
   (suite) => suite.keyExchange === 'ecdhe',
@@ -127,9 +133,3 @@ function nameOf({ keyExchange, authentication, aead }: CipherSuite12): string {
 function isTls13(name: string): name is CipherSuiteName {
   return Object.hasOwn(cipherSuites, name);
 }
-
-const aeads = {
-  'aes-128-gcm': { name: 'AES128-GCM-SHA256', keywords: ['AES', 'AESGCM', 'AES128', 'FIPS'] },
-  'aes-256-gcm': { name: 'AES256-GCM-SHA384', keywords: ['AES', 'AESGCM', 'AES256', 'FIPS'] },
-  'chacha20-poly1305': { name: 'CHACHA20-POLY1305', keywords: ['CHACHA20'] },
-} as const satisfies Record<CipherSuite12['aead'], { name: string; keywords: readonly string[] }>;

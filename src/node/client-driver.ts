@@ -12,7 +12,7 @@ import { Connection } from '../connection.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
-import { type ClientSession, decodeClientSession } from '../session/client-session.ts';
+import { type ClientSession, type ClientSession12, decodeClientSession } from '../session/client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { Driver } from './driver.ts';
 import { allocateOutput } from './output-buffer.ts';
@@ -38,6 +38,11 @@ export interface ClientDriverOptions extends SecureContextOptions {
   readonly session?: Uint8Array | null;
   /** Ours: sessions are taken from here and new ones are kept here. */
   readonly sessionCache?: ClientSessions;
+  /**
+   * TLS 1.2: also servers without extended master secret (RFC 7627). A man in the middle can tie their sessions to his own
+   * (the triple handshake), so `exportKeyingMaterial` is refused there. Default false.
+   */
+  readonly allowLegacyMasterSecret?: boolean;
   /** Milliseconds; 0 for never. Default 0, as in `node:tls`. */
   readonly handshakeTimeout?: number;
   /**
@@ -62,6 +67,8 @@ export class ClientDriver implements Driver {
   #serverName: string;
   #givenSession: Uint8Array | undefined;
   #offered: ClientSession | undefined;
+  /** What the cache has of this connection: TLS 1.2 sessions, whose secrets are the cache's. */
+  #kept: ClientSession12[] = [];
   #cacheKey: string | undefined;
   #problem: TLSError | Error | undefined;
 
@@ -95,7 +102,7 @@ export class ClientDriver implements Driver {
   }
 
   createConnection(socket: TLSSocket): Connection {
-    const { cipherSuites, namedGroups } = this.#context;
+    const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12 } = this.#context;
     const session = this.#sessionToOffer();
     this.#offered = session;
     return Connection.client({
@@ -105,7 +112,11 @@ export class ClientDriver implements Driver {
       alpnProtocols: this.#alpnProtocols,
       exportKeyLog: socket.listenerCount('keylog') > 0,
       allocate: allocateOutput,
+      versions,
+      offerTickets12,
+      allowLegacyMasterSecret: this.#options.allowLegacyMasterSecret === true,
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
+      ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
       ...(session === undefined ? {} : { session }),
       ...(this.#options.requestTickets === undefined ? {} : { requestTickets: this.#options.requestTickets }),
@@ -126,7 +137,7 @@ export class ClientDriver implements Driver {
   }
 
   secured(socket: TLSSocket, summary: HandshakeSummary): void {
-    this.#eraseOffered();
+    this.#settleOffered(socket, summary);
     if (summary.resumed && !this.#strict) {
       this.#judgeResumed(summary.peerCertificates);
     }
@@ -149,6 +160,9 @@ export class ClientDriver implements Driver {
       return false;
     }
     cache.put(this.#key(cache), session);
+    if (session.version === 'TLSv1.2') {
+      this.#kept.push(session);
+    }
     return true;
   }
 
@@ -158,8 +172,13 @@ export class ClientDriver implements Driver {
 
   keyUpdated(): void {}
 
-  closed(): void {
-    this.#eraseOffered();
+  closed(_socket: TLSSocket, error: Error | undefined): void {
+    if (error instanceof TLSError && (error.alert !== undefined || error.code === 'TLS_ERR_ALERT_RECEIVED')) {
+      // A session must not outlive a connection of it that failed (RFC 5246 §7.2).
+      this.#dropKept();
+    }
+    this.#offered?.secret.erase('used');
+    this.#offered = undefined;
   }
 
   ownCertificates(): readonly Uint8Array[] {
@@ -203,6 +222,9 @@ export class ClientDriver implements Driver {
     const session = this.#givenSession === undefined ? cache?.take(this.#key(cache)) : this.#decode(this.#givenSession);
     if (session === undefined) {
       return undefined;
+    }
+    if (session.version === 'TLSv1.2') {
+      this.#kept.push(session);
     }
     if (session.serverName !== this.#serverName || (this.#strict && !this.#trusts(session.peerCertificates))) {
       session.secret.erase('policy changed');
@@ -250,9 +272,28 @@ export class ClientDriver implements Driver {
     return this.#cacheKey;
   }
 
-  #eraseOffered(): void {
-    this.#offered?.secret.erase('used');
+  /** A TLS 1.2 session that was resumed and not renewed stays the socket's, as in `node:tls`. */
+  #settleOffered(socket: TLSSocket, { resumed }: HandshakeSummary): void {
+    const offered = this.#offered;
     this.#offered = undefined;
+    if (offered === undefined) {
+      return;
+    }
+    if (resumed && offered.version === 'TLSv1.2' && socket.keepSession(offered)) {
+      return;
+    }
+    offered.secret.erase('used');
+    if (!resumed) {
+      this.#dropKept();
+    }
+  }
+
+  #dropKept(): void {
+    const cache = this.#options.sessionCache;
+    for (const session of cache === undefined ? [] : this.#kept) {
+      cache?.drop(this.#key(cache), session);
+    }
+    this.#kept = [];
   }
 }
 

@@ -1,6 +1,9 @@
-/** The sessions that a client, such as an `https.Agent`, keeps for its later connections; each is used once. */
+/**
+ * The sessions that a client, such as an `https.Agent`, keeps for its later connections: one of TLS 1.3 is used once, one of
+ * TLS 1.2 until it ends.
+ */
 
-import type { ClientSession } from '../session/client-session.ts';
+import type { ClientSession, ClientSession12 } from '../session/client-session.ts';
 import { type ClientSessionBinding, ClientSessionCache, clientSessionKey } from '../session/client-session-cache.ts';
 import { systemClock } from './clock.ts';
 
@@ -9,6 +12,8 @@ export interface ClientSessionsOptions {
   readonly maxSessions?: number;
   /** Sessions for one host and policy. Default 8. */
   readonly maxSessionsPerKey?: number;
+  /** Keeps TLS 1.2 sessions for longer than one hour after their full handshake. Default false. */
+  readonly dangerouslyLongTls12Sessions?: boolean;
 }
 
 export class ClientSessions {
@@ -32,9 +37,14 @@ export class ClientSessions {
     this.#cache.put(key, session);
   }
 
-  /** Hands over the newest session, to be used once and erased. */
+  /** The newest session, to be used once and erased: of TLS 1.2 a copy. */
   take(key: string): ClientSession | undefined {
     return this.#cache.take(key);
+  }
+
+  /** Erases the TLS 1.2 session that this is, or is a copy of: it must not be resumed again. */
+  drop(key: string, session: ClientSession12): void {
+    this.#cache.drop(key, session);
   }
 
   /** Erases all sessions. */

@@ -26,6 +26,7 @@ const TLS_OPTIONS: readonly string[] = [
   'secureProtocol',
   'secureContext',
   'secureOptions',
+  'allowLegacyMasterSecret',
   'honorCipherOrder',
   'ALPNProtocols',
   'ALPNCallback',

@@ -12,7 +12,7 @@ import type { CipherSuiteName } from '../crypto/suites.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import { DEFAULT_CIPHERS, parseCiphers } from './cipher-names.ts';
-import { parseGroups, parseVersions, refuseUnsupported, type VersionOptions } from './tls-options.ts';
+import { parseGroups, parseVersions, refuseUnsupported, SSL_OP_NO_TICKET, type VersionOptions } from './tls-options.ts';
 import { type CaOption, type Trust, trustFor } from './trust.ts';
 
 /** A signature made elsewhere, e.g. in a KMS: over `data` as it stands, in the form that TLS has for the scheme. */
@@ -50,6 +50,8 @@ export class SecureContext {
   /** For TLS 1.2; undefined for all. */
   readonly cipherSuites12: readonly CipherSuite12Name[] | undefined;
   readonly namedGroups: readonly NamedGroup[] | undefined;
+  /** A client asks TLS 1.2 servers for tickets. */
+  readonly offerTickets12: boolean;
   readonly #ca: CaOption | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
@@ -68,6 +70,7 @@ export class SecureContext {
       );
     }
     this.namedGroups = parseGroups(options.groups ?? options.ecdhCurve);
+    this.offerTickets12 = ((options.secureOptions ?? 0) & SSL_OP_NO_TICKET) === 0;
     this.sign = options.sign;
     this.#ca = options.ca ?? undefined;
     if (options.ca !== undefined && options.ca !== null) {

@@ -1,6 +1,15 @@
 /** What a server counts: cheap sums for a status page or metrics. */
 
 import type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+import type { ProtocolVersion } from '../connection-options.ts';
+
+/** Handshakes of one version. */
+export interface HandshakeCounts {
+  full: number;
+  resumedByTicket: number;
+  /** TLS 1.2 alone has it. */
+  resumedById: number;
+}
 
 export class ServerCounters {
   /** Transports taken since the start. */
@@ -9,6 +18,11 @@ export class ServerCounters {
   open = 0;
   full = 0;
   resumed = 0;
+  /** The sum of which is `full` and `resumed`. */
+  readonly byVersion: Readonly<Record<ProtocolVersion, HandshakeCounts>> = {
+    'TLSv1.3': { full: 0, resumedByTicket: 0, resumedById: 0 },
+    'TLSv1.2': { full: 0, resumedByTicket: 0, resumedById: 0 },
+  };
   helloRetries = 0;
   keyUpdates = 0;
   /** Connections closed because nothing came or went for the idle time-out. */
@@ -19,10 +33,13 @@ export class ServerCounters {
   readonly failures: Record<string, number> = {};
 
   secured(summary: HandshakeSummary): void {
-    if (summary.resumed) {
-      this.resumed++;
-    } else {
+    const counts = this.byVersion[summary.version];
+    if (!summary.resumed) {
       this.full++;
+      counts.full++;
+    } else {
+      this.resumed++;
+      counts[summary.resumedBy === 'id' ? 'resumedById' : 'resumedByTicket']++;
     }
     if (summary.helloRetried) {
       this.helloRetries++;

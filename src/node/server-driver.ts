@@ -9,7 +9,9 @@ import type { ServerContext, ServerOptions } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
+import type { ExternalSessionCache } from '../session/external-session-cache.ts';
 import type { Driver } from './driver.ts';
+import { ConnectionSessions } from './external-sessions.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
@@ -32,7 +34,14 @@ export interface ServerDriverOptions extends SecureContextOptions {
   readonly SNICallback?: SNICallback;
   /** Milliseconds. Default 120000. */
   readonly handshakeTimeout?: number;
-  /** Seconds that a ticket may be used, as in `node:tls`; `sessions.ticketLifetime` goes before it. */
+  /**
+   * TLS 1.2: also clients without extended master secret (RFC 7627). A man in the middle can tie their sessions to his own
+   * (the triple handshake). Default false.
+   */
+  readonly allowLegacyMasterSecret?: boolean;
+  /** Taken for the sake of `node:tls`: the server's order of suites decides in any case. */
+  readonly honorCipherOrder?: boolean;
+  /** Seconds that a session may be used, as in `node:tls`; `sessions.ticketLifetime` goes before it. */
   readonly sessionTimeout?: number;
   readonly sessions?: SessionOptions | ServerSessions;
   /** A connection that ends without close_notify ends as usual, as browsers and many clients do. Default true. */
@@ -42,6 +51,8 @@ export interface ServerDriverOptions extends SecureContextOptions {
 /** What the driver tells its server. */
 export interface ServerEvents {
   wantsKeyLog(): boolean;
+  /** Keeps TLS 1.2 sessions by ID, in the place of the server's own cache. */
+  sessionStore(): ExternalSessionCache | undefined;
   secured(socket: TLSSocket): void;
   failed(socket: TLSSocket, error: Error): void;
   keyLog(socket: TLSSocket, line: Buffer): void;
@@ -63,6 +74,8 @@ export class ServerDriver implements Driver {
   #contexts = new WeakMap<SecureContext, ServerContext>();
   /** The context of connections that were not served by the default one, for `sign` needs. */
   readonly #chosen = new WeakMap<TLSSocket, SecureContext>();
+  readonly #external = new WeakMap<TLSSocket, ConnectionSessions>();
+  readonly #allowLegacyMasterSecret: boolean;
   #default: SecureContext;
   #options: ServerOptions | undefined;
 
@@ -75,6 +88,7 @@ export class ServerDriver implements Driver {
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
     this.#alpnCallback = options.ALPNCallback;
     this.#sniCallback = options.SNICallback;
+    this.#allowLegacyMasterSecret = options.allowLegacyMasterSecret === true;
     if (this.#alpnCallback !== undefined && options.ALPNProtocols !== undefined) {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
@@ -104,17 +118,22 @@ export class ServerDriver implements Driver {
     return typeof this.#allowTruncation === 'function' ? this.#allowTruncation(socket) : this.#allowTruncation;
   }
 
-  createConnection(_socket: TLSSocket): Connection {
+  createConnection(socket: TLSSocket): Connection {
     const wantsKeyLog = this.#events?.wantsKeyLog() ?? false;
     if (this.#options === undefined || this.#options.exportKeyLog !== wantsKeyLog) {
       this.#options = this.#makeOptions(wantsKeyLog);
+    }
+    const sessions = this.#externalSessions(socket);
+    if (sessions !== undefined) {
+      this.#external.set(socket, sessions);
+      return Connection.server({ ...this.#options, context: 'ask' });
     }
     return Connection.server(this.#options);
   }
 
   answer(socket: TLSSocket, need: Need): void {
     if (need.kind === 'context') {
-      this.#chooseContext(socket, need, need.clientHello);
+      this.#chooseContext(socket, need);
     } else if (need.kind === 'sign') {
       this.#sign(socket, need);
     }
@@ -122,8 +141,13 @@ export class ServerDriver implements Driver {
 
   secured(socket: TLSSocket, summary: HandshakeSummary): void {
     this.counters.secured(summary);
-    socket.emit('secure');
-    this.#events?.secured(socket);
+    const storing = this.#external.get(socket)?.storing;
+    if (storing === undefined) {
+      this.#announce(socket);
+      return;
+    }
+    // As in node:tls: the client may come back with its session as soon as it has seen data.
+    storing.then(() => process.nextTick(() => this.#announce(socket)));
   }
 
   failedHandshake(socket: TLSSocket, error: Error): void {
@@ -157,16 +181,26 @@ export class ServerDriver implements Driver {
     return context.credentials[0]?.certificateChain ?? [];
   }
 
+  #announce(socket: TLSSocket): void {
+    if (!socket.destroyed) {
+      socket.emit('secure');
+      this.#events?.secured(socket);
+    }
+  }
+
   #makeOptions(exportKeyLog: boolean): ServerOptions {
     const asks = this.#named.length > 0 || this.#sniCallback !== undefined;
-    const { cipherSuites, namedGroups } = this.#default;
+    const { versions, cipherSuites, cipherSuites12, namedGroups } = this.#default;
     return {
       provider: nodeProvider,
       now: Date.now,
       context: asks ? 'ask' : this.#contextOf(this.#default),
       exportKeyLog,
       allocate: allocateOutput,
+      versions,
+      allowLegacyMasterSecret: this.#allowLegacyMasterSecret,
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
+      ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
     };
   }
@@ -182,12 +216,31 @@ export class ServerDriver implements Driver {
       alpnProtocols: this.#alpnProtocols,
       ...(callback === undefined ? {} : { chooseProtocol: (hello) => chooseProtocol(callback, hello) }),
       ...(this.sessions.policy === undefined ? {} : { tickets: this.sessions.policy }),
+      ...(this.sessions.byId === undefined ? {} : { sessionCache: this.sessions.byId }),
     };
     this.#contexts.set(context, made);
     return made;
   }
 
-  #chooseContext(socket: TLSSocket, need: Need, hello: ClientHelloInfo): void {
+  #externalSessions(socket: TLSSocket): ConnectionSessions | undefined {
+    const { sessions } = this;
+    const { cache, onCacheError } = sessions.external;
+    const onError = (error: unknown) => onCacheError?.(error);
+    if (cache !== undefined) {
+      return new ConnectionSessions({ keys: sessions, cache, onError });
+    }
+    const store = this.#events?.sessionStore();
+    return store === undefined
+      ? undefined
+      : new ConnectionSessions({
+          keys: sessions,
+          cache: store,
+          onError: (cause) => this.#giveUp(socket, asError(cause)),
+        });
+  }
+
+  #chooseContext(socket: TLSSocket, need: ContextNeed): void {
+    const hello = need.clientHello;
     const named = this.#named.find(({ pattern }) => hello.serverName !== '' && pattern.test(hello.serverName));
     const own = named?.context ?? this.#default;
     if (this.#sniCallback === undefined || hello.serverName === '') {
@@ -220,11 +273,25 @@ export class ServerDriver implements Driver {
     }
   }
 
-  #serve(socket: TLSSocket, need: Need, context: SecureContext): void {
+  #serve(socket: TLSSocket, need: ContextNeed, context: SecureContext): void {
     if (context !== this.#default) {
       this.#chosen.set(socket, context);
     }
-    socket.answer(need, this.#contextOf(context));
+    const sessions = this.#external.get(socket);
+    if (sessions === undefined) {
+      socket.answer(need, this.#contextOf(context));
+      return;
+    }
+    const answer = () => {
+      socket.answer(need, { ...this.#contextOf(context), sessionCache: sessions });
+      sessions.erase();
+    };
+    const { sessionId } = need.clientHello;
+    if (sessionId === undefined || sessionId.length === 0) {
+      answer();
+    } else {
+      sessions.find(sessionId).then(() => process.nextTick(answer));
+    }
   }
 
   #sign(socket: TLSSocket, need: Extract<Need, { kind: 'sign' }>): void {
@@ -253,6 +320,12 @@ export class ServerDriver implements Driver {
     const wrapped = error instanceof TLSError ? error : new TLSError('TLS_ERR_CONFIG', error.message, { cause: error });
     socket.giveUp('internal_error', wrapped);
   }
+}
+
+type ContextNeed = Extract<Need, { kind: 'context' }>;
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
 }
 
 function chooseProtocol(callback: ALPNCallback, hello: ClientHelloInfo): string | undefined {

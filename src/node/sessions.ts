@@ -115,16 +115,17 @@ export class ServerSessions implements TicketKeySource {
   }
 
   sealingKey(now: number): TicketKey | undefined {
-    return this.#keys?.sealingKey(now);
+    return this.#keys.sealingKey(now);
   }
 
   openingKey(name: Uint8Array, now: number): TicketKey | undefined {
-    return this.#keys?.openingKey(name, now);
+    return this.#keys.openingKey(name, now);
   }
 
   /** The keys of the ring with their times and uses; never their bytes. */
   status(now: number = Date.now()): readonly TicketKeyStatus[] {
-    return this.#keys?.status(now) ?? [];
+    const keys = this.policy === undefined && this.#given === undefined ? this.#own : this.#keys;
+    return keys?.status(now) ?? [];
   }
 
   /** The sessions kept by ID: how many, their bytes, and what became of look-ups. Zeros when they are off. */
@@ -164,18 +165,18 @@ export class ServerSessions implements TicketKeySource {
     return this.#cache;
   }
 
-  get #keys(): TicketKeySource | undefined {
-    if (this.#given === undefined) {
-      // Without tickets its keys seal sessions for a cache outside.
-      this.#own ??= this.#make();
+  get #keys(): TicketKeySource {
+    if (this.#given !== undefined) {
+      return this.#given;
     }
-    return this.#given ?? this.#own;
+    // Without tickets its keys seal sessions for a cache outside.
+    this.#own ??= this.#make();
+    return this.#own;
   }
 
   #ring(what: string): { rotate(): void; flush(): void } {
-    const keys = this.#keys as Partial<LocalTicketKeys> | undefined;
-    const call = keys?.[what as 'rotate' | 'flush'];
-    if (this.policy === undefined || typeof call !== 'function') {
+    const keys = (this.policy === undefined ? undefined : this.#keys) as Partial<LocalTicketKeys> | undefined;
+    if (typeof keys?.[what as 'rotate' | 'flush'] !== 'function') {
       const why = this.policy === undefined ? 'tickets are off' : 'the ring was made elsewhere';
       throw new TLSError('TLS_ERR_NOT_SUPPORTED', `sessions.${what}() is not possible: ${why}`);
     }

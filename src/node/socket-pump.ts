@@ -258,7 +258,11 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     let done = 0;
     try {
       while (done < actions.length) {
-        this.#do(actions[done++]);
+        const action = actions[done++];
+        if (action.kind === 'handshakeComplete' && action.summary.version === 'TLSv1.2') {
+          this.#foresee(actions[done]);
+        }
+        this.#do(action);
       }
     } finally {
       if (done < actions.length) {
@@ -331,12 +335,28 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
 
   protected abstract secured(summary: HandshakeSummary): void;
 
+  /** As in `node:tls`, `getSession()` gives a TLS 1.2 session from 'secureConnect' on, before 'session' tells of it. */
+  #foresee(next: Action | undefined): void {
+    if (next?.kind === 'session' && !this.destroyed) {
+      this.session = next.session;
+    }
+  }
+
+  /** Ours: takes the session over that the connection resumes. False where it has a newer one. */
+  keepSession(session: ClientSession): boolean {
+    if (this.session !== undefined || this.destroyed) {
+      return false;
+    }
+    this.session = session;
+    return true;
+  }
+
   #remember(session: ClientSession): void {
     if (this.destroyed) {
       session.secret.erase('closed');
       return;
     }
-    if (!this.#sessionTaken) {
+    if (!this.#sessionTaken && this.session !== session) {
       this.session?.secret.erase('replaced');
     }
     this.session = session;

@@ -6,6 +6,8 @@
 import { type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSError } from '../errors.ts';
+import type { ExternalSessionCache } from '../session/external-session-cache.ts';
+import { SessionEvents } from './external-sessions.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import { ServerDriver, type ServerDriverOptions, type ServerEvents } from './server-driver.ts';
@@ -70,11 +72,13 @@ class Acceptor implements ServerEvents {
   readonly #server: NetServer;
   readonly #options: TlsServerOptions;
   readonly #idleTimeout: number;
+  readonly #sessionEvents: SessionEvents;
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(server: NetServer, options: TlsServerOptions) {
     this.#server = server;
     this.#options = options;
+    this.#sessionEvents = new SessionEvents(server);
     this.#idleTimeout = checkIdleTimeout(options.idleTimeout ?? 120_000);
     this.driver = new ServerDriver(options, this);
   }
@@ -105,6 +109,10 @@ class Acceptor implements ServerEvents {
 
   wantsKeyLog(): boolean {
     return this.#server.listenerCount('keylog') > 0;
+  }
+
+  sessionStore(): ExternalSessionCache | undefined {
+    return this.#sessionEvents.wanted ? this.#sessionEvents : undefined;
   }
 
   secured(socket: TLSSocket): void {

@@ -43,7 +43,10 @@ export interface VersionOptions {
   readonly maxVersion?: string;
   /** As in `node:tls`: 'TLSv1_2_method' is TLS 1.2 alone. */
   readonly secureProtocol?: string;
-  /** OpenSSL's flags; those that rule out a version are heeded, the others have no meaning here. */
+  /**
+   * OpenSSL's flags. Those that rule out a version are heeded, and at a client SSL_OP_NO_TICKET: TLS 1.2 sessions then come
+   * by ID. The others have no meaning here.
+   */
   readonly secureOptions?: number;
 }
 
@@ -171,6 +174,7 @@ function alpnFromWire(protocols: unknown): string[] {
 const VERSIONS: readonly ProtocolVersion[] = ['TLSv1.3', 'TLSv1.2'];
 const OLD_VERSIONS: readonly string[] = ['SSLv3', 'TLSv1', 'TLSv1.0', 'TLSv1.1'];
 /** From OpenSSL's ssl.h. */
+export const SSL_OP_NO_TICKET = 0x4000;
 const SSL_OP_NO_TLS_1_2 = 0x0800_0000;
 const SSL_OP_NO_TLS_1_3 = 0x2000_0000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -9,6 +9,7 @@ import type { ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
 import { encodeClientSession } from '../session/client-session.ts';
+import { opensslCipherName } from './cipher-names.ts';
 import { ClientDriver, type ClientDriverOptions } from './client-driver.ts';
 import type { Driver } from './driver.ts';
 import { readOption } from './raw-reader.ts';
@@ -102,11 +103,14 @@ export class TLSSocket extends SocketPump {
     if (summary === undefined) {
       return {};
     }
-    const name = summary.cipherSuite;
-    return { name, standardName: name, version: summary.version };
+    const { cipherSuite, version } = summary;
+    return { name: opensslCipherName(cipherSuite), standardName: cipherSuite, version };
   }
 
-  /** At a client; null at a server, {} before the handshake is complete. `size` is in bits. */
+  /**
+   * At a client; null at a server, {} before the handshake is complete and where it had no key exchange (TLS 1.2, resumed).
+   * `size` is in bits.
+   */
   getEphemeralKeyInfo(): { type: string; name: string; size: number } | Record<string, never> | null {
     if (this.driver.role === 'server') {
       return null;
@@ -131,7 +135,7 @@ export class TLSSocket extends SocketPump {
 
   /**
    * A client's newest session, for the `session` option of a later connect. It holds a secret: keep it as you would
-   * keep a key. In TLS 1.3 it comes after the handshake: wait for 'session'.
+   * keep a key. In TLS 1.3 it comes after the handshake: wait for 'session'. In TLS 1.2 it is that of this connection.
    */
   getSession(): Buffer | undefined {
     if (this.session === undefined || this.session.secret.erased) {
@@ -147,17 +151,30 @@ export class TLSSocket extends SocketPump {
     return copy;
   }
 
+  /** The ticket of that session; undefined for one that is resumed by its ID. */
   getTLSTicket(): Buffer | undefined {
-    return this.session === undefined ? undefined : Buffer.from(this.session.ticket);
+    const { ticket } = this.session ?? {};
+    return ticket === undefined || ticket.length === 0 ? undefined : Buffer.from(ticket);
   }
 
   /**
-   * Keying material for another protocol (RFC 9846 §7.5).
-   * @throws TLSError `TLS_ERR_WRONG_STATE`
+   * Keying material for another protocol (RFC 9846 §7.5, RFC 5705).
+   * @throws TLSError `TLS_ERR_WRONG_STATE`; in TLS 1.2 without extended master secret `TLS_ERR_EXTENDED_MASTER_SECRET`
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
     const material = this.openConnection('exportKeyingMaterial').exportKeyingMaterial(label, context, length);
     return Buffer.from(material.buffer, material.byteOffset, material.length);
+  }
+
+  /**
+   * Ours: makes new traffic keys for our side, and asks the peer to do so for its own.
+   * @throws TLSError `TLS_ERR_WRONG_STATE`; `TLS_ERR_NOT_SUPPORTED` in TLS 1.2
+   */
+  override updateKeys(requestPeer = true): void {
+    if (this.#summary?.version === 'TLSv1.2') {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'updateKeys: TLS 1.2 has no KeyUpdate');
+    }
+    super.updateKeys(requestPeer);
   }
 
   /** The name to send, before the handshake starts. */
@@ -170,12 +187,13 @@ export class TLSSocket extends SocketPump {
     this.#clientDriver('setSession').setSession(session);
   }
 
-  /** TLS 1.3 has no renegotiation: the callback gets an error. Use `updateKeys` for new traffic keys. */
+  /** TLS 1.3 has no renegotiation, and TLS 1.2's is not supported yet: the callback gets an error. */
   renegotiate(_options: object, callback?: (error: Error | null) => void): false {
-    const error = new TLSError(
-      'TLS_ERR_NOT_SUPPORTED',
-      'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys',
-    );
+    const why =
+      this.getProtocol() === 'TLSv1.2'
+        ? 'renegotiation is not supported yet'
+        : 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys';
+    const error = new TLSError('TLS_ERR_NOT_SUPPORTED', why);
     if (callback !== undefined) {
       process.nextTick(callback, error);
     }

@@ -31,6 +31,7 @@ export class Deframer {
   #bytes: Uint8Array | undefined;
   #offset = 0;
   #started = false;
+  #allProtected = false;
 
   /** Lends the bytes of this call. Everything lent before must have been consumed or retained. */
   lend(bytes: Uint8Array): void {
@@ -65,6 +66,11 @@ export class Deframer {
     }
     this.#offset = at + RECORD_HEADER_LENGTH + length;
     return record(bytes, at, length);
+  }
+
+  /** TLS 1.2 with a read key: a record of any type is as long as protection makes it (RFC 5246 §6.2.3). */
+  expectProtected(): void {
+    this.#allProtected = true;
   }
 
   /** Ends the loan: copies what was not consumed, which is at most what the peer sent in this call. */
@@ -167,7 +173,7 @@ export class Deframer {
       }
       throw new TLSError('TLS_ERR_DECODE', `a record has the version ${bytes[at + 1]}.${bytes[at + 2]}`);
     }
-    const limit = type === CONTENT_APPLICATION_DATA ? MAX_CIPHERTEXT : MAX_PLAINTEXT;
+    const limit = this.#allProtected || type === CONTENT_APPLICATION_DATA ? MAX_CIPHERTEXT : MAX_PLAINTEXT;
     if (length > limit) {
       throw new TLSError('TLS_ERR_RECORD_OVERFLOW', `a record of ${length} bytes exceeds ${limit}`);
     }

@@ -1,18 +1,18 @@
-/** Handshakes as node:tls has them: the same assertions over both engines in all four pairings. */
+/** Handshakes as node:tls has them: the same assertions over both engines in all four pairings and both versions. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type * as net from 'node:net';
 import { describe, test } from 'node:test';
-import { between, ca, certificateFor, collect, failure, mayfly, only13, otherCa, pairs } from './support.ts';
+import { between, ca, certificateFor, collect, failure, mayfly, only, otherCa, cases } from './support.ts';
 
-for (const { name, server: serverTls, client: clientTls } of pairs) {
+for (const { name, server: serverTls, client: clientTls, version } of cases) {
   describe(name, () => {
-    const { serve, connect } = between(serverTls, clientTls);
+    const { serve, connect } = between(serverTls, clientTls, version);
 
     test('tells what was agreed once the handshake is complete', async () => {
       const [server, port] = await serve({ ALPNProtocols: ['b', 'a'] }, (socket) => {
-        assert.equal(socket.getProtocol(), 'TLSv1.3');
+        assert.equal(socket.getProtocol(), version);
         assert.equal(socket.alpnProtocol, 'b');
         assert.equal(socket.servername, 'localhost');
         assert.equal(socket.encrypted, true);
@@ -31,7 +31,11 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
       assert.equal(socket.authorizationError, null);
       assert.equal(socket.alpnProtocol, 'b');
       assert.equal(socket.encrypted, true);
-      assert.match((socket.getCipher() as { name: string }).name, /^TLS_/);
+      assert.equal(socket.getProtocol(), version);
+      const cipher = socket.getCipher();
+      assert.equal(cipher.version, version);
+      assert.match(cipher.standardName, version === 'TLSv1.3' ? /^TLS_/ : /^TLS_ECDHE_ECDSA_WITH_/);
+      assert.match(cipher.name, version === 'TLSv1.3' ? /^TLS_/ : /^ECDHE-ECDSA-/);
       assert.equal(socket.remotePort, port);
       assert.equal((socket.address() as net.AddressInfo).port, socket.localPort);
       socket.resume();
@@ -221,6 +225,47 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
       server.close();
     });
 
+    test('a session is there from secureConnect on in TLS 1.2, and stays when it is resumed', async (t) => {
+      if (version === 'TLSv1.3') {
+        t.skip('it comes later there');
+        return;
+      }
+      const [server, port] = await serve({}, (socket) => socket.end());
+      let session: Buffer | undefined;
+      for (const reused of [false, true, true]) {
+        const socket = connect(port, { session });
+        await once(socket, 'secureConnect');
+        assert.equal(socket.isSessionReused(), reused);
+        assert.deepEqual(Object.keys(socket.getEphemeralKeyInfo() ?? {}), reused ? [] : ['type', 'name', 'size']);
+        session = socket.getSession();
+        assert.ok(Buffer.isBuffer(session));
+        assert.ok(Buffer.isBuffer(socket.getTLSTicket()));
+        socket.resume();
+        await once(socket, 'close');
+      }
+      server.close();
+    });
+
+    test('a suite named as OpenSSL does is agreed on in TLS 1.2', async (t) => {
+      if (version === 'TLSv1.3') {
+        t.skip('its suites have one name');
+        return;
+      }
+      const [server, port] = await serve({}, (socket) => socket.end());
+      for (const [name, standardName] of [
+        ['ECDHE-ECDSA-AES128-GCM-SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+        ['ECDHE-ECDSA-AES256-GCM-SHA384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+        ['ECDHE-ECDSA-CHACHA20-POLY1305', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
+      ]) {
+        const socket = connect(port, { ciphers: `AES128-SHA:${name}:!aNULL` });
+        await once(socket, 'secureConnect');
+        assert.deepEqual(socket.getCipher(), { name, standardName, version });
+        socket.resume();
+        await once(socket, 'close');
+      }
+      server.close();
+    });
+
     test('both ends export the same keying material and log the same secrets', async () => {
       const lines: string[][] = [[], []];
       let exported: Buffer | undefined;
@@ -238,13 +283,14 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
       await once(socket, 'close');
       assert.deepEqual(exported, own);
       assert.deepEqual(lines[0].sort(), lines[1].sort());
-      assert.ok(lines[0].some((line) => /^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]{64,96}\n$/.test(line)));
+      const wanted = version === 'TLSv1.3' ? /^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]{64,96}\n$/ : MASTER_SECRET;
+      assert.ok(lines[0].some((line) => wanted.test(line)));
       server.close();
     });
 
     test('an IP address is verified by the address of the certificate', async () => {
       const [server, port] = await serve({}, (socket) => socket.end());
-      const socket = clientTls.connect({ port, host: '127.0.0.1', ca: ca.certificatePem, ...only13 });
+      const socket = clientTls.connect({ port, host: '127.0.0.1', ca: ca.certificatePem, ...only(version) });
       await once(socket, 'secureConnect');
       assert.equal(socket.authorized, true);
       assert.equal(socket.servername, false);
@@ -254,3 +300,5 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
     });
   });
 }
+
+const MASTER_SECRET = /^CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}\n$/;

@@ -1,15 +1,15 @@
-/** Streams as node:tls has them: the same assertions over both engines in all four pairings. */
+/** Streams as node:tls has them: the same assertions over both engines in all four pairings and both versions. */
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import * as net from 'node:net';
 import { describe, test } from 'node:test';
-import { between, closing, collect, delay, failure, listen, mayfly, only13, pairs, serverOptions } from './support.ts';
+import { between, closing, collect, delay, failure, listen, mayfly, only, cases, serverOptions } from './support.ts';
 
-for (const { name, server: serverTls, client: clientTls } of pairs) {
+for (const { name, server: serverTls, client: clientTls, version } of cases) {
   describe(name, () => {
-    const { serve, connect } = between(serverTls, clientTls);
+    const { serve, connect } = between(serverTls, clientTls, version);
 
     test('carries bytes of any length both ways in order', async () => {
       const [server, port] = await serve({}, (socket) => socket.pipe(socket));
@@ -236,7 +236,7 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
     });
 
     test('runs over a TCP socket that is there already, at both ends', async () => {
-      const secure = serverTls.createServer({ ...serverOptions, ...only13 }, (socket) => socket.pipe(socket));
+      const secure = serverTls.createServer({ ...serverOptions, ...only(version) }, (socket) => socket.pipe(socket));
       const server = net.createServer((raw) => {
         raw.once('data', (line) => {
           assert.equal(String(line), 'STARTTLS\n');
@@ -256,7 +256,7 @@ for (const { name, server: serverTls, client: clientTls } of pairs) {
     });
 
     test('runs through itself', async () => {
-      const inner = serverTls.createServer({ ...serverOptions, ...only13 }, (socket) => socket.pipe(socket));
+      const inner = serverTls.createServer({ ...serverOptions, ...only(version) }, (socket) => socket.pipe(socket));
       const [server, port] = await serve({ allowHalfOpen: true }, (socket) => inner.emit('connection', socket));
       const outer = connect(port);
       await once(outer, 'secureConnect');

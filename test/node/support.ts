@@ -39,8 +39,19 @@ export const pairs: readonly Pair[] = [
   { name: 'node:tls server, node:tls client', server: native, client: native },
 ];
 
-/** node:tls speaks what we do not yet. */
-export const only13 = { minVersion: 'TLSv1.3' } as const;
+export type Version = 'TLSv1.2' | 'TLSv1.3';
+
+/** Options for one version and no other. */
+export function only(version: Version): { readonly minVersion: Version; readonly maxVersion: Version } {
+  return { minVersion: version, maxVersion: version };
+}
+
+export const versions: readonly Version[] = ['TLSv1.3', 'TLSv1.2'];
+
+/** Each pair in each version. */
+export const cases: readonly (Pair & { readonly version: Version })[] = versions.flatMap((version) =>
+  pairs.map((pair) => ({ ...pair, name: `${pair.name}, ${version}`, version })),
+);
 
 export async function listen(server: NetServer, host = '127.0.0.1'): Promise<number> {
   server.listen(0, host);
@@ -83,20 +94,21 @@ export function delay(ms: number): Promise<void> {
 }
 
 export interface Between {
-  /** A server for localhost; TLS 1.3 only, whatever the engine can do beside it. */
+  /** A server for localhost. */
   serve(options: ourTls.TlsOptions, onSocket?: (socket: ourTls.TLSSocket) => void): Promise<[ourTls.Server, number]>;
   /** A client that asks for localhost and trusts its CA. */
   connect(port: number, options?: ourTls.ConnectionOptions): ourTls.TLSSocket;
 }
 
-export function between(server: Tls, client: Tls): Between {
+export function between(server: Tls, client: Tls, version: Version = 'TLSv1.3'): Between {
+  const versioned = only(version);
   return {
     async serve(options, onSocket = (socket) => socket.pipe(socket)) {
-      const made = server.createServer({ ...only13, ...serverOptions, ...options }, onSocket);
+      const made = server.createServer({ ...versioned, ...serverOptions, ...options }, onSocket);
       return [made, await listen(made)];
     },
     connect(port, options = {}) {
-      return client.connect({ host: '127.0.0.1', port, servername: 'localhost', ...trust, ...only13, ...options });
+      return client.connect({ host: '127.0.0.1', port, servername: 'localhost', ...trust, ...versioned, ...options });
     },
   };
 }

@@ -5,9 +5,9 @@ import type { HandshakeSummary } from '../../actions.ts';
 import { type SecretLife, SecretRecorder } from '../../ledger/secrets.ts';
 import { connect, type TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
-import { type Versions, versionOptions } from '../versions.ts';
 import { formatDuration } from '../duration.ts';
 import { connectionProblem, Problem } from '../problem.ts';
+import { type Versions, versionOptions } from '../versions.ts';
 
 export interface Attempt {
   readonly peer: Address;

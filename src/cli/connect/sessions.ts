@@ -107,12 +107,16 @@ function receivedLines(tickets: readonly TicketReport[], { summary }: Outcome): 
     if (summary.version === 'TLSv1.3') {
       return ['no ticket came'];
     }
-    return summary.resumed ? [] : ['the server gave neither a ticket nor a session ID: it will not resume this session'];
+    return summary.resumed
+      ? []
+      : ['the server gave neither a ticket nor a session ID: it will not resume this session'];
   }
   const [first] = tickets;
   const good = `good for ${formatDuration(first.lifetime * 1000)}`;
   if (first.form === 'id') {
-    return [`the server named this session by an ID of ${first.length} bytes and keeps its master secret: ${good} here`];
+    return [
+      `the server named this session by an ID of ${first.length} bytes and keeps its master secret: ${good} here`,
+    ];
   }
   const count = tickets.length === 1 ? 'one ticket' : `${tickets.length} tickets`;
   const holds = summary.version === 'TLSv1.2' ? ', with the master secret inside' : '';

@@ -7,9 +7,9 @@ import { dateText } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
 import type { Output } from '../output.ts';
 import { version } from '../package-root.ts';
-import { type Versions, versionName } from '../versions.ts';
 import type { StatusServer } from '../status/server.ts';
 import type { StatusSource } from '../status/snapshot.ts';
+import { type Versions, versionName } from '../versions.ts';
 import type { ServerCredentials } from './credentials.ts';
 
 export interface Announcement {
@@ -50,7 +50,9 @@ function lines({ source, credentials }: Announcement, statusUrl: string | undefi
     '',
     `  ${pc.bold(pc.green('Mayfly'))} ${pc.dim(version)} ${isProxy ? 'passes requests on to' : 'serves'} ${pc.bold(source.serving)}`,
     '',
-    ...source.urls.map((url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim(`HTTP/1.1 and HTTP/2 over ${spoken(source.versions)}`)}`),
+    ...source.urls.map(
+      (url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim(`HTTP/1.1 and HTTP/2 over ${spoken(source.versions)}`)}`,
+    ),
   ];
   if (statusUrl !== undefined) {
     text.push(`    ${pc.cyan(pc.underline(statusUrl))}  ${pc.dim('status page, for this machine only')}`);

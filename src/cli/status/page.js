@@ -22,12 +22,18 @@ const refusalReasons = {
   age_mismatch: 'the client’s view of its age is off: perhaps a replay',
   policy_changed: 'made for another name, protocol or certificate',
   suite_changed: 'made with a suite that was not offered again',
+  version_changed: 'made with another TLS version',
+  legacy_master_secret: 'made without extended master secret',
   no_psk_dhe_ke: 'the client would not do a fresh key exchange',
   disabled: 'resumption is off',
 };
 
 const failureReasons = {
   TLS_ERR_ALERT_RECEIVED: 'the peer gave up, e.g. for a certificate that it does not trust',
+  TLS_ERR_PROTOCOL_VERSION: 'the peer speaks no version that is on here',
+  TLS_ERR_NO_COMMON_SUITE: 'the peer offers no cipher suite that is forward secret and authenticated',
+  TLS_ERR_EXTENDED_MASTER_SECRET: 'TLS 1.2 without extended master secret: an old peer',
+  TLS_ERR_INAPPROPRIATE_FALLBACK: 'the peer fell back to an older version without need',
   TLS_ERR_NOT_TLS: 'something else than TLS came, e.g. plain HTTP',
   TLS_ERR_HANDSHAKE_TIMEOUT: 'the handshake was begun and not finished',
   TLS_ERR_TRUNCATED: 'the peer left in the middle of the handshake',
@@ -83,6 +89,7 @@ function drawTiles() {
   byId('ratio-full').style.width = `${(100 * handshakes.full) / all}%`;
   byId('ratio-resumed').style.width = `${(100 * handshakes.resumed) / all}%`;
   byId('ratio').setAttribute('aria-label', `${Math.round((100 * handshakes.resumed) / all)} % resumed`);
+  drawVersions();
   setText('open', connections.open.toLocaleString('en'));
   setText('total', `of ${connections.total.toLocaleString('en')} since the start`);
   setText('bytes', bytes(connections.bytesIn + connections.bytesOut));
@@ -102,6 +109,45 @@ function drawTiles() {
       .toLocaleString('en'),
   );
   setText('secrets-sub', `${secrets.ended.toLocaleString('en')} erased`);
+}
+
+/** One line per version that is spoken: how its handshakes came about. */
+function drawVersions() {
+  const items = [...state.versions].reverse().map((version) => {
+    const { full, ticket, id } = state.handshakes.byVersion[version];
+    const item = element('li', '');
+    item.dataset.version = version;
+    item.append(element('b', '', versionName(version)), ` ${full.toLocaleString('en')} full`);
+    item.append(` · ${ticket.toLocaleString('en')} by ticket`);
+    if (version === 'TLSv1.2') item.append(` · ${id.toLocaleString('en')} by ID`);
+    return item;
+  });
+  byId('versions').replaceChildren(...items);
+}
+
+const versionName = (version) => version.replace('TLSv', 'TLS ');
+
+function drawCache() {
+  const cache = state.sessionCache;
+  const isOn = cache !== undefined && state.versions.includes('TLSv1.2');
+  byId('cache-panel').hidden = !isOn;
+  if (!isOn) return;
+  const facts = {
+    kept: cache.entries.toLocaleString('en'),
+    memory: bytes(cache.bytes),
+    'per session': cache.entries === 0 ? '–' : bytes(cache.bytes / cache.entries),
+    found: cache.hits.toLocaleString('en'),
+    'not found': cache.misses.toLocaleString('en'),
+    expired: cache.expired.toLocaleString('en'),
+    'evicted early': cache.evicted.toLocaleString('en'),
+  };
+  byId('cache').replaceChildren(
+    ...Object.entries(facts).map(([name, value]) => {
+      const pair = element('div', '');
+      pair.append(element('dt', '', name), element('dd', '', value));
+      return pair;
+    }),
+  );
 }
 
 const shortCode = (code) =>
@@ -240,7 +286,8 @@ function createRow(connection) {
   const badge = element('span', 'badge', 'full');
   if (connection.resumed) {
     badge.className = 'badge resumed';
-    badge.textContent = 'resumed';
+    badge.textContent = connection.resumedBy === 'id' ? 'resumed by ID' : 'resumed';
+    badge.title = connection.resumedBy === 'id' ? 'by its session ID' : 'with a ticket';
   } else if (connection.refusal) {
     badge.className = 'badge refused';
     badge.textContent = `full: ${connection.refusal}`;
@@ -248,8 +295,13 @@ function createRow(connection) {
   }
   session.append(badge);
   const protocol = cell('Protocol', '');
-  cell('Suite', 'suite', connection.cipherSuite.replace(/^TLS_/, '').replaceAll('_', '-'));
-  cell('Group', '', connection.namedGroup + (connection.helloRetried ? ' (retried)' : ''));
+  cell('Suite', 'suite', shortSuite(connection.cipherSuite)).title = connection.cipherSuite;
+  const group = cell('Group', '', connection.namedGroup + (connection.helloRetried ? ' (retried)' : ''));
+  if (connection.namedGroup === '') {
+    group.textContent = 'none';
+    group.classList.add('soft');
+    group.title = 'TLS 1.2 resumes without a key exchange: with the master secret of the full handshake';
+  }
   cell('Name', 'name', connection.serverName);
   return {
     node,
@@ -261,9 +313,17 @@ function createRow(connection) {
   };
 }
 
+/** Key exchange and hash go without saying: all are ephemeral, and the hash does not protect the data. */
+const shortSuite = (name) =>
+  name
+    .replace(/^TLS_(ECDHE_)?/, '')
+    .replace('_WITH_', ' ')
+    .replace(/_SHA\d+$/, '')
+    .replaceAll('_', '-');
+
 function updateRow(row, connection) {
   const application = connection.upgraded ? 'WebSocket' : connection.alpnProtocol || 'http/1.1';
-  row.protocol.textContent = `${connection.version.replace('TLSv', 'TLS ')}, ${application}`;
+  row.protocol.textContent = `${versionName(connection.version)}, ${application}`;
   row.requests.textContent = connection.requests.toLocaleString('en');
   row.bytesIn.textContent = bytes(connection.bytesIn);
   row.bytesOut.textContent = bytes(connection.bytesOut);
@@ -303,6 +363,7 @@ function drawFacts() {
 function draw() {
   drawTiles();
   drawRing();
+  drawCache();
   drawConnections();
   drawCounts('refusals', state.resumptionRefusals, 'None: every session that was offered was resumed.', refusalReasons);
   drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.', failureReasons);

@@ -159,7 +159,12 @@ export function metricsOf(source: StatusSource): Metric[] {
     metric('mayfly_build_info', 'gauge', 'Version of Mayfly and of Node.js.', [
       { labels: { version, node: process.version }, value: 1 },
     ]),
-    metric('mayfly_handshakes_total', 'counter', 'Completed handshakes, full or resumed.', handshakeSamples(books.handshakes)),
+    metric(
+      'mayfly_handshakes_total',
+      'counter',
+      'Completed handshakes, full or resumed.',
+      handshakeSamples(books.handshakes),
+    ),
     metric(
       'mayfly_resumption_refusals_total',
       'counter',

@@ -1,0 +1,48 @@
+/** What runs a connection once a handshake is complete: by version and role, with nothing of the handshake kept. */
+
+import type { ClientOptions, ServerOptions } from '../connection-options.ts';
+import { Established12 } from './established12.ts';
+import type { CompletedHandshake, Established, HandshakeHost } from './host.ts';
+import { Machine } from './machine.ts';
+import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './post-handshake.ts';
+import { connectedClientTransitions, connectedServerTransitions } from './transitions.ts';
+
+/** Renegotiations of a server within ten minutes, as `node:tls` allows them. */
+const SERVER_RENEGOTIATIONS = 3;
+
+export interface EstablishOptions {
+  readonly host: HandshakeHost;
+  readonly role: 'client' | 'server';
+  readonly options: ClientOptions | ServerOptions;
+  readonly completed: CompletedHandshake;
+  /** In a renegotiation: what ran the connection before. */
+  readonly before: Established | undefined;
+}
+
+export function establish(options: EstablishOptions): { readonly connected: Established; readonly machine: Machine } {
+  return options.completed.previous === undefined ? establish13(options) : establish12(options);
+}
+
+function establish13({ host, role, options, completed }: EstablishOptions) {
+  const clientRandom = options.exportKeyLog ? completed.clientRandom : undefined;
+  const connected = new PostHandshake(host, completed.tickets, clientRandom);
+  const machine =
+    role === 'client'
+      ? Machine.start(connectedClientTransitions, connectedClientHandlers, connected, 'Connected')
+      : Machine.start(connectedServerTransitions, connectedServerHandlers, connected, 'Connected');
+  return { connected, machine };
+}
+
+function establish12({ host, role, options, completed, before }: EstablishOptions) {
+  const { previous } = completed as Required<CompletedHandshake>;
+  const allowance =
+    role === 'client'
+      ? ((options as ClientOptions).serverRenegotiations ?? SERVER_RENEGOTIATIONS)
+      : ((options as ServerOptions).clientRenegotiations ?? 0);
+  const connected = new Established12(
+    host,
+    { role, previous, allowance, now: options.now },
+    before instanceof Established12 ? before : undefined,
+  );
+  return { connected, machine: connected.machine() };
+}
