@@ -10,16 +10,12 @@ import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actio
 import type { AlertDescription } from './alerts.ts';
 import type { ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
-import { ClientHandshake, clientHandlers, protectAlerts } from './handshake/client.ts';
-import { establish } from './handshake/establish.ts';
-import { Established12 } from './handshake/established12.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
-import { Machine } from './handshake/machine.ts';
 import { checkOptions } from './handshake/option-checks.ts';
 import { readAlert } from './handshake/received-alert.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
-import { ServerHandshake, serverHandlers } from './handshake/server.ts';
-import { type ClientState, clientTransitions, type ServerState, serverTransitions } from './handshake/transitions.ts';
+import { Runner } from './handshake/runner.ts';
+import type { ClientState, ServerState } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
 import type { JoinedMessage } from './messages/message-joiner.ts';
@@ -43,10 +39,7 @@ type Ending = 'open' | 'failed' | 'erased';
 export class Connection implements HandshakeHost {
   readonly role: 'client' | 'server';
   readonly channel: RecordChannel;
-  readonly #options: ClientOptions | ServerOptions;
-  #handshake: ClientHandshake | ServerHandshake | undefined;
-  #connected: Established | undefined;
-  #machine: Machine;
+  readonly #runner: Runner;
   #need: Need | undefined;
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
@@ -60,7 +53,6 @@ export class Connection implements HandshakeHost {
   private constructor(role: 'client' | 'server', options: ClientOptions | ServerOptions) {
     checkOptions(options);
     this.role = role;
-    this.#options = options;
     this.channel = new RecordChannel({
       provider: options.provider,
       role,
@@ -68,15 +60,7 @@ export class Connection implements HandshakeHost {
       recordSizeLimit: options.recordSizeLimit,
       allocate: options.allocate,
     });
-    if (role === 'client') {
-      const handshake = new ClientHandshake(options as ClientOptions, this);
-      this.#handshake = handshake;
-      this.#machine = Machine.start(clientTransitions, clientHandlers, handshake, 'Start');
-    } else {
-      const handshake = new ServerHandshake(options as ServerOptions, this);
-      this.#handshake = handshake;
-      this.#machine = Machine.start(serverTransitions, serverHandlers, handshake, 'ExpectClientHello');
-    }
+    this.#runner = new Runner(role, options, this);
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` options out of their range, or that leave nothing to offer */
@@ -96,12 +80,12 @@ export class Connection implements HandshakeHost {
 
   /** What the connection waits for. */
   get state(): ClientState | ServerState {
-    return this.#machine.state as ClientState | ServerState;
+    return this.#runner.state;
   }
 
   /** Application data may be sent: the handshake is complete and nothing has ended our side. */
   get canSend(): boolean {
-    return this.#connected !== undefined && !this.#closeSent && this.#ending === 'open';
+    return this.#runner.established !== undefined && !this.#closeSent && this.#ending === 'open';
   }
 
   /** The peer sent close_notify. */
@@ -117,10 +101,10 @@ export class Connection implements HandshakeHost {
     if (this.role === 'server' || this.#ending !== 'open') {
       return [];
     }
-    if (this.#machine.state !== 'Start') {
+    if (this.#runner.state !== 'Start') {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection was started before');
     }
-    return this.#run(() => this.#machine.step('start', undefined));
+    return this.#run(() => this.#runner.step('start', undefined));
   }
 
   /** Takes bytes from the transport. They are lent: what has to be kept is copied. */
@@ -143,7 +127,7 @@ export class Connection implements HandshakeHost {
       return [];
     }
     return this.#run(() => {
-      const when = this.#connected === undefined ? 'during the handshake' : 'without close_notify';
+      const when = this.#runner.established === undefined ? 'during the handshake' : 'without close_notify';
       throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} ended the connection ${when}`);
     });
   }
@@ -175,7 +159,7 @@ export class Connection implements HandshakeHost {
     }
     this.#need = undefined;
     return this.#run(() => {
-      this.#machine.step(need.kind, answer);
+      this.#runner.step(need.kind, answer);
       this.#readMessages();
       this.#readRecords();
     });
@@ -187,7 +171,7 @@ export class Connection implements HandshakeHost {
       return [];
     }
     return this.#run(() => {
-      const duringHandshake = this.#connected === undefined;
+      const duringHandshake = this.#runner.established === undefined;
       if (duringHandshake) {
         this.#alert('user_canceled');
       }
@@ -218,7 +202,7 @@ export class Connection implements HandshakeHost {
     if (!this.canSend) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'keys can be updated only between the handshake and close');
     }
-    return this.#run(() => this.#connected?.update(requestPeer));
+    return this.#run(() => this.#runner.established?.update(requestPeer));
   }
 
   /**
@@ -227,11 +211,10 @@ export class Connection implements HandshakeHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, or the peer cannot bind it to the connection
    */
   startRenegotiation(context?: ServerContext): Action[] {
-    const connected = this.#connected;
-    if (!this.canSend || !(connected instanceof Established12) || this.#handshake !== undefined) {
-      throw new TLSError('TLS_ERR_WRONG_STATE', 'only an open TLS 1.2 connection can be renegotiated, once at a time');
+    if (!this.canSend) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open');
     }
-    connected.checkRenegotiable();
+    const connected = this.#runner.renegotiable();
     return this.#run(() => connected.renegotiate(context));
   }
 
@@ -272,42 +255,18 @@ export class Connection implements HandshakeHost {
 
   completed(completed: CompletedHandshake): void {
     const { summary, exporter } = completed;
-    const renegotiated = this.#connected !== undefined;
+    const { renegotiating } = this.#runner;
     this.#summary = summary;
     this.#exporter?.erase('renegotiated');
     this.#exporter = exporter;
-    // Nothing of the handshake is kept: its secrets have passed on, or are erased.
-    this.#handshake = undefined;
-    const { role } = this;
-    const { connected, machine } = establish({
-      host: this,
-      role,
-      options: this.#options,
-      completed,
-      before: this.#connected,
-    });
-    this.#connected = connected;
-    this.#machine = machine;
+    this.#runner.complete(completed);
     this.channel.outgoing.endOfHandshake();
-    this.#actions.push({ kind: renegotiated ? 'renegotiated' : 'handshakeComplete', summary });
+    this.#actions.push({ kind: renegotiating ? 'renegotiated' : 'handshakeComplete', summary });
     this.#releaseHeldData();
   }
 
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
-    const common = { versions: ['TLSv1.2'] as const };
-    if (this.role === 'client') {
-      const options: ClientOptions = { ...(this.#options as ClientOptions), ...common, session: undefined };
-      const handshake = new ClientHandshake(options, this, previous);
-      this.#handshake = handshake;
-      this.#machine = Machine.start(clientTransitions, clientHandlers, handshake, 'Start');
-      this.#machine.step('start', undefined);
-      return;
-    }
-    const context = previous.context ?? (this.#options as ServerOptions).context;
-    const handshake = new ServerHandshake({ ...(this.#options as ServerOptions), ...common, context }, this, previous);
-    this.#handshake = handshake;
-    this.#machine = Machine.start(serverTransitions, serverHandlers, handshake, 'ExpectClientHello');
-    this.#machine.step('client_hello', hello);
+    this.#runner.renegotiate(previous, hello);
   }
 
   // Running
@@ -321,7 +280,7 @@ export class Connection implements HandshakeHost {
     try {
       body();
       if (!this.#closeSent) {
-        this.#connected?.answer();
+        this.#runner.established?.answer();
       }
       // Here and not in `take`, as sealing may fail.
       this.channel.flushHandshake();
@@ -383,16 +342,16 @@ export class Connection implements HandshakeHost {
       throw new TLSError('TLS_ERR_DECODE', 'a change_cipher_spec is not the single byte 1');
     }
     this.channel.joiner.boundary();
-    this.#machine.step('change_cipher_spec', undefined);
+    this.#runner.step('change_cipher_spec', undefined);
   }
 
   #onData(content: Uint8Array): void {
-    if (this.#connected === undefined || this.channel.joiner.pending) {
+    if (this.#runner.established === undefined || this.channel.joiner.pending) {
       throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came where a handshake message was expected');
     }
     this.channel.noteRecord(content.length === 0);
     if (content.length > 0) {
-      this.#connected.noteReceivedData();
+      this.#runner.established.noteReceivedData();
       this.#actions.push({ kind: 'data', bytes: content });
     }
   }
@@ -405,7 +364,7 @@ export class Connection implements HandshakeHost {
         return;
       }
       const name = handshakeTypeName(type);
-      if (name === 'hello_request' && this.role === 'client' && this.channel.isTls12 && this.#handshake !== undefined) {
+      if (name === 'hello_request' && this.role === 'client' && this.channel.isTls12 && this.#runner.handshaking) {
         // Already at it (RFC 5246 §7.4.1.1).
         if (joiner.next() === undefined) {
           return;
@@ -419,12 +378,12 @@ export class Connection implements HandshakeHost {
       const message = joiner.next();
       if (message === undefined) {
         // Refused by its first byte: the rest of a message that is out of place would only fill our memory.
-        if (!this.#machine.allows(name)) {
-          this.#machine.step(name, undefined);
+        if (!this.#runner.allows(name)) {
+          this.#runner.step(name, undefined);
         }
         return;
       }
-      this.#machine.step(name, message);
+      this.#runner.step(name, message);
     }
   }
 
@@ -439,8 +398,8 @@ export class Connection implements HandshakeHost {
     }
     if (alert.kind === 'user_canceled' || alert.kind === 'warning') {
       this.channel.noteRecord(true);
-      if (alert.kind === 'warning' && alert.name === 'no_renegotiation') {
-        this.#onNoRenegotiation();
+      if (alert.kind === 'warning' && alert.name === 'no_renegotiation' && this.#runner.declined()) {
+        this.#actions.push({ kind: 'renegotiationDeclined' });
       }
       return;
     }
@@ -448,23 +407,8 @@ export class Connection implements HandshakeHost {
     this.#actions.push({ kind: 'failed', error: alert.error });
   }
 
-  /** Our offer to renegotiate was declined: a client's handshake goes back to where it was, a server has begun none. */
-  #onNoRenegotiation(): void {
-    const connected = this.#connected;
-    if (!(connected instanceof Established12) || !connected.declined()) {
-      return;
-    }
-    const handshake = this.#handshake;
-    if (handshake !== undefined) {
-      handshake.erase('declined');
-      this.#handshake = undefined;
-      this.#machine = connected.machine();
-    }
-    this.#actions.push({ kind: 'renegotiationDeclined' });
-  }
-
   #onCloseNotify(): void {
-    if (this.#connected === undefined) {
+    if (this.#runner.established === undefined) {
       throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
     }
     this.#peerClosed = true;
@@ -476,7 +420,7 @@ export class Connection implements HandshakeHost {
 
   #sendData(data: Uint8Array): void {
     const { channel } = this;
-    const connected = this.#connected as Established;
+    const connected = this.#runner.established as Established;
     if (channel.holdsData) {
       this.#held.push(new Uint8Array(data));
       return;
@@ -523,12 +467,10 @@ export class Connection implements HandshakeHost {
 
   /** Nothing may follow close_notify (RFC 9846 §6.1), and nothing makes sense before a ClientHello. */
   #alert(description: AlertDescription): void {
-    if (this.#closeSent || this.#machine.state === 'Start') {
+    if (this.#closeSent || this.#runner.state === 'Start') {
       return;
     }
-    if (this.#handshake instanceof ClientHandshake) {
-      protectAlerts(this.#handshake);
-    }
+    this.#runner.protectAlerts();
     this.channel.alert(description);
   }
 
@@ -543,10 +485,7 @@ export class Connection implements HandshakeHost {
   #end(why: string): void {
     this.#ending = 'erased';
     this.#need = undefined;
-    this.#handshake?.erase(why);
-    this.#handshake = undefined;
-    this.#connected?.erase(why);
-    this.#connected = undefined;
+    this.#runner.erase(why);
     this.#exporter?.erase(why);
     this.#exporter = undefined;
     this.channel.erase(why);

@@ -149,7 +149,8 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
 
 function sendClientHello(hs: ClientHandshake): 'ExpectServerHello' {
   hs.host.channel.handshake(hs.offer.first(hs.transcript));
-  hs.host.channel.allowChangeCipherSpec(true);
+  // A middlebox's habit that only TLS 1.3 provides for.
+  hs.host.channel.allowChangeCipherSpec(hs.offer.cipherSuites.length > 0);
   return 'ExpectServerHello';
 }
 

@@ -336,7 +336,10 @@ export class RecordChannel {
       const opened = this.#opener12.open(record);
       // The limit counts a content type, which TLS 1.2 does not have inside (RFC 8449 §4).
       if (opened.content.length >= this.#receiveLimit) {
-        throw new TLSError('TLS_ERR_RECORD_OVERFLOW', `a record holds ${opened.content.length} bytes, more than agreed`);
+        throw new TLSError(
+          'TLS_ERR_RECORD_OVERFLOW',
+          `a record holds ${opened.content.length} bytes, more than agreed`,
+        );
       }
       return opened;
     }

@@ -16,8 +16,14 @@ import { asking } from './stages.ts';
 export interface Script12 {
   readonly client?: Partial<ClientOptions>;
   readonly server?: Partial<ServerOptions>;
-  /** Changes what the puppet says, message by message; undefined leaves it out. */
-  readonly tamper?: (message: Message) => readonly Message[];
+  /** Changes what the puppet says, message by message. */
+  readonly tamper?: (message: Message, hellos: Hellos) => readonly Message[];
+}
+
+export interface Hellos {
+  readonly clientHello: Uint8Array;
+  /** As the honest server sent it. */
+  readonly serverHello: Uint8Array;
 }
 
 export interface Stage12 {
@@ -93,6 +99,7 @@ export function stage12(world: World, role: 'client' | 'server', state: string, 
   const { tamper = (message) => [message] } = script;
   client.start();
   for (let steps = 0; victim.connection.state !== state && !victim.over; steps++) {
+
     assert(steps < 100, `${state} is reached by what an honest ${honest.connection.role} says`);
     const message = next.shift();
     if (message !== undefined) {
@@ -111,7 +118,8 @@ export function stage12(world: World, role: 'client' | 'server', state: string, 
     }
     const answered = ears.messages.length;
     ears.read(honest.flush());
-    next.push(...ears.messages.slice(answered).flatMap(tamper));
+    const hellos = role === 'client' ? { clientHello: transcript[0], serverHello: ears.messages[0].raw } : NO_HELLOS;
+    next.push(...ears.messages.slice(answered).flatMap((message) => tamper(message, hellos)));
   }
   const heard = puppet.messages.length;
   puppet.read(victim.flush());
@@ -127,6 +135,8 @@ function note(transcript: Uint8Array[], { name, raw }: Message): void {
     transcript.push(raw);
   }
 }
+
+const NO_HELLOS: Hellos = { clientHello: new Uint8Array(0), serverHello: new Uint8Array(0) };
 
 /** A context whose key lives elsewhere. */
 export function unsigned(world: World): ServerOptions['context'] {

@@ -113,14 +113,20 @@ function receivedLines(tickets: readonly TicketReport[], { summary }: Outcome): 
   }
   const [first] = tickets;
   const good = `good for ${formatDuration(first.lifetime * 1000)}`;
+  const end = summary.resumed
+    ? []
+    : ['This connection’s keys come from it too: they are forward secret once it is erased'];
   if (first.form === 'id') {
     return [
       `the server named this session by an ID of ${first.length} bytes and keeps its master secret: ${good} here`,
+      ...end.map((line) => `${line} on both sides.`),
     ];
   }
   const count = tickets.length === 1 ? 'one ticket' : `${tickets.length} tickets`;
-  const holds = summary.version === 'TLSv1.2' ? ', with the master secret inside' : '';
-  return [`${count} came: ${good}, ${first.length} bytes${tickets.length === 1 ? '' : ' each'}${holds}`];
+  const came = `${count} came: ${good}, ${first.length} bytes${tickets.length === 1 ? '' : ' each'}`;
+  return summary.version === 'TLSv1.3'
+    ? [came]
+    : [`${came}, with the master secret inside`, ...end.map((line) => `${line}, and the server’s ticket key.`)];
 }
 
 type Remembered = ClientSession extends infer S ? (S extends ClientSession ? Omit<S, 'secret'> : never) : never;

@@ -144,7 +144,7 @@ function secrets({ outcome }: Story): string[] {
 }
 
 function treeLines(node: SecretNode, first: string, rest: string): string[] {
-  const size = pc.dim(`${node.length} bytes`);
+  const size = pc.dim(`${String(node.length).padStart(2)} bytes`);
   const note = node.note === undefined ? '' : pc.dim(`  ${node.note}`);
   const lines = [`${first}${node.name.padEnd(Math.max(1, 48 - first.length))} ${size}${note}`];
   node.children.forEach((child, i) => {
@@ -163,10 +163,11 @@ const phaseTexts: Readonly<Record<Phase['name'], string>> = {
   'first ticket': 'first ticket came',
 };
 
-const phaseTexts12: Partial<typeof phaseTexts> = {
+const phaseTexts12: typeof phaseTexts = { ...phaseTexts, complete: 'keys agreed, both Finished' };
+const phaseTextsResumed12: typeof phaseTexts = {
+  ...phaseTexts,
   hello: 'hellos exchanged, keys made',
-  authentication: 'server authenticated',
-  complete: 'keys agreed, both Finished',
+  complete: 'both Finished, ready',
 };
 
 const BAR_WIDTH = 28;
@@ -174,7 +175,8 @@ const BAR_WIDTH = 28;
 const LIST_WIDTH = 96;
 
 function times({ phases, summary }: Outcome): string[] {
-  const texts = summary.version === 'TLSv1.2' ? { ...phaseTexts, ...phaseTexts12 } : phaseTexts;
+  const texts12 = summary.resumed ? phaseTextsResumed12 : phaseTexts12;
+  const texts = summary.version === 'TLSv1.2' ? texts12 : phaseTexts;
   const total = phases.reduce((sum, { duration }) => sum + duration, 0);
   let before = 0;
   return phases.map(({ name, duration }) => {
