@@ -11,7 +11,6 @@ import { nodeProvider } from '../crypto/node-provider.ts';
 import { generateCertificateKey, sha1ForKeyId } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import { type ParsedCertificate, parseCertificate } from './certificate.ts';
-import { keyMatchesCertificate } from './credentials.ts';
 import { contextTag } from './der.ts';
 import {
   derBitString,
@@ -27,6 +26,7 @@ import {
   derUtf8String,
 } from './der-writer.ts';
 import { parseIpAddress, TAG_DNS, TAG_IP } from './general-name.ts';
+import { keyMatchesCertificate } from './key-match.ts';
 import { extensionOids, keyPurposeOids, OID_COMMON_NAME, OID_ECDSA_WITH_SHA256 } from './oids.ts';
 import { derToPem, pemToDer } from './pem.ts';
 import { isDnsName } from './server-name.ts';

@@ -1,7 +1,7 @@
 /** SecureContext: certificates and keys, trust and algorithms, read and checked once and shared by many connections. */
 
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
-import { keyMatchesCertificate } from '../certificates/credentials.ts';
+import { keyMatchesCertificate } from '../certificates/key-match.ts';
 import { pemToDer } from '../certificates/pem.ts';
 import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';

@@ -16,7 +16,7 @@ import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
 import { ServerSessions, type SessionOptions } from './sessions.ts';
-import { parseAlpn, refuseUnsupported } from './tls-options.ts';
+import { parseAlpn, refuseUnsupported, SSL_OP_NO_TICKET } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export type SNICallback = (
@@ -92,9 +92,10 @@ export class ServerDriver implements Driver {
     if (this.#alpnCallback !== undefined && options.ALPNProtocols !== undefined) {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
-    const { sessions } = options;
+    const { sessions, sessionTimeout, secureOptions = 0 } = options;
+    const noTickets = (secureOptions & SSL_OP_NO_TICKET) !== 0 ? { tickets: false, sessionIds: true } : {};
     this.sessions =
-      sessions instanceof ServerSessions ? sessions : new ServerSessions(sessions, options.sessionTimeout);
+      sessions instanceof ServerSessions ? sessions : new ServerSessions({ ...noTickets, ...sessions }, sessionTimeout);
     this.#default = toSecureContext(options.secureContext ?? options);
   }
 

@@ -9,13 +9,11 @@ import { rootCertificates } from 'node:tls';
 import { AsnConvert } from '@peculiar/asn1-schema';
 import { BasicConstraints, Certificate, ExtendedKeyUsage, SubjectAlternativeName } from '@peculiar/asn1-x509';
 import { parseCertificate } from '../../src/certificates/certificate.ts';
-import { chooseCredential, chooseScheme, keyMatchesCertificate } from '../../src/certificates/credentials.ts';
+import { keyMatchesCertificate } from '../../src/certificates/key-match.ts';
 import { peerCertificate, peerCertificateChain } from '../../src/certificates/peer-certificate.ts';
 import { derToPem, pemToDer } from '../../src/certificates/pem.ts';
 import { createTrustStore } from '../../src/certificates/trust-store.ts';
 import { verifyCertificateChain } from '../../src/certificates/verify.ts';
-import type { Credential } from '../../src/connection-options.ts';
-import type { SignatureScheme } from '../../src/crypto/signatures.ts';
 import { projectRoot } from '../support/project.ts';
 import { dnsName, makeIntermediate, makeLeaf, makeRoot, NOW, newKey } from './builder.ts';
 import { refused, verify } from './checks.ts';
@@ -157,16 +155,4 @@ test('a key matches its certificate and no other', () => {
     'TLS_ERR_BAD_CERTIFICATE',
     /subjectPublicKeyInfo/,
   );
-});
-
-test('the first credential whose schemes the client accepts serves', () => {
-  const credential = (...schemes: SignatureScheme[]): Credential => ({ certificateChain: [], schemes });
-  const ec = credential('ecdsa_secp256r1_sha256');
-  const rsa = credential('rsa_pss_rsae_sha256', 'rsa_pss_rsae_sha512');
-  const ask = (...signatureSchemes: SignatureScheme[]) =>
-    chooseCredential([ec, rsa], { serverName: '', alpnProtocols: [], signatureSchemes });
-  assert.equal(ask('rsa_pss_rsae_sha512', 'ecdsa_secp256r1_sha256'), ec);
-  assert.equal(ask('rsa_pss_rsae_sha512'), rsa);
-  assert.equal(ask('ed25519'), undefined);
-  assert.equal(chooseScheme(rsa, ['rsa_pss_rsae_sha512', 'rsa_pss_rsae_sha256']), 'rsa_pss_rsae_sha256');
 });

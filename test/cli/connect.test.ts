@@ -15,8 +15,11 @@ interface Node {
 }
 
 interface Told {
+  readonly version: string;
+  readonly resumedBy: string | null;
+  readonly extendedMasterSecret: boolean;
   readonly cipherSuite: string;
-  readonly namedGroup: string;
+  readonly namedGroup: string | null;
   readonly helloRetried: boolean;
   readonly alpnProtocol: string | null;
   readonly serverName: string | null;
@@ -25,7 +28,11 @@ interface Told {
   readonly chain: readonly { readonly subject: string; readonly root: boolean; readonly names: readonly string[] }[];
   readonly resumed: boolean;
   readonly pskMode: string | null;
-  readonly session: { readonly offered: boolean; readonly reason: string | null; readonly tickets: readonly unknown[] };
+  readonly session: {
+    readonly offered: boolean;
+    readonly reason: string | null;
+    readonly tickets: readonly { readonly form: string }[];
+  };
   readonly secrets: readonly Node[];
   readonly phases: Record<string, number>;
 }
@@ -146,6 +153,117 @@ test('the tree of secrets is what really happened: full, hybrid, resumed, retrie
   ]);
 });
 
+test('TLS 1.2 is told as it happened: premaster, master, key block, two keys and two implicit nonces', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const story = await connect(serving, '--tls', '1.2', '--group', 'x25519');
+  for (const part of [
+    /full TLS 1\.2 handshake in \d/,
+    /Version +\[TLS 1\.2\]/,
+    /\[TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\]/,
+    /Binding +extended master secret, secure renegotiation/,
+    /It signed its key share and both random values with .*ecdsa_secp256r1_sha256/,
+    /one ticket came: good for 1h, .* with the master secret inside/,
+    /forward secret once it is erased, and the server’s ticket key/,
+    /client_write_IV +4 bytes +implicit nonce; 8 bytes more, a counter, go with each record/,
+    /all of them are erased now/,
+    /server authenticated +\d/,
+  ]) {
+    assert.match(story.stdout, part);
+  }
+  assert.doesNotMatch(story.stdout, /undefined|NaN|\[object|HandshakeSecret|first ticket came/);
+
+  const below = (keyLength: number, ivLength: number) => [
+    `key block:${2 * (keyLength + ivLength)}`,
+    ` client_write_key:${keyLength}`,
+    ` server_write_key:${keyLength}`,
+    ` client_write_IV:${ivLength}`,
+    ` server_write_IV:${ivLength}`,
+    'client verify_data:12',
+    'server verify_data:12',
+  ];
+  const full = (premaster: number, keyLength: number, ivLength: number) => [
+    `premaster secret:${premaster}`,
+    ' extended master secret:48',
+    ...below(keyLength, ivLength).map((line) => `  ${line}`),
+  ];
+  const resumed = (keyLength: number, ivLength: number) => [
+    'master secret:48',
+    ...below(keyLength, ivLength).map((line) => ` ${line}`),
+  ];
+  const folder = temporaryFolder(t);
+  for (const { form, suite, keyLength, ivLength } of [
+    { form: 'ticket', suite: 'ECDHE-ECDSA-AES128-GCM-SHA256', keyLength: 16, ivLength: 4 },
+    { form: 'id', suite: 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', keyLength: 32, ivLength: 12 },
+  ]) {
+    const flags = ['--tls', '1.2', '--resume', form, '--session', join(folder, form), '--suite', suite, '--json'];
+    const first = told(await connect(serving, ...flags, '--group', 'secp384r1'));
+    assert.deepEqual(flat(first.secrets), full(48, keyLength, ivLength));
+    assert.deepEqual([first.version, first.resumedBy, first.extendedMasterSecret], ['TLSv1.2', null, true]);
+    assert.deepEqual(
+      first.session.tickets.map((ticket) => ticket.form),
+      [form],
+    );
+    // A TLS 1.2 session is not used up: the third run resumes too.
+    for (let run = 0; run < 2; run++) {
+      const next = told(await connect(serving, ...flags));
+      assert.deepEqual([next.resumed, next.resumedBy, next.namedGroup], [true, form, null]);
+      assert.deepEqual(flat(next.secrets), resumed(keyLength, ivLength));
+      assert.deepEqual(Object.keys(next.phases), ['lookup', 'tcp', 'hello', 'complete']);
+    }
+  }
+  const again = await connect(serving, '--resume', 'id', '--session', join(folder, 'id'));
+  assert.match(again.stdout, /resumed by a session ID of .*: there was no key exchange/);
+  assert.match(again.stdout, /no more forward secret than that master secret/);
+  assert.match(again.stdout, /Group +none used \(no key exchange\)/);
+});
+
+test('a session that is offered in vain is told: the server is another one now, or speaks another version', async (t) => {
+  const folder = temporaryFolder(t);
+  const { caPath, certPath, keyPath } = certificateFiles(folder);
+  const common = ['--root', demo, '--cert', certPath, '--key', keyPath];
+  const first = await serve(t, common);
+  const listen = `localhost:${first.port}`;
+  const run = (form: string, ...flags: string[]) =>
+    mayfly(['connect', listen, '--ca', caPath, '--json', '--session', join(folder, form), ...flags]);
+  told(await run('id', '--resume', 'id'));
+  told(await run('ticket', '--tls', '1.2'));
+  told(await run('old', '--tls', '1.3', '--group', 'x25519'));
+  await first.stop();
+  await serve(t, [...common, '--tls', '1.2', '--listen', listen]);
+  const premaster = ['premaster secret:32', ' extended master secret:48'];
+  for (const [form, unused] of [
+    ['id', ['master secret:48']],
+    ['ticket', ['master secret:48']],
+    ['old', ['PSK:32', ' EarlySecret:32', '  binder_key:32', '   finished_key:32']],
+  ] as const) {
+    const outcome = told(await run(form, ...(form === 'id' ? ['--resume', 'id'] : [])));
+    assert.deepEqual([outcome.version, outcome.resumed, outcome.session.offered], ['TLSv1.2', false, true], form);
+    assert.match(String(outcome.session.reason), /did not take the session/);
+    assert.deepEqual(flat(outcome.secrets).slice(0, unused.length + 2), [...unused, ...premaster]);
+  }
+});
+
+test('--tls and --resume choose what is offered, and refuse what cannot be', async (t) => {
+  const serving = await serve(t, ['--root', demo, '--tls', '1.3']);
+  const refused = await connect(serving, '--tls', '1.2');
+  assert.equal(refused.code, 16);
+  assert.match(refused.stderr, /protocol_version/);
+  assert.equal(told(await connect(serving, '--json')).version, 'TLSv1.3');
+  for (const [flags, pattern] of [
+    [['--tls', '1.1'], /--tls: "1\.1".*1\.2, 1\.3 or both/],
+    [['--resume', 'cookie'], /--resume: "cookie".*id or ticket/],
+    [['--resume', 'id', '--tls', '1.3'], /Only TLS 1\.2 has session IDs/],
+  ] as const) {
+    const { code, stderr } = await mayfly(['connect', 'localhost:1', ...flags]);
+    assert.equal(code, 2);
+    assert.match(stderr, pattern);
+  }
+  const file = join(temporaryFolder(t), 'session');
+  told(await connect(serving, '--json', '--session', file));
+  const other = told(await connect(serving, '--json', '--session', file, '--resume', 'ticket'));
+  assert.equal(other.resumed, true);
+});
+
 test('times are told for each phase, and are sane', async (t) => {
   const serving = await serve(t, ['--root', demo]);
   const { phases } = told(await connect(serving, '--json'));
@@ -176,7 +294,7 @@ test('a session file holds secrets: mode 0600, a warning, each ticket used once'
   chmodSync(file, 0o644);
   const second = await connect(serving, '--session', file);
   assert.match(second.stderr, /could be read by others \(mode 644\)/);
-  assert.match(second.stdout, /resumed with a ticket of/);
+  assert.match(second.stdout, /resumed with a ticket of .* the secrets rest on a fresh key exchange too/);
   assert.equal(statSync(file).mode & 0o777, 0o600);
   // The newest of the first run was used; what was before it is still there.
   const after = readFileSync(file);

@@ -6,10 +6,10 @@ import { test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { parseCertificate } from '../../src/certificates/certificate.ts';
 import { sha256 } from '../../src/crypto/x509.ts';
-import { connect } from '../../src/node/tls.ts';
+import { connect, type TLSSocket } from '../../src/node/tls.ts';
 import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { mayfly, type Serving, serve, status, temporaryFolder } from './support.ts';
+import { mayfly, type Serving, serve, sleep, status, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
 
@@ -39,15 +39,20 @@ function ask(
   });
 }
 
-function visit(serving: Serving) {
-  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json']);
+function visit(serving: Serving, ...flags: string[]) {
+  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
 }
 
 test('status.json and metrics tell the handshakes, the ring and the connections', async (t) => {
   const serving = await serve(t, ['--root', demo, '--rotate', '1h', '--lifetime', '2h']);
   await visit(serving);
   const told = await status(serving);
-  assert.deepEqual(told.handshakes, { full: 1, resumed: 0, failed: 0 });
+  assert.deepEqual(told.handshakes, {
+    full: 1,
+    resumed: 0,
+    failed: 0,
+    byVersion: { 'TLSv1.3': { full: 1, ticket: 0, id: 0 }, 'TLSv1.2': { full: 0, ticket: 0, id: 0 } },
+  });
   assert.equal(told.ring.keys.length, 1);
   assert.equal(told.ring.keys[0].state, 'sealing');
   assert.match(told.ring.keys[0].name, /^[0-9a-f]{8}$/);
@@ -55,8 +60,8 @@ test('status.json and metrics tell the handshakes, the ring and the connections'
 
   const { headers, body } = await ask(serving, '/metrics');
   assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
-  assert.match(body, /^mayfly_handshakes_total\{kind="full"\} 1$/m);
-  assert.match(body, /^mayfly_handshakes_total\{kind="resumed"\} 0$/m);
+  assert.match(body, /^mayfly_handshakes_total\{version="TLSv1\.3",kind="full"\} 1$/m);
+  assert.match(body, /^mayfly_handshakes_total\{version="TLSv1\.2",kind="resumed",by="id"\} 0$/m);
   assert.match(body, /^mayfly_ticket_keys\{state="sealing"\} 1$/m);
   assert.match(body, /^mayfly_ticket_key_tickets_sealed\{key="[0-9a-f]{8}"\} 2$/m);
   // Every line is a comment or a sample, and no metric is told twice.
@@ -65,6 +70,65 @@ test('status.json and metrics tell the handshakes, the ring and the connections'
   for (const line of body.trimEnd().split('\n')) {
     assert.match(line, /^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? \S+)$/);
   }
+});
+
+test('handshakes are told apart by version and by what named the session, and the cache of IDs by its size', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const folder = temporaryFolder(t);
+  for (const form of ['ticket', 'id']) {
+    for (let run = 0; run < 2; run++) {
+      await visit(serving, '--tls', '1.2', '--resume', form, '--session', join(folder, form));
+    }
+  }
+  await visit(serving);
+  const { handshakes, sessionCache } = await status(serving);
+  assert.deepEqual(handshakes, {
+    full: 3,
+    resumed: 2,
+    failed: 0,
+    byVersion: { 'TLSv1.3': { full: 1, ticket: 0, id: 0 }, 'TLSv1.2': { full: 2, ticket: 1, id: 1 } },
+  });
+  assert.equal(sessionCache?.entries, 1);
+  assert.equal(sessionCache?.hits, 1);
+  assert.ok(sessionCache.bytes > 48);
+  const { body } = await ask(serving, '/metrics');
+  for (const line of [
+    'mayfly_handshakes_total{version="TLSv1.2",kind="full"} 2',
+    'mayfly_handshakes_total{version="TLSv1.2",kind="resumed",by="ticket"} 1',
+    'mayfly_handshakes_total{version="TLSv1.2",kind="resumed",by="id"} 1',
+    'mayfly_session_cache_entries 1',
+    'mayfly_session_cache_lookups_total{result="hit"} 1',
+  ]) {
+    assert.ok(body.includes(`${line}\n`), line);
+  }
+});
+
+test('the table of connections tells versions, and that a resumed TLS 1.2 one had no key exchange', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const open = (options: object) => {
+    const socket = connect({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca), ...options });
+    t.after(() => socket.destroy());
+    return new Promise<TLSSocket>((resolve, reject) => {
+      socket.once('secureConnect', () => resolve(socket));
+      socket.on('error', reject);
+    });
+  };
+  const first = await open({ maxVersion: 'TLSv1.2' });
+  await open({ maxVersion: 'TLSv1.2', session: first.getSession() });
+  await open({ ecdhCurve: 'secp384r1' });
+  for (let tries = 0; tries < 200 && (await status(serving)).connections.open < 3; tries++) {
+    await sleep(10);
+  }
+  const list = (await status(serving)).connections.list.map(({ version, resumedBy, namedGroup }) => [
+    version,
+    resumedBy ?? 'full',
+    namedGroup,
+  ]);
+  assert.deepEqual(list.toReversed(), [
+    ['TLSv1.2', 'full', 'x25519'],
+    ['TLSv1.2', 'ticket', ''],
+    ['TLSv1.3', 'full', 'secp384r1'],
+  ]);
 });
 
 test('no key bytes are shown', async (t) => {
@@ -157,6 +221,9 @@ test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 60_0
   assert.equal(await page.locator('#full').textContent(), '0');
   await visit(serving);
   await page.locator('#full', { hasText: /^1$/ }).waitFor();
+  await visit(serving, '--tls', '1.2', '--resume', 'id', '--session', join(temporaryFolder(t), 'session'));
+  await page.locator('#versions li[data-version="TLSv1.2"]', { hasText: '1 full · 0 by ticket · 0 by ID' }).waitFor();
+  await page.locator('#cache div', { hasText: /^kept1$/ }).waitFor();
   const firstKey = await page.locator('.key .name').first().textContent();
   // The ring turns: a second key appears under the first.
   await page.locator('.key').nth(1).waitFor();

@@ -182,7 +182,13 @@ export function certificateFiles(
 
 export interface StatusJson {
   readonly draining: boolean;
-  readonly handshakes: { readonly full: number; readonly resumed: number; readonly failed: number };
+  readonly handshakes: {
+    readonly full: number;
+    readonly resumed: number;
+    readonly failed: number;
+    readonly byVersion: Record<string, { readonly full: number; readonly ticket: number; readonly id: number }>;
+  };
+  readonly sessionCache?: { readonly entries: number; readonly bytes: number; readonly hits: number };
   readonly resumptionRefusals: Record<string, number>;
   readonly failures: Record<string, number>;
   readonly ring: {

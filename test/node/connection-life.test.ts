@@ -7,7 +7,18 @@ import { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
 import * as tls from '../../src/node/tls.ts';
 import { refuses } from '../support/refusals.ts';
-import { between, closing, collect, delay, failure, mayfly, otherCa, serverOptions, trust } from './support.ts';
+import {
+  between,
+  closing,
+  collect,
+  delay,
+  failure,
+  mayfly,
+  otherCa,
+  serverOptions,
+  trust,
+  versions,
+} from './support.ts';
 
 const { serve, connect } = between(mayfly, mayfly);
 
@@ -160,6 +171,17 @@ describe('the life of a connection', () => {
     server.close();
   });
 
+  test('updateKeys is refused in TLS 1.2, and the connection goes on', async () => {
+    const { serve, connect } = between(mayfly, mayfly, 'TLSv1.2');
+    const [server, port] = await serve({});
+    const socket = connect(port);
+    await once(socket, 'secureConnect');
+    refuses('TLS_ERR_NOT_SUPPORTED', () => socket.updateKeys());
+    socket.end('still there');
+    assert.equal(String(await collect(socket)), 'still there');
+    server.close();
+  });
+
   test('setMaxSendFragment keeps records small', async () => {
     const [server, port] = await serve({});
     const socket = connect(port);
@@ -206,31 +228,34 @@ describe('the life of a connection', () => {
     server.sessions.close();
   });
 
-  test('a connection that arrives byte by byte works all the same', async () => {
-    const [server, port] = await serve({});
-    const raw = net.connect({ port, host: '127.0.0.1', noDelay: true });
-    const slow = new Duplex({
-      read() {
-        raw.resume();
-      },
-      write(chunk: Buffer, _encoding, callback) {
-        raw.write(chunk, callback);
-      },
-      final(callback) {
-        raw.end(callback);
-      },
+  for (const version of versions) {
+    test(`a connection that arrives byte by byte works all the same, ${version}`, async () => {
+      const { serve, connect } = between(mayfly, mayfly, version);
+      const [server, port] = await serve({});
+      const raw = net.connect({ port, host: '127.0.0.1', noDelay: true });
+      const slow = new Duplex({
+        read() {
+          raw.resume();
+        },
+        write(chunk: Buffer, _encoding, callback) {
+          raw.write(chunk, callback);
+        },
+        final(callback) {
+          raw.end(callback);
+        },
+      });
+      raw.on('data', (chunk) => {
+        for (const byte of chunk) {
+          slow.push(Buffer.of(byte));
+        }
+      });
+      raw.on('end', () => slow.push(null));
+      const socket = connect(port, { socket: slow });
+      socket.end('piece by piece');
+      assert.equal(String(await collect(socket)), 'piece by piece');
+      server.close();
     });
-    raw.on('data', (chunk) => {
-      for (const byte of chunk) {
-        slow.push(Buffer.of(byte));
-      }
-    });
-    raw.on('end', () => slow.push(null));
-    const socket = connect(port, { socket: slow });
-    socket.end('piece by piece');
-    assert.equal(String(await collect(socket)), 'piece by piece');
-    server.close();
-  });
+  }
 
   test('the counters count', async () => {
     const [server, port] = await serve({});

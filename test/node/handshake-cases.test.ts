@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type * as net from 'node:net';
 import { describe, test } from 'node:test';
-import { between, ca, certificateFor, collect, failure, mayfly, only, otherCa, cases } from './support.ts';
+import { between, ca, cases, certificateFor, collect, failure, mayfly, only, otherCa } from './support.ts';
 
 for (const { name, server: serverTls, client: clientTls, version } of cases) {
   describe(name, () => {

@@ -1,6 +1,7 @@
 /** Thousands of connections leave nothing behind: no secret, no listener, no handle. */
 
 import assert from 'node:assert/strict';
+import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import * as net from 'node:net';
 import { test } from 'node:test';
@@ -51,6 +52,19 @@ const endings: readonly ((port: number, secureContext: tls.SecureContext, n: num
     raw.resume();
     await closing(raw);
   },
+  // TLS 1.2 in full, and resumed by its ID or ticket.
+  async (port, _secureContext, n) => {
+    const versioned = n % 4 < 2 ? contexts12[0] : contexts12[1];
+    const first = connect(port, versioned);
+    await once(first, 'secureConnect');
+    const session = first.getSession();
+    first.end().resume();
+    await closing(first);
+    const second = connect(port, versioned, session);
+    second.end('again');
+    second.resume();
+    await closing(second);
+  },
   // A resumption.
   async (port, secureContext) => {
     const first = connect(port, secureContext);
@@ -64,6 +78,10 @@ const endings: readonly ((port: number, secureContext: tls.SecureContext, n: num
     await closing(second);
   },
 ];
+
+const contexts12: readonly tls.SecureContext[] = [0, constants.SSL_OP_NO_TICKET].map((secureOptions) =>
+  tls.createSecureContext({ ...trust, ecdhCurve: 'X25519', maxVersion: 'TLSv1.2', secureOptions }),
+);
 
 function connect(port: number, secureContext: tls.SecureContext, session?: Buffer): tls.TLSSocket {
   const socket = tls.connect({ host: '127.0.0.1', port, servername: 'localhost', secureContext, session });

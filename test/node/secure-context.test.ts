@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createPrivateKey, generateKeyPairSync, sign as nodeSign } from 'node:crypto';
+import { constants, createPrivateKey, generateKeyPairSync, sign as nodeSign } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,20 @@ import { describe, test } from 'node:test';
 import * as tls from '../../src/node/tls.ts';
 import { refuses } from '../support/refusals.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { between, ca, certificateFor, collect, delay, failure, mayfly, native, serverOptions } from './support.ts';
+import {
+  between,
+  ca,
+  certificateFor,
+  collect,
+  delay,
+  failure,
+  listen,
+  mayfly,
+  native,
+  serverOptions,
+  trust,
+  versions,
+} from './support.ts';
 
 const { serve, connect } = between(mayfly, mayfly);
 
@@ -68,9 +81,14 @@ describe('secure contexts', () => {
       { crl: 'x' },
       { dhparam: 'x' },
       { ticketKeys: Buffer.alloc(48) },
-      { maxVersion: 'TLSv1.2' },
-      { secureProtocol: 'TLSv1_2_method' },
-      { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' },
+      { minVersion: 'TLSv1.1' },
+      { maxVersion: 'TLSv1' },
+      { secureProtocol: 'TLSv1_1_method' },
+      { secureProtocol: 'SSLv3_method' },
+      { ciphers: 'AES128-SHA:DES-CBC3-SHA:!aNULL' },
+      { ciphers: 'TLS_AES_128_CCM_SHA256' },
+      { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256', maxVersion: 'TLSv1.3', minVersion: 'TLSv1.3', sigalgs: 'DSA+SHA1' },
+      { ciphers: 'TLS_AES_128_GCM_SHA256', maxVersion: 'TLSv1.2' },
       { ecdhCurve: 'brainpoolP256r1' },
       { sigalgs: 'DSA+SHA1' },
     ]) {
@@ -79,7 +97,16 @@ describe('secure contexts', () => {
     // A context made beforehand must not make these pass unseen.
     const secureContext = tls.createSecureContext(serverOptions);
     refuses('TLS_ERR_NOT_SUPPORTED', () => tls.createServer({ secureContext, ...({ requestCert: true } as object) }));
-    refuses('TLS_ERR_CONFIG', () => tls.createServer({ ...serverOptions, minVersion: 'SSLv3' }));
+    for (const options of [
+      { minVersion: 'TLS 1.2' },
+      { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.2' },
+      { secureProtocol: 'TLSv1_2_method', maxVersion: 'TLSv1.2' },
+      { minVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TLSv1_3 },
+      { ciphers: '' },
+      { ciphers: 7 as unknown as string },
+    ]) {
+      refuses('TLS_ERR_CONFIG', () => tls.createServer({ ...serverOptions, ...options }));
+    }
     refuses('TLS_ERR_NOT_SUPPORTED', () => tls.connect({ port: 1, ...serverOptions }));
     const server = tls.createServer(serverOptions);
     assert.match(refuses('TLS_ERR_NOT_SUPPORTED', () => server.getTicketKeys()).message, /sessions/);
@@ -102,25 +129,62 @@ describe('secure contexts', () => {
     server.close();
   });
 
-  test('a sign function signs in the place of a key', async () => {
-    const { cert, key } = certificateFor('localhost');
-    const calls: string[] = [];
-    const [server, port] = await serve(
-      {
-        cert,
-        key: undefined,
-        sign: async (scheme, data) => {
-          calls.push(scheme);
-          await delay(2);
-          return nodeSign('sha256', data, key);
-        },
-      },
-      (socket) => socket.end('signed'),
-    );
-    assert.equal(String(await collect(connect(port))), 'signed');
-    assert.deepEqual(calls, ['ecdsa_secp256r1_sha256']);
-    server.close();
+  test('versions are agreed between what minVersion, maxVersion and the like leave on both sides', async () => {
+    assert.deepEqual([tls.DEFAULT_MIN_VERSION, tls.DEFAULT_MAX_VERSION], ['TLSv1.2', 'TLSv1.3']);
+    const cases: readonly (readonly [object, object, string | undefined])[] = [
+      [{}, {}, 'TLSv1.3'],
+      [{}, { maxVersion: 'TLSv1.2' }, 'TLSv1.2'],
+      [{ maxVersion: 'TLSv1.2' }, {}, 'TLSv1.2'],
+      [{ minVersion: 'TLSv1.3' }, {}, 'TLSv1.3'],
+      [{ minVersion: 'TLSv1.3' }, { maxVersion: 'TLSv1.2' }, undefined],
+      [{ maxVersion: 'TLSv1.2' }, { minVersion: 'TLSv1.3' }, undefined],
+      [{ secureProtocol: 'TLSv1_2_method' }, { secureProtocol: 'TLS_method' }, 'TLSv1.2'],
+      [{}, { secureProtocol: 'TLSv1_2_client_method' }, 'TLSv1.2'],
+      [{ secureOptions: constants.SSL_OP_NO_TLSv1_3 }, {}, 'TLSv1.2'],
+      [{ secureOptions: constants.SSL_OP_NO_TLSv1_2 }, { maxVersion: 'TLSv1.2' }, undefined],
+      [{ ciphers: 'TLS_AES_128_GCM_SHA256' }, { maxVersion: 'TLSv1.2' }, undefined],
+      [{ ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' }, {}, 'TLSv1.3'],
+    ];
+    for (const [atServer, atClient, version] of cases) {
+      const server = tls.createServer({ ...serverOptions, ...atServer }, (socket) => socket.end());
+      const refused = once(server, 'tlsClientError');
+      const port = await listen(server);
+      const socket = tls.connect({ host: '127.0.0.1', port, servername: 'localhost', ...trust, ...atClient });
+      if (version === undefined) {
+        assert.match((await failure(socket, 'secureConnect')).message, /protocol_version/);
+        assert.match((await refused)[0].code, /^TLS_ERR_(PROTOCOL_VERSION|ALERT_RECEIVED)$/);
+      } else {
+        await once(socket, 'secureConnect');
+        assert.equal(socket.getProtocol(), version);
+        socket.resume();
+        await once(socket, 'close');
+      }
+      server.close();
+    }
   });
+
+  for (const version of versions) {
+    test(`a sign function signs in the place of a key, ${version}`, async () => {
+      const { cert, key } = certificateFor('localhost');
+      const calls: string[] = [];
+      const { serve, connect } = between(mayfly, mayfly, version);
+      const [server, port] = await serve(
+        {
+          cert,
+          key: undefined,
+          sign: async (scheme, data) => {
+            calls.push(scheme);
+            await delay(2);
+            return nodeSign('sha256', data, key);
+          },
+        },
+        (socket) => socket.end('signed'),
+      );
+      assert.equal(String(await collect(connect(port))), 'signed');
+      assert.deepEqual(calls, ['ecdsa_secp256r1_sha256']);
+      server.close();
+    });
+  }
 
   test('a sign function that fails, or answers nonsense, ends that handshake with internal_error', async () => {
     const { cert } = certificateFor('localhost');

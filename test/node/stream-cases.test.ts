@@ -5,7 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import * as net from 'node:net';
 import { describe, test } from 'node:test';
-import { between, closing, collect, delay, failure, listen, mayfly, only, cases, serverOptions } from './support.ts';
+import { between, cases, closing, collect, delay, failure, listen, mayfly, only, serverOptions } from './support.ts';
 
 for (const { name, server: serverTls, client: clientTls, version } of cases) {
   describe(name, () => {

@@ -313,11 +313,10 @@ function createRow(connection) {
   };
 }
 
-/** Key exchange and hash go without saying: all are ephemeral, and the hash does not protect the data. */
+/** What protects the data: the rest of a TLS 1.2 name tells how the keys came about. */
 const shortSuite = (name) =>
   name
-    .replace(/^TLS_(ECDHE_)?/, '')
-    .replace('_WITH_', ' ')
+    .replace(/^TLS_(\w+_WITH_)?/, '')
     .replace(/_SHA\d+$/, '')
     .replaceAll('_', '-');
 

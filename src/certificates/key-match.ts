@@ -1,25 +1,9 @@
-/** The server's side of certificates: which credential answers a client, and whether key and certificate belong together. */
+/** Whether a private key and a certificate belong together. */
 
-import type { ClientHelloInfo } from '../actions.ts';
 import { sameBytes } from '../bytes/bytes.ts';
-import type { Credential } from '../connection-options.ts';
-import type { SignatureScheme } from '../crypto/signatures.ts';
 import type { ParsedCertificate } from './certificate.ts';
 import { DerReader, TAG_SEQUENCE } from './der.ts';
 import { keyOids } from './oids.ts';
-
-/** The first credential that can make a signature the client accepts (RFC 9846 §4.5.1.2); undefined when none can. */
-export function chooseCredential(credentials: readonly Credential[], info: ClientHelloInfo): Credential | undefined {
-  return credentials.find((credential) => chooseScheme(credential, info.signatureSchemes) !== undefined);
-}
-
-/** The credential's best scheme among those the client accepts; undefined when there is none. */
-export function chooseScheme(
-  credential: Credential,
-  accepted: readonly SignatureScheme[],
-): SignatureScheme | undefined {
-  return credential.schemes.find((scheme) => accepted.includes(scheme));
-}
 
 /**
  * True when the public key, given as SubjectPublicKeyInfo, is the certificate's. Differences in encoding that change
