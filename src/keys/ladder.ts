@@ -18,7 +18,7 @@ import type { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite, HashName } from '../crypto/suites.ts';
 import { expandLabel, hkdfExtract, PreparedLabel } from './hkdf.ts';
-import { TrafficSecret } from './traffic.ts';
+import { TrafficSecret, type TrafficSecretLabel } from './traffic.ts';
 
 const DERIVED = new PreparedLabel('derived');
 const RESUMPTION_BINDER = new PreparedLabel('res binder');
@@ -95,98 +95,67 @@ export function handshakeSecretWithoutPsk(
 }
 
 export class HandshakeSecret {
-  readonly #provider: CryptoProvider;
-  readonly #suite: CipherSuite;
-  readonly #secret: Secret;
+  readonly #rung: Rung;
 
   constructor(provider: CryptoProvider, suite: CipherSuite, secret: Secret) {
-    this.#provider = provider;
-    this.#suite = suite;
-    this.#secret = secret;
+    this.#rung = new Rung(provider, suite, secret);
   }
 
   /** `transcriptHash` covers ClientHello…ServerHello. */
   clientHandshakeTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
-    const label = 'CLIENT_HANDSHAKE_TRAFFIC_SECRET';
-    return new TrafficSecret(
-      this.#provider,
-      this.#suite,
-      label,
-      derive(this.#provider, this.#suite, this.#secret, CLIENT_HANDSHAKE, transcriptHash, label),
-    );
+    return this.#rung.traffic(CLIENT_HANDSHAKE, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET', transcriptHash);
   }
 
   /** `transcriptHash` covers ClientHello…ServerHello. */
   serverHandshakeTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
-    const label = 'SERVER_HANDSHAKE_TRAFFIC_SECRET';
-    return new TrafficSecret(
-      this.#provider,
-      this.#suite,
-      label,
-      derive(this.#provider, this.#suite, this.#secret, SERVER_HANDSHAKE, transcriptHash, label),
-    );
+    return this.#rung.traffic(SERVER_HANDSHAKE, 'SERVER_HANDSHAKE_TRAFFIC_SECRET', transcriptHash);
   }
 
   toMainSecret(): MainSecret {
-    const { zeros } = constants(this.#provider, this.#suite.hash);
-    const derived = deriveNext(this.#provider, this.#suite.hash, this.#secret);
-    const next = hkdfExtract(this.#provider, this.#suite.hash, derived.expose(), zeros, 'mainSecret');
+    const { provider, suite, secret } = this.#rung;
+    const { zeros } = constants(provider, suite.hash);
+    const derived = deriveNext(provider, suite.hash, secret);
+    const next = hkdfExtract(provider, suite.hash, derived.expose(), zeros, 'mainSecret');
     derived.erase();
-    this.#secret.erase();
-    return new MainSecret(this.#provider, this.#suite, next);
+    secret.erase();
+    return new MainSecret(provider, suite, next);
   }
 
   erase(why?: string): void {
-    this.#secret.erase(why);
+    this.#rung.secret.erase(why);
   }
 }
 
 /** The last rung (RFC 8446 called it the master secret). Erased before the first application data is protected. */
 export class MainSecret {
-  readonly #provider: CryptoProvider;
-  readonly #suite: CipherSuite;
-  readonly #secret: Secret;
+  readonly #rung: Rung;
 
   constructor(provider: CryptoProvider, suite: CipherSuite, secret: Secret) {
-    this.#provider = provider;
-    this.#suite = suite;
-    this.#secret = secret;
+    this.#rung = new Rung(provider, suite, secret);
   }
 
   /** `transcriptHash` covers ClientHello…server Finished. */
   clientApplicationTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
-    const label = 'CLIENT_TRAFFIC_SECRET';
-    return new TrafficSecret(
-      this.#provider,
-      this.#suite,
-      label,
-      derive(this.#provider, this.#suite, this.#secret, CLIENT_APPLICATION, transcriptHash, label),
-    );
+    return this.#rung.traffic(CLIENT_APPLICATION, 'CLIENT_TRAFFIC_SECRET', transcriptHash);
   }
 
   /** `transcriptHash` covers ClientHello…server Finished. */
   serverApplicationTrafficSecret(transcriptHash: Uint8Array): TrafficSecret {
-    const label = 'SERVER_TRAFFIC_SECRET';
-    return new TrafficSecret(
-      this.#provider,
-      this.#suite,
-      label,
-      derive(this.#provider, this.#suite, this.#secret, SERVER_APPLICATION, transcriptHash, label),
-    );
+    return this.#rung.traffic(SERVER_APPLICATION, 'SERVER_TRAFFIC_SECRET', transcriptHash);
   }
 
   /** `transcriptHash` covers ClientHello…server Finished. */
   exporterSecret(transcriptHash: Uint8Array): Secret {
-    return derive(this.#provider, this.#suite, this.#secret, EXPORTER, transcriptHash, 'EXPORTER_SECRET');
+    return this.#rung.derive(EXPORTER, 'EXPORTER_SECRET', transcriptHash);
   }
 
   /** `transcriptHash` covers ClientHello…client Finished. */
   resumptionSecret(transcriptHash: Uint8Array): Secret {
-    return derive(this.#provider, this.#suite, this.#secret, RESUMPTION, transcriptHash, 'resumptionSecret');
+    return this.#rung.derive(RESUMPTION, 'resumptionSecret', transcriptHash);
   }
 
   erase(why?: string): void {
-    this.#secret.erase(why);
+    this.#rung.secret.erase(why);
   }
 }
 
@@ -239,13 +208,24 @@ function deriveNext(provider: CryptoProvider, hash: HashName, secret: Secret): S
   return expandLabel(provider, hash, secret.expose(), DERIVED, emptyHash, emptyHash.length, 'derived');
 }
 
-function derive(
-  provider: CryptoProvider,
-  suite: CipherSuite,
-  secret: Secret,
-  label: PreparedLabel,
-  transcriptHash: Uint8Array,
-  kind: string,
-): Secret {
-  return expandLabel(provider, suite.hash, secret.expose(), label, transcriptHash, suite.hashLength, kind);
+/** What the two lower rungs share: Derive-Secret(Secret, Label, Messages). RFC 9846 §7.1. */
+class Rung {
+  readonly provider: CryptoProvider;
+  readonly suite: CipherSuite;
+  readonly secret: Secret;
+
+  constructor(provider: CryptoProvider, suite: CipherSuite, secret: Secret) {
+    this.provider = provider;
+    this.suite = suite;
+    this.secret = secret;
+  }
+
+  derive(label: PreparedLabel, kind: string, transcriptHash: Uint8Array): Secret {
+    const { hash, hashLength } = this.suite;
+    return expandLabel(this.provider, hash, this.secret.expose(), label, transcriptHash, hashLength, kind);
+  }
+
+  traffic(label: PreparedLabel, name: TrafficSecretLabel, transcriptHash: Uint8Array): TrafficSecret {
+    return new TrafficSecret(this.provider, this.suite, name, this.derive(label, name, transcriptHash));
+  }
 }
