@@ -74,7 +74,8 @@ const pinned12 = {
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.2',
   ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256',
-  ecdhCurve: 'X25519',
+  // Both choose the first; the second is the certificate's, without which OpenSSL does not use it in TLS 1.2.
+  ecdhCurve: 'X25519:P-256',
 } as const;
 /** From OpenSSL's ssl.h. */
 const SSL_OP_NO_TICKET = 0x4000;

@@ -125,7 +125,9 @@ function describe(error: unknown): string {
     return String(error);
   }
   const { code } = error as { code?: string };
-  return code === undefined || error.message.includes(code) ? error.message : `${code}: ${error.message}`;
+  // OpenSSL's come with the end of a line, and with its source file after the reason.
+  const [message] = error.message.trim().split('\n');
+  return code === undefined || message.includes(code) ? message : `${code}: ${message}`;
 }
 
 function send(reply: Reply): void {

@@ -28,6 +28,8 @@ export type Action =
   | { readonly kind: 'keyLog'; readonly line: Uint8Array }
   /** The peer renewed its traffic keys, or we did ours. */
   | { readonly kind: 'keyUpdate'; readonly direction: 'read' | 'write'; readonly generation: number }
+  /** TLS 1.3: the client answered our request for a certificate; the chain is empty when it has none. */
+  | { readonly kind: 'clientAuthenticated'; readonly summary: HandshakeSummary }
   /** TLS 1.2: a renegotiation is complete: fresh keys, and perhaps a client certificate. */
   | { readonly kind: 'renegotiated'; readonly summary: HandshakeSummary }
   /** TLS 1.2: the peer declined our renegotiation; the connection goes on as it was. */

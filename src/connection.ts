@@ -8,7 +8,7 @@
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
 import type { AlertDescription } from './alerts.ts';
-import type { ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
+import type { ClientAuthenticationPolicy, ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
 import { checkOptions } from './handshake/option-checks.ts';
@@ -206,6 +206,20 @@ export class Connection implements HandshakeHost {
   }
 
   /**
+   * TLS 1.3: asks the client for a certificate now. The answer comes as a `verifyCertificate` need and then as
+   * `clientAuthenticated`, or as `clientAuthenticated` with an empty chain where `required` is false.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, not offered by the client, or asked already
+   */
+  requestClientCertificate(policy: Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>): Action[] {
+    if (!this.canSend) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open');
+    }
+    const authenticator = this.#runner.serverAuthenticator();
+    authenticator.checkIdle();
+    return this.#run(() => authenticator.request(policy));
+  }
+
+  /**
    * TLS 1.2: a handshake on the running connection, for fresh keys; at a server also under another context, e.g. one that
    * asks for a client certificate. A client that does not want to answers nothing, or declines.
    * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, or the peer cannot bind it to the connection
@@ -251,6 +265,11 @@ export class Connection implements HandshakeHost {
   ask(need: Need): void {
     this.#need = need;
     this.#actions.push({ kind: 'need', need });
+  }
+
+  authenticated(peerCertificates: readonly Uint8Array[]): void {
+    this.#summary = { ...(this.#summary as HandshakeSummary), peerCertificates };
+    this.#actions.push({ kind: 'clientAuthenticated', summary: this.#summary });
   }
 
   completed(completed: CompletedHandshake): void {
@@ -346,7 +365,8 @@ export class Connection implements HandshakeHost {
   }
 
   #onData(content: Uint8Array): void {
-    if (this.#runner.established === undefined || this.channel.joiner.pending) {
+    const betweenMessages = this.#runner.betweenMessages && !this.channel.joiner.pending;
+    if (this.#runner.established === undefined || !betweenMessages) {
       throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came where a handshake message was expected');
     }
     this.channel.noteRecord(content.length === 0);

@@ -50,8 +50,12 @@ export function plainHmac(name: HashName, key: Uint8Array, data: Uint8Array): Ui
 export class NodeRunningHash implements RunningHash {
   readonly #hash: Hash;
 
-  constructor(name: HashName) {
-    this.#hash = createHash(name);
+  constructor(from: HashName | Hash) {
+    this.#hash = typeof from === 'string' ? createHash(from) : from;
+  }
+
+  copy(): NodeRunningHash {
+    return new NodeRunningHash(this.#hash.copy());
   }
 
   update(data: Uint8Array): void {

@@ -14,6 +14,8 @@ export interface RunningHash {
   update(data: Uint8Array): void;
   /** The value so far; the hash goes on. */
   digest(): Uint8Array;
+  /** Another hash over the same input so far. */
+  copy(): RunningHash;
 }
 
 /** One AEAD key, bound to its algorithm. 12-byte nonces, 16-byte tags. */

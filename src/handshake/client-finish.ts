@@ -99,7 +99,8 @@ function finish(hs: ClientHandshake): 'Connected' {
   mainSecret.erase('handshake complete');
   const exporter = new Tls13Exporter(provider, suite.hash, present(hs.exporterSecret));
   hs.exporterSecret = undefined;
-  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets });
+  const transcript = hs.options.credentials === undefined ? undefined : hs.transcript;
+  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets, transcript });
   return 'Connected';
 }
 

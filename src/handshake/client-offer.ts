@@ -234,6 +234,7 @@ export class ClientOffer {
       supportedVersions: with13 ? this.#withGrease(2, this.versions.map(versionCode)) : undefined,
       keyShares: with13 ? (withGreaseShare ? [greaseShare, ...shares] : shares) : undefined,
       pskKeyExchangeModes: with13 ? [PSK_DHE_KE] : undefined,
+      postHandshakeAuth: with13 && this.#options.credentials !== undefined ? true : undefined,
       recordSizeLimit,
       ticketRequest: with13 ? requestTickets : undefined,
       ...this.#extensions12(),

@@ -5,6 +5,7 @@ import { Established12 } from './established12.ts';
 import type { CompletedHandshake, Established, HandshakeHost } from './host.ts';
 import { Machine } from './machine.ts';
 import { connectedClientHandlers, connectedServerHandlers, PostHandshake } from './post-handshake.ts';
+import { ClientAuthenticator, ServerAuthenticator } from './post-handshake-auth.ts';
 import { connectedClientTransitions, connectedServerTransitions } from './transitions.ts';
 
 /** Renegotiations of a server within ten minutes, as `node:tls` allows them. */
@@ -24,8 +25,17 @@ export function establish(options: EstablishOptions): { readonly connected: Esta
 }
 
 function establish13({ host, role, options, completed }: EstablishOptions) {
-  const clientRandom = options.exportKeyLog ? completed.clientRandom : undefined;
-  const connected = new PostHandshake(host, completed.tickets, clientRandom);
+  const { transcript, tickets } = completed;
+  const parts = transcript === undefined ? undefined : { host, provider: options.provider, transcript };
+  const connected = new PostHandshake(host, {
+    tickets,
+    clientRandom: options.exportKeyLog ? completed.clientRandom : undefined,
+    clientAuthenticator:
+      parts === undefined || role === 'server'
+        ? undefined
+        : new ClientAuthenticator(parts, (options as ClientOptions).credentials ?? []),
+    serverAuthenticator: parts === undefined || role === 'client' ? undefined : new ServerAuthenticator(parts),
+  });
   const machine =
     role === 'client'
       ? Machine.start(connectedClientTransitions, connectedClientHandlers, connected, 'Connected')

@@ -6,6 +6,7 @@ import type { Exporter } from '../keys/exporter.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { RecordChannel } from './record-channel.ts';
+import type { Transcript } from './transcript.ts';
 
 export interface HandshakeHost {
   readonly channel: RecordChannel;
@@ -14,6 +15,8 @@ export interface HandshakeHost {
   ask(need: Need): void;
   /** TLS 1.2: begins a handshake on the running connection, at a server with the client's hello. */
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void;
+  /** TLS 1.3: the client has authenticated itself after the handshake; no certificate is an answer too. */
+  authenticated(peerCertificates: readonly Uint8Array[]): void;
   /** Application data may flow: the handshake ends here and its secrets pass to the connection. */
   completed(result: CompletedHandshake): void;
 }
@@ -25,6 +28,8 @@ export interface CompletedHandshake {
   readonly clientRandom: Uint8Array;
   /** Client: what reads the tickets to come. */
   readonly tickets?: ReceivedTickets;
+  /** TLS 1.3: up to the client's Finished, for authentication after the handshake; absent where the client offers none. */
+  readonly transcript?: Transcript;
   /** TLS 1.2: what a renegotiation has to be bound to. */
   readonly previous?: PreviousHandshake;
 }

@@ -8,6 +8,7 @@ import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeKeyUpdate, encodeKeyUpdate } from '../messages/key-update.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { Established, HandshakeHost } from './host.ts';
+import type { ClientAuthenticator, ServerAuthenticator } from './post-handshake-auth.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
 
@@ -17,19 +18,33 @@ import type { connectedClientTransitions, connectedServerTransitions, Handlers }
  */
 const MAX_KEY_UPDATES_IN_A_ROW = 32;
 
+export interface PostHandshakeParts {
+  readonly tickets?: ReceivedTickets;
+  readonly clientAuthenticator?: ClientAuthenticator;
+  readonly serverAuthenticator?: ServerAuthenticator;
+  /** When the key log was asked for. */
+  readonly clientRandom?: Uint8Array;
+}
+
 export class PostHandshake implements Established {
   readonly host: HandshakeHost;
   readonly tickets: ReceivedTickets | undefined;
+  /** At a client that offered to authenticate itself later. */
+  readonly clientAuthenticator: ClientAuthenticator | undefined;
+  /** At a server whose client offered it. */
+  readonly serverAuthenticator: ServerAuthenticator | undefined;
   /** Present when the key log was asked for. */
   readonly #clientRandom: Uint8Array | undefined;
   #keyUpdatesInARow = 0;
   #answerDue = false;
   #requestOutstanding = false;
 
-  constructor(host: HandshakeHost, tickets: ReceivedTickets | undefined, clientRandom: Uint8Array | undefined) {
+  constructor(host: HandshakeHost, parts: PostHandshakeParts) {
     this.host = host;
-    this.tickets = tickets;
-    this.#clientRandom = clientRandom;
+    this.tickets = parts.tickets;
+    this.clientAuthenticator = parts.clientAuthenticator;
+    this.serverAuthenticator = parts.serverAuthenticator;
+    this.#clientRandom = parts.clientRandom;
   }
 
   noteReceivedData(): void {
@@ -101,12 +116,46 @@ export class PostHandshake implements Established {
 }
 
 export const connectedClientHandlers: Handlers<typeof connectedClientTransitions, PostHandshake> = {
-  Connected: { new_session_ticket: onNewSessionTicket, key_update: onKeyUpdate },
+  Connected: {
+    new_session_ticket: onNewSessionTicket,
+    key_update: onKeyUpdate,
+    certificate_request: onCertificateRequest,
+  },
+  AwaitAuthenticationSignature: {
+    sign: (connected, signature) => offered(connected.clientAuthenticator).onSignature(signature),
+  },
 };
 
 export const connectedServerHandlers: Handlers<typeof connectedServerTransitions, PostHandshake> = {
-  Connected: { key_update: onKeyUpdate },
+  Connected: {
+    key_update: onKeyUpdate,
+    certificate: (connected, message) => offered(connected.serverAuthenticator).onCertificate(message),
+  },
+  AwaitAuthenticationVerdict: {
+    verifyCertificate: (connected, verdict) => offered(connected.serverAuthenticator).onVerdict(verdict),
+  },
+  ExpectAuthenticationCertificateVerify: {
+    certificate_verify: (connected, message) => offered(connected.serverAuthenticator).onCertificateVerify(message),
+  },
+  ExpectAuthenticationFinished: {
+    finished: (connected, message) => offered(connected.serverAuthenticator).onFinished(message),
+  },
 };
+
+function onCertificateRequest(
+  connected: PostHandshake,
+  message: JoinedMessage,
+): 'Connected' | 'AwaitAuthenticationSignature' {
+  return offered(connected.clientAuthenticator).onCertificateRequest(message);
+}
+
+/** Without post_handshake_auth in the ClientHello nothing of this may come (RFC 9846 §4.7.2). */
+function offered<T>(authenticator: T | undefined): T {
+  if (authenticator === undefined) {
+    throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'authentication after the handshake was not offered');
+  }
+  return authenticator;
+}
 
 function onNewSessionTicket(connected: PostHandshake, message: JoinedMessage): 'Connected' {
   const session = connected.tickets?.read(message.body);

@@ -185,6 +185,16 @@ export class RecordChannel {
     return opener !== undefined && secret !== undefined && READ_LIMIT - opener.remaining >= this.#limit(secret);
   }
 
+  /** TLS 1.3: the secret behind the present read key. */
+  get readSecret(): TrafficSecret {
+    return expect(this.#readSecret);
+  }
+
+  /** TLS 1.3: the secret behind the present write key. */
+  get writeSecret(): TrafficSecret {
+    return expect(this.#writeSecret);
+  }
+
   get readGeneration(): number {
     return this.#readSecret?.generation ?? 0;
   }

@@ -8,6 +8,8 @@ import { establish } from './establish.ts';
 import { Established12 } from './established12.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './host.ts';
 import { Machine } from './machine.ts';
+import { PostHandshake } from './post-handshake.ts';
+import type { ServerAuthenticator } from './post-handshake-auth.ts';
 import { ServerHandshake, serverHandlers } from './server.ts';
 import { type ClientState, clientTransitions, type ServerState, serverTransitions } from './transitions.ts';
 
@@ -38,6 +40,11 @@ export class Runner {
 
   get handshaking(): boolean {
     return this.#handshake !== undefined;
+  }
+
+  /** No message of an authentication is expected next: those come without anything between them (RFC 9846 §4.7.2). */
+  get betweenMessages(): boolean {
+    return this.#handshake !== undefined || this.#machine.state === 'Connected';
   }
 
   /** A handshake runs on a connection that has completed one before. */
@@ -75,6 +82,15 @@ export class Runner {
     }
     established.checkRenegotiable();
     return established;
+  }
+
+  /** @throws TLSError `TLS_ERR_WRONG_STATE` another version, or the client did not offer it */
+  serverAuthenticator(): ServerAuthenticator {
+    const established = this.#established;
+    if (!(established instanceof PostHandshake) || established.serverAuthenticator === undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the client did not offer to authenticate itself after the handshake');
+    }
+    return established.serverAuthenticator;
   }
 
   /** Begins a handshake bound to the one before; at a server with the client's hello. */

@@ -53,6 +53,14 @@ export class Transcript {
     return this.#running().digest();
   }
 
+  /** Another transcript that goes on from here. */
+  fork(): Transcript {
+    const fork = new Transcript(this.#provider);
+    fork.#hashName = this.#hashName;
+    fork.#hash = this.#running().copy();
+    return fork;
+  }
+
   /** Keeps the messages from the first one on. */
   keepMessages(): void {
     this.#kept = [];

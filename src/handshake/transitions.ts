@@ -48,7 +48,12 @@ export const clientTransitions = {
 
 /** After the handshake; its own table, because nothing of the handshake's state is kept. */
 export const connectedClientTransitions = {
-  Connected: { new_session_ticket: ['Connected'], key_update: ['Connected'] },
+  Connected: {
+    new_session_ticket: ['Connected'],
+    key_update: ['Connected'],
+    certificate_request: ['Connected', 'AwaitAuthenticationSignature'],
+  },
+  AwaitAuthenticationSignature: { sign: ['Connected'] },
 } as const;
 
 export const serverTransitions = {
@@ -101,11 +106,17 @@ export const connectedServerTransitions12 = {
 } as const;
 
 export const connectedServerTransitions = {
-  Connected: { key_update: ['Connected'] },
+  Connected: {
+    key_update: ['Connected'],
+    certificate: ['AwaitAuthenticationVerdict', 'ExpectAuthenticationFinished'],
+  },
+  AwaitAuthenticationVerdict: { verifyCertificate: ['ExpectAuthenticationCertificateVerify'] },
+  ExpectAuthenticationCertificateVerify: { certificate_verify: ['ExpectAuthenticationFinished'] },
+  ExpectAuthenticationFinished: { finished: ['Connected'] },
 } as const;
 
-export type ClientState = keyof typeof clientTransitions | 'Connected';
-export type ServerState = keyof typeof serverTransitions | 'Connected';
+export type ClientState = keyof typeof clientTransitions | keyof typeof connectedClientTransitions;
+export type ServerState = keyof typeof serverTransitions | keyof typeof connectedServerTransitions;
 
 /** What comes with an event: a message, the host's answer, or nothing. */
 export type EventPayload<E> = E extends keyof Answers

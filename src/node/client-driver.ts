@@ -43,6 +43,8 @@ export interface ClientDriverOptions extends SecureContextOptions {
    * (the triple handshake), so `exportKeyingMaterial` is refused there. Default false.
    */
   readonly allowLegacyMasterSecret?: boolean;
+  /** TLS 1.2: renegotiations that the server may ask for within ten minutes; 0 declines all. Default 3. */
+  readonly serverRenegotiations?: number;
   /** Milliseconds; 0 for never. Default 0, as in `node:tls`. */
   readonly handshakeTimeout?: number;
   /**
@@ -115,6 +117,7 @@ export class ClientDriver implements Driver {
       versions,
       offerTickets12,
       allowLegacyMasterSecret: this.#options.allowLegacyMasterSecret === true,
+      serverRenegotiations: this.#options.serverRenegotiations,
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),

@@ -27,6 +27,7 @@ const TLS_OPTIONS: readonly string[] = [
   'secureContext',
   'secureOptions',
   'allowLegacyMasterSecret',
+  'clientRenegotiations',
   'honorCipherOrder',
   'ALPNProtocols',
   'ALPNCallback',

@@ -39,6 +39,8 @@ export interface ServerDriverOptions extends SecureContextOptions {
    * (the triple handshake). Default false.
    */
   readonly allowLegacyMasterSecret?: boolean;
+  /** TLS 1.2: renegotiations that a client may begin within ten minutes. Default 0: each costs the server more than it. */
+  readonly clientRenegotiations?: number;
   /** Taken for the sake of `node:tls`: the server's order of suites decides in any case. */
   readonly honorCipherOrder?: boolean;
   /** Seconds that a session may be used, as in `node:tls`; `sessions.ticketLifetime` goes before it. */
@@ -76,6 +78,7 @@ export class ServerDriver implements Driver {
   readonly #chosen = new WeakMap<TLSSocket, SecureContext>();
   readonly #external = new WeakMap<TLSSocket, ConnectionSessions>();
   readonly #allowLegacyMasterSecret: boolean;
+  readonly #clientRenegotiations: number | undefined;
   #default: SecureContext;
   #options: ServerOptions | undefined;
 
@@ -89,6 +92,7 @@ export class ServerDriver implements Driver {
     this.#alpnCallback = options.ALPNCallback;
     this.#sniCallback = options.SNICallback;
     this.#allowLegacyMasterSecret = options.allowLegacyMasterSecret === true;
+    this.#clientRenegotiations = options.clientRenegotiations;
     if (this.#alpnCallback !== undefined && options.ALPNProtocols !== undefined) {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
@@ -200,6 +204,7 @@ export class ServerDriver implements Driver {
       allocate: allocateOutput,
       versions,
       allowLegacyMasterSecret: this.#allowLegacyMasterSecret,
+      clientRenegotiations: this.#clientRenegotiations,
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),

@@ -298,6 +298,12 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       case 'keyUpdate':
         this.driver.keyUpdated();
         return;
+      case 'renegotiated':
+        this.renegotiated(action.summary);
+        return;
+      case 'renegotiationDeclined':
+        this.renegotiationDeclined();
+        return;
       case 'peerClosed':
         this.#peerClosed = true;
         if (!this.destroyed) {
@@ -334,6 +340,10 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   }
 
   protected abstract secured(summary: HandshakeSummary): void;
+
+  protected abstract renegotiated(summary: HandshakeSummary): void;
+
+  protected abstract renegotiationDeclined(): void;
 
   /** As in `node:tls`, `getSession()` gives a TLS 1.2 session from 'secureConnect' on, before 'session' tells of it. */
   #foresee(next: Action | undefined): void {

@@ -40,6 +40,7 @@ export class TLSSocket extends SocketPump {
   servername: string | false | null = null;
   server: unknown;
   #summary: HandshakeSummary | undefined;
+  #onRenegotiated: ((error: Error | null) => void) | undefined;
 
   constructor(socket?: Duplex, options: TLSSocketOptions = {}) {
     super(socket, {
@@ -172,7 +173,7 @@ export class TLSSocket extends SocketPump {
    */
   override updateKeys(requestPeer = true): void {
     if (this.#summary?.version === 'TLSv1.2') {
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'updateKeys: TLS 1.2 has no KeyUpdate');
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'TLS 1.2 has no KeyUpdate: renegotiate() makes new traffic keys');
     }
     super.updateKeys(requestPeer);
   }
@@ -187,20 +188,54 @@ export class TLSSocket extends SocketPump {
     this.#clientDriver('setSession').setSession(session);
   }
 
-  /** TLS 1.3 has no renegotiation, and TLS 1.2's is not supported yet: the callback gets an error. */
-  renegotiate(_options: object, callback?: (error: Error | null) => void): false {
-    const why =
-      this.getProtocol() === 'TLSv1.2'
-        ? 'renegotiation is not supported yet'
-        : 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys';
-    const error = new TLSError('TLS_ERR_NOT_SUPPORTED', why);
-    if (callback !== undefined) {
-      process.nextTick(callback, error);
+  /**
+   * TLS 1.2: a handshake on the running connection, for fresh keys. True when it was begun: `callback` is then told that it is
+   * complete, or that the peer declined. A peer that answers nothing leaves the connection as it was.
+   */
+  renegotiate(options: { readonly requestCert?: boolean }, callback?: (error: Error | null) => void): boolean {
+    try {
+      this.#beginRenegotiation(options);
+    } catch (error) {
+      if (callback !== undefined) {
+        process.nextTick(callback, error);
+      }
+      return false;
     }
-    return false;
+    this.#onRenegotiated = callback;
+    return true;
   }
 
-  /** There is no renegotiation to disable. */
+  #beginRenegotiation({ requestCert }: { readonly requestCert?: boolean }): void {
+    if (this.getProtocol() === 'TLSv1.3') {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys');
+    }
+    if (requestCert === true) {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'renegotiate: client certificates are not supported yet');
+    }
+    const connection = this.openConnection('renegotiate');
+    this.flush();
+    this.perform(connection.startRenegotiation());
+  }
+
+  protected override renegotiated(summary: HandshakeSummary): void {
+    this.#summary = summary;
+    this.emit('secure');
+    this.#settleRenegotiation(null);
+  }
+
+  protected override renegotiationDeclined(): void {
+    this.#settleRenegotiation(
+      new TLSError('TLS_ERR_ALERT_RECEIVED', 'the peer declined the renegotiation (no_renegotiation)'),
+    );
+  }
+
+  #settleRenegotiation(error: Error | null): void {
+    const callback = this.#onRenegotiated;
+    this.#onRenegotiated = undefined;
+    callback?.(error);
+  }
+
+  /** Has no effect: what a peer may renegotiate is set by `clientRenegotiations` and `serverRenegotiations`. */
   disableRenegotiation(): void {}
 
   enableTrace(): never {

@@ -3,8 +3,11 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { readSessionFile, writeSessionFile } from '../../src/cli/connect/session-file.ts';
+import { connectCommand } from '../../src/cli/connect.ts';
+import { createOutput } from '../../src/cli/output.ts';
 import { projectRoot } from '../support/project.ts';
-import { certificateFiles, mayfly, type Result, type Serving, serve, temporaryFolder } from './support.ts';
+import { certificateFiles, mayfly, type Result, refusedHere, type Serving, serve, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
 
@@ -243,21 +246,12 @@ test('a session that is offered in vain is told: the server is another one now, 
   }
 });
 
-test('--tls and --resume choose what is offered, and refuse what cannot be', async (t) => {
+test('--tls and --resume choose what is offered', async (t) => {
   const serving = await serve(t, ['--root', demo, '--tls', '1.3']);
   const refused = await connect(serving, '--tls', '1.2');
   assert.equal(refused.code, 16);
   assert.match(refused.stderr, /protocol_version/);
   assert.equal(told(await connect(serving, '--json')).version, 'TLSv1.3');
-  for (const [flags, pattern] of [
-    [['--tls', '1.1'], /--tls: "1\.1".*1\.2, 1\.3 or both/],
-    [['--resume', 'cookie'], /--resume: "cookie".*id or ticket/],
-    [['--resume', 'id', '--tls', '1.3'], /Only TLS 1\.2 has session IDs/],
-  ] as const) {
-    const { code, stderr } = await mayfly(['connect', 'localhost:1', ...flags]);
-    assert.equal(code, 2);
-    assert.match(stderr, pattern);
-  }
   const file = join(temporaryFolder(t), 'session');
   told(await connect(serving, '--json', '--session', file));
   const other = told(await connect(serving, '--json', '--session', file, '--resume', 'ticket'));
@@ -299,11 +293,19 @@ test('a session file holds secrets: mode 0600, a warning, each ticket used once'
   // The newest of the first run was used; what was before it is still there.
   const after = readFileSync(file);
   assert.notDeepEqual(after, before);
-  for (let run = 0; run < 12; run++) {
+  for (let run = 0; run < 3; run++) {
     const { resumed } = told(await connect(serving, '--json', '--session', file));
     assert.equal(resumed, true);
   }
-  assert.ok(readFileSync(file).length < 40_000);
+});
+
+test('a session file keeps the newest eight sessions and no more', (t) => {
+  const file = join(temporaryFolder(t), 'session');
+  const sessions = Array.from({ length: 12 }, (_, i) => new Uint8Array(40).fill(i));
+  writeSessionFile(file, { origin: 'a b c', sessions });
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const read = readSessionFile(file, createOutput(false));
+  assert.deepEqual([read?.origin, read?.sessions], ['a b c', sessions.slice(4)]);
 });
 
 test('a session is not offered to another server, nor one made without trust to a strict run', async (t) => {
@@ -355,15 +357,25 @@ test('a failure is one line with its own exit code', async (t) => {
     [[halfway], 15, /ended|closed/],
     [[alerting], 16, /handshake_failure/],
     [[silent, '--timeout', '300ms'], 13, /did not finish the handshake within 300ms/],
+    [[at, '--session', join(folder, 'no', 'file')], 3, /cannot write/],
+  ];
+  const casesHere: typeof cases = [
     [[at, '--ca', join(folder, 'missing')], 3, /cannot read .*missing/],
     [[at, '--ca', join(demo, 'style.css')], 4, /holds no certificate/],
     [[at, '--group', 'x448'], 2, /x448/],
     [[at, '--suite', 'RC4'], 2, /RC4/],
     [[at, '--timeout', 'soon'], 2, /--timeout/],
     [['local host'], 2, /HOST:PORT/],
-    [[at, '--session', join(folder, 'no', 'file')], 3, /cannot write/],
+    [[at, '--tls', '1.1'], 2, /--tls: "1\.1".*1\.2, 1\.3 or both/],
+    [[at, '--resume', 'cookie'], 2, /--resume: "cookie".*id or ticket/],
+    [[at, '--resume', 'id', '--tls', '1.3'], 2, /Only TLS 1\.2 has session IDs/],
     [[at, '--ca', serving.ca, '--keylog', join(folder, 'no', 'file')], 3, /cannot write/],
   ];
+  for (const [args, wanted, pattern] of casesHere) {
+    const { code, line } = await refusedHere(connectCommand(), args);
+    assert.equal(code, wanted, `${args.join(' ')}: ${line}`);
+    assert.match(line, pattern);
+  }
   await Promise.all(
     cases.map(async ([args, wanted, pattern]) => {
       const { code, stdout, stderr } = await mayfly(['connect', ...args]);

@@ -3,8 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { serveCommand } from '../../src/cli/serve.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { certificateFiles, mayfly, run, temporaryFolder } from './support.ts';
+import { certificateFiles, mayfly, refusedHere, run, temporaryFolder } from './support.ts';
 
 /** Runs `serve` with arguments it must refuse: one line on stderr, nothing on stdout, never a stack trace. */
 async function refused(args: readonly string[], state: string): Promise<{ code: number | null; line: string }> {
@@ -22,6 +23,7 @@ test('serve refuses wrong flags with code 2', async (t) => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [['--listen', 'localhost:99999'], /--listen: .*port/],
     [['--listen', 'a:b:c'], /--listen/],
+    [['--tls', '1.1'], /--tls: "1\.1" is not a choice.*1\.2, 1\.3 or both/],
     [['--rotate', '7h'], /--rotate: 7h is not between 1s and 6h/],
     [['--rotate', '100ms'], /--rotate/],
     [['--lifetime', '24h'], /--lifetime/],
@@ -37,10 +39,14 @@ test('serve refuses wrong flags with code 2', async (t) => {
     [['--status', 'example.org:8444', '--listen', 'localhost:0'], /--status/],
   ];
   for (const [args, pattern] of cases) {
-    const { code, line } = await refused(args, folder);
+    const { code, line } = await refusedHere(serveCommand(), args);
     assert.equal(code, 2, line);
     assert.match(line, pattern);
   }
+  const [args, pattern] = cases[0];
+  const { code, line } = await refused(args, folder);
+  assert.equal(code, 2);
+  assert.match(line, pattern);
 });
 
 test('serve names the file that it cannot read or write, with code 3', async (t) => {

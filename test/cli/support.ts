@@ -1,11 +1,15 @@
 /** Runs the compiled `mayfly` as a process of its own, the way a user does. */
 
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { type Command, CommanderError } from 'commander';
 import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../../src/certificates/development-ca.ts';
+import { exitCode } from '../../src/cli/exit-codes.ts';
+import { Problem, toProblem } from '../../src/cli/problem.ts';
 
 export const mainFile: string = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js');
 
@@ -56,6 +60,24 @@ export function run(
 /** Runs `mayfly` to its end. */
 export function mayfly(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
   return run(process.execPath, [mainFile, ...args], { env });
+}
+
+/**
+ * Runs a command that must refuse its arguments, in this process: without the cost of a process of its own, which only
+ * prints the same line and ends with the same code.
+ */
+export async function refusedHere(command: Command, args: readonly string[]): Promise<{ code: number; line: string }> {
+  try {
+    await command
+      .exitOverride()
+      .configureOutput({ outputError: () => {} })
+      .parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    const problem = error instanceof CommanderError ? new Problem('usage', error.message) : toProblem(error);
+    assert.doesNotMatch(problem.line, /\n/, args.join(' '));
+    return { code: exitCode(problem.exit), line: problem.line };
+  }
+  throw new assert.AssertionError({ message: `not refused: ${args.join(' ')}` });
 }
 
 export interface Event {

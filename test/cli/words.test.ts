@@ -125,6 +125,7 @@ test('--version prints the version, --help the commands and the exit codes', asy
     'key',
     'root',
     'upstream',
+    'tls',
     'rotate',
     'lifetime',
     'no-resumption',

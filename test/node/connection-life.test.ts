@@ -171,6 +171,42 @@ describe('the life of a connection', () => {
     server.close();
   });
 
+  test('a client renegotiates TLS 1.2 where the server lets it, and is declined where not', async () => {
+    for (const clientRenegotiations of [1, 0]) {
+      const { serve, connect } = between(mayfly, mayfly, 'TLSv1.2');
+      const [server, port] = await serve({ clientRenegotiations });
+      const socket = connect(port);
+      await once(socket, 'secureConnect');
+      const answer = collect(socket);
+      socket.write('before ');
+      const outcome = await new Promise<Error | null>((resolve) => assert.ok(socket.renegotiate({}, resolve)));
+      assert.equal(
+        (outcome as tls.TLSError | null)?.code,
+        clientRenegotiations === 1 ? undefined : 'TLS_ERR_ALERT_RECEIVED',
+      );
+      socket.end('after');
+      assert.equal(String(await answer), 'before after');
+      server.close();
+    }
+  });
+
+  test('a server renegotiates TLS 1.2 in the middle of a stream, and a client may decline', async () => {
+    for (const serverRenegotiations of [3, 0]) {
+      const { serve, connect } = between(mayfly, mayfly, 'TLSv1.2');
+      const outcomes: (string | undefined)[] = [];
+      const [server, port] = await serve({}, (socket) => {
+        socket.pipe(socket);
+        socket.renegotiate({}, (error) => outcomes.push((error as tls.TLSError | null)?.code));
+      });
+      const socket = connect(port, { serverRenegotiations });
+      const data = Buffer.alloc(300_000, 'r');
+      socket.end(data);
+      assert.deepEqual(await collect(socket), data);
+      assert.deepEqual(outcomes, serverRenegotiations === 3 ? [undefined] : ['TLS_ERR_ALERT_RECEIVED']);
+      server.close();
+    }
+  });
+
   test('updateKeys is refused in TLS 1.2, and the connection goes on', async () => {
     const { serve, connect } = between(mayfly, mayfly, 'TLSv1.2');
     const [server, port] = await serve({});

@@ -119,9 +119,10 @@ export class Replay {
   }
 
   #createHash(inner: RunningHash): RunningHash {
-    const running = {
+    const running: RunningHash = {
       update: (data: Uint8Array) => inner.update(this.#transcript.next(data)),
       digest: () => inner.digest(),
+      copy: () => inner.copy(),
     };
     this.#running = running;
     return running;

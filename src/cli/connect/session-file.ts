@@ -80,7 +80,7 @@ function decode(bytes: Buffer, path: string): SessionFile {
     if (at + 4 + length > bytes.length || sessions.length >= MAX_SESSIONS) {
       throw notOurs(path);
     }
-    sessions.push(Uint8Array.prototype.slice.call(bytes, at + 4, at + 4 + length));
+    sessions.push(new Uint8Array(bytes.subarray(at + 4, at + 4 + length)));
     at += 4 + length;
   }
   const origin = bytes.subarray(MAGIC.length, originEnd).toString('utf8');

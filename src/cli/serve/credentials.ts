@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseCertificate } from '../../certificates/certificate.ts';
-import { keyMatchesCertificate } from '../../certificates/key-match.ts';
 import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../../certificates/development-ca.ts';
+import { keyMatchesCertificate } from '../../certificates/key-match.ts';
 import { pemToDer } from '../../certificates/pem.ts';
 import { nodeProvider } from '../../crypto/node-provider.ts';
 import { type CertificateDescription, dateText, describeCertificate } from '../certificates.ts';

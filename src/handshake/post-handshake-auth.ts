@@ -1,0 +1,226 @@
+/**
+ * Client authentication on a running TLS 1.3 connection: the server asks when it knows what is asked of it, e.g. the
+ * request's path.
+ *
+ *     server: CertificateRequest(context) ───▶
+ *                                 ◀─── Certificate(context), [CertificateVerify], Finished
+ *
+ * The signature and the Finished cover the handshake's transcript, the request and what follows it; the Finished is made
+ * with the client's present traffic secret. RFC 9846 §4.7.2, §4.5.3.
+ */
+
+import { sameBytes } from '../bytes/bytes.ts';
+import type { Credential } from '../connection-options.ts';
+import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
+import {
+  certificateSchemes,
+  certificateVerifySchemes,
+  type SignatureScheme,
+  signatureSchemeByCode,
+  signatureSchemes,
+} from '../crypto/signatures.ts';
+import { TLSError } from '../errors.ts';
+import { finishedVerifyData } from '../keys/finished.ts';
+import { decodeCertificate, encodeCertificate } from '../messages/certificate.ts';
+import { decodeCertificateRequest, encodeCertificateRequest } from '../messages/certificate-request.ts';
+import {
+  certificateVerifyContent,
+  decodeCertificateVerify,
+  encodeCertificateVerify,
+} from '../messages/certificate-verify.ts';
+import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.ts';
+import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import type { JoinedMessage } from '../messages/message-joiner.ts';
+import { chooseClientCredential } from './client-finish.ts';
+import type { HandshakeHost } from './host.ts';
+import type { Transcript } from './transcript.ts';
+
+/** Bytes of the context that tells one request from another. */
+const CONTEXT_LENGTH = 16;
+
+interface AuthenticatorOptions {
+  readonly host: HandshakeHost;
+  readonly provider: CryptoProvider;
+  /** Up to the client's Finished; taken over. */
+  readonly transcript: Transcript;
+}
+
+/** The client's side. */
+export class ClientAuthenticator {
+  readonly #options: AuthenticatorOptions;
+  readonly #credentials: readonly Credential[];
+  #transcript: Transcript | undefined;
+  #scheme: SignatureScheme | undefined;
+
+  constructor(options: AuthenticatorOptions, credentials: readonly Credential[]) {
+    this.#options = options;
+    this.#credentials = credentials;
+  }
+
+  onCertificateRequest(message: JoinedMessage): 'Connected' | 'AwaitAuthenticationSignature' {
+    const { host, provider, transcript } = this.#options;
+    const request = decodeCertificateRequest(message.body);
+    refuseMisplaced(request.types, 'certificate_request');
+    if (request.requestContext.length === 0) {
+      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'a CertificateRequest after the handshake has no context');
+    }
+    this.#transcript = transcript.fork();
+    this.#transcript.add(message.raw);
+    const chosen = chooseClientCredential(this.#credentials, request.signatureAlgorithms);
+    const chain = chosen?.credential.certificateChain ?? [];
+    this.#send(
+      encodeCertificate({
+        requestContext: request.requestContext,
+        entries: chain.map((certificate) => ({ certificate, extensions: {} })),
+      }),
+    );
+    if (chosen === undefined) {
+      return this.#finish();
+    }
+    this.#scheme = chosen.scheme;
+    const data = certificateVerifyContent('client', this.#running().digest());
+    const { privateKey } = chosen.credential;
+    if (privateKey === undefined) {
+      host.ask({ kind: 'sign', scheme: chosen.scheme, data });
+      return 'AwaitAuthenticationSignature';
+    }
+    return this.onSignature(provider.sign(chosen.scheme, privateKey, data));
+  }
+
+  onSignature(signature: Uint8Array): 'Connected' {
+    const scheme = signatureSchemes[this.#scheme as SignatureScheme];
+    this.#send(encodeCertificateVerify({ scheme, signature }));
+    return this.#finish();
+  }
+
+  #finish(): 'Connected' {
+    const { host, provider } = this.#options;
+    const verifyData = finishedVerifyData(provider, host.channel.writeSecret, this.#running().digest());
+    this.#send(encodeFinished({ verifyData }));
+    this.#transcript = undefined;
+    return 'Connected';
+  }
+
+  #send(message: Uint8Array): void {
+    this.#running().add(message);
+    this.#options.host.channel.handshake(message);
+  }
+
+  #running(): Transcript {
+    return running(this.#transcript);
+  }
+}
+
+/** The server's side: at most one request at a time. */
+export class ServerAuthenticator {
+  readonly #options: AuthenticatorOptions;
+  #context: Uint8Array | undefined;
+  #required = false;
+  #transcript: Transcript | undefined;
+  #chain: readonly Uint8Array[] = [];
+  #key: PublicKey | undefined;
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+  }
+
+  /** @throws TLSError `TLS_ERR_WRONG_STATE` a request is open */
+  checkIdle(): void {
+    if (this.#context !== undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the client has been asked for a certificate already');
+    }
+  }
+
+  request(policy: { readonly required: boolean; readonly certificateAuthorities: readonly Uint8Array[] }): void {
+    const { host, provider, transcript } = this.#options;
+    const context = new Uint8Array(CONTEXT_LENGTH);
+    provider.random(context);
+    const { required, certificateAuthorities } = policy;
+    const message = encodeCertificateRequest({
+      requestContext: context,
+      signatureAlgorithms: certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]),
+      signatureAlgorithmsCert: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
+      certificateAuthorities: certificateAuthorities.length === 0 ? undefined : certificateAuthorities,
+    });
+    this.#context = context;
+    this.#required = required;
+    this.#transcript = transcript.fork();
+    this.#transcript.add(message);
+    host.channel.handshake(message);
+  }
+
+  onCertificate(message: JoinedMessage): 'AwaitAuthenticationVerdict' | 'ExpectAuthenticationFinished' {
+    const { requestContext, entries } = decodeCertificate(message.body);
+    if (this.#context === undefined) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'the client sent a certificate that was not asked for');
+    }
+    if (!sameBytes(requestContext, this.#context)) {
+      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the client's Certificate answers another request");
+    }
+    for (const entry of entries) {
+      refuseMisplaced(entry.extensions.types, 'certificate');
+      refuseUnsolicited(entry.extensions.types, [], 'certificate');
+    }
+    running(this.#transcript).add(message.raw);
+    this.#key = undefined;
+    this.#chain = entries.map((entry) => entry.certificate);
+    if (entries.length === 0) {
+      if (this.#required) {
+        throw new TLSError(
+          'TLS_ERR_CERTIFICATE_REQUIRED',
+          'the client has no certificate, and the server requires one',
+        );
+      }
+      return 'ExpectAuthenticationFinished';
+    }
+    this.#options.host.ask({ kind: 'verifyCertificate', chain: this.#chain, serverName: '' });
+    return 'AwaitAuthenticationVerdict';
+  }
+
+  onVerdict(verdict: PublicKey | TLSError): 'ExpectAuthenticationCertificateVerify' {
+    if (verdict instanceof Error) {
+      throw verdict;
+    }
+    this.#key = verdict;
+    return 'ExpectAuthenticationCertificateVerify';
+  }
+
+  onCertificateVerify(message: JoinedMessage): 'ExpectAuthenticationFinished' {
+    const { scheme: code, signature } = decodeCertificateVerify(message.body);
+    const scheme = signatureSchemeByCode(code);
+    if (scheme === undefined || !certificateVerifySchemes.includes(scheme)) {
+      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the client signed with scheme ${code}, which was not offered`);
+    }
+    const transcript = running(this.#transcript);
+    const content = certificateVerifyContent('client', transcript.digest());
+    if (this.#key === undefined || !this.#options.provider.verify(scheme, this.#key, content, signature)) {
+      throw new TLSError(
+        'TLS_ERR_BAD_SIGNATURE',
+        `the client's ${scheme} signature after the handshake does not verify with its certificate's key`,
+      );
+    }
+    transcript.add(message.raw);
+    return 'ExpectAuthenticationFinished';
+  }
+
+  onFinished(message: JoinedMessage): 'Connected' {
+    const { host, provider } = this.#options;
+    const secret = host.channel.readSecret;
+    const { verifyData } = decodeFinished(message.body, secret.suite.hashLength);
+    const expected = finishedVerifyData(provider, secret, running(this.#transcript).digest());
+    if (!provider.equal(verifyData, expected)) {
+      throw new TLSError('TLS_ERR_BAD_FINISHED', "the Finished of the client's authentication does not verify");
+    }
+    this.#context = undefined;
+    this.#transcript = undefined;
+    host.authenticated(this.#chain);
+    return 'Connected';
+  }
+}
+
+function running(transcript: Transcript | undefined): Transcript {
+  if (transcript === undefined) {
+    throw new TLSError('TLS_ERR_INTERNAL', 'no authentication is under way');
+  }
+  return transcript;
+}
