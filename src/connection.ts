@@ -33,6 +33,9 @@ import type { OpenedRecord } from './record/protection.ts';
  */
 const MAX_BUFFERED = 2 ** 17;
 
+/** Bytes kept while a renegotiation is under way: a peer that falls silent in it would let our own data fill our memory. */
+const MAX_HELD = 2 ** 24;
+
 /** How the connection ended, or that it has not: `open` for data is what `canSend` and `peerClosed` tell. */
 type Ending = 'open' | 'failed' | 'erased';
 
@@ -46,6 +49,9 @@ export class Connection implements HandshakeHost {
   #exporter: Exporter | undefined;
   /** Application data that waits for the end of a renegotiation. */
   #held: Uint8Array[] = [];
+  #heldLength = 0;
+  /** close was called while data is held: close_notify follows the data. */
+  #closeDue = false;
   #closeSent = false;
   #peerClosed = false;
   #ending: Ending = 'open';
@@ -85,7 +91,17 @@ export class Connection implements HandshakeHost {
 
   /** Application data may be sent: the handshake is complete and nothing has ended our side. */
   get canSend(): boolean {
-    return this.#runner.established !== undefined && !this.#closeSent && this.#ending === 'open';
+    const isOpen = this.#runner.established !== undefined && this.#ending === 'open';
+    const isClosing = this.#closeSent || this.#closeDue;
+    return isOpen && !isClosing && !(this.#peerClosed && this.channel.holdsData);
+  }
+
+  /**
+   * What is sent now waits for the end of a TLS 1.2 renegotiation, as does close_notify behind it. A host should wait as
+   * for a transport that takes no more, and not end the transport: how long it takes is up to the peer.
+   */
+  get holdsData(): boolean {
+    return this.#held.length > 0 || (this.#runner.established !== undefined && this.channel.holdsData);
   }
 
   /** The peer sent close_notify. */
@@ -165,22 +181,19 @@ export class Connection implements HandshakeHost {
     });
   }
 
-  /** Sends close_notify, once; the peer may go on sending. During the handshake it ends the connection. */
+  /**
+   * Sends close_notify, once; the peer may go on sending. During the handshake it ends the connection. Where data is held
+   * (`holdsData`), close_notify follows it.
+   */
   close(): Action[] {
     if (this.#ending !== 'open' || this.#closeSent) {
       return [];
     }
-    return this.#run(() => {
-      const duringHandshake = this.#runner.established === undefined;
-      if (duringHandshake) {
-        this.#alert('user_canceled');
-      }
-      this.#alert('close_notify');
-      this.#closeSent = true;
-      if (duringHandshake || this.#peerClosed) {
-        this.#end('closed');
-      }
-    });
+    if (this.#held.length > 0) {
+      this.#closeDue = true;
+      return [];
+    }
+    return this.#run(() => this.#close());
   }
 
   /** Gives up with a fatal alert; all secrets are erased. */
@@ -202,21 +215,24 @@ export class Connection implements HandshakeHost {
     if (!this.canSend) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'keys can be updated only between the handshake and close');
     }
+    if (this.channel.isTls12) {
+      this.#runner.renegotiable();
+    }
     return this.#run(() => this.#runner.established?.update(requestPeer));
   }
 
   /**
    * TLS 1.3: asks the client for a certificate now. The answer comes as a `verifyCertificate` need and then as
    * `clientAuthenticated`, or as `clientAuthenticated` with an empty chain where `required` is false.
-   * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, not offered by the client, or asked already
+   * @throws TLSError `TLS_ERR_WRONG_STATE` not open both ways, another version, not offered by the client, or asked
+   * already
    */
   requestClientCertificate(policy: Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>): Action[] {
-    if (!this.canSend) {
-      throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open');
+    if (!this.canSend || this.#peerClosed) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open both ways');
     }
-    const authenticator = this.#runner.serverAuthenticator();
-    authenticator.checkIdle();
-    return this.#run(() => authenticator.request(policy));
+    const connected = this.#runner.askable();
+    return this.#run(() => connected.requestCertificate(policy));
   }
 
   /**
@@ -225,7 +241,7 @@ export class Connection implements HandshakeHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, or the peer cannot bind it to the connection
    */
   startRenegotiation(context?: ServerContext): Action[] {
-    if (!this.canSend) {
+    if (!this.canSend || this.#peerClosed) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open');
     }
     const connected = this.#runner.renegotiable();
@@ -319,7 +335,7 @@ export class Connection implements HandshakeHost {
   }
 
   #readRecords(): void {
-    while (this.#need === undefined && this.#ending === 'open' && !this.#peerClosed) {
+    while (this.#readsOn && this.#ending === 'open' && !this.#peerClosed) {
       const record = this.channel.nextRecord();
       if (record === undefined) {
         return;
@@ -332,6 +348,15 @@ export class Connection implements HandshakeHost {
         `the peer sent more than ${MAX_BUFFERED} bytes while it had to wait`,
       );
     }
+  }
+
+  /**
+   * The host has nothing to answer; or it has in a renegotiation, where the peer's data, which knows nothing of it, must
+   * not be held up.
+   */
+  get #readsOn(): boolean {
+    const isData = this.#runner.renegotiating && this.channel.deframer.nextType === CONTENT_APPLICATION_DATA;
+    return this.#need === undefined || isData;
   }
 
   #onRecord(record: OpenedRecord): void {
@@ -365,7 +390,9 @@ export class Connection implements HandshakeHost {
   }
 
   #onData(content: Uint8Array): void {
-    const betweenMessages = this.#runner.betweenMessages && !this.channel.joiner.pending;
+    // While the host is asked, whole messages may wait.
+    const joined = !this.channel.joiner.pending || this.#need !== undefined;
+    const betweenMessages = this.#runner.betweenMessages && joined;
     if (this.#runner.established === undefined || !betweenMessages) {
       throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came where a handshake message was expected');
     }
@@ -420,6 +447,7 @@ export class Connection implements HandshakeHost {
       this.channel.noteRecord(true);
       if (alert.kind === 'warning' && alert.name === 'no_renegotiation' && this.#runner.declined()) {
         this.#actions.push({ kind: 'renegotiationDeclined' });
+        this.#releaseHeldData();
       }
       return;
     }
@@ -431,7 +459,14 @@ export class Connection implements HandshakeHost {
     if (this.#runner.established === undefined) {
       throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
     }
+    if (this.#held.length > 0) {
+      throw new TLSError(
+        'TLS_ERR_TRUNCATED',
+        `the ${this.#peer} closed the connection in a renegotiation, for whose end data was waiting`,
+      );
+    }
     this.#peerClosed = true;
+    this.#runner.abandonRenegotiation();
     this.#actions.push({ kind: 'peerClosed' });
     if (this.#closeSent) {
       this.#end('closed');
@@ -441,7 +476,7 @@ export class Connection implements HandshakeHost {
   #sendData(data: Uint8Array): void {
     const { channel } = this;
     const connected = this.#runner.established as Established;
-    if (channel.holdsData) {
+    if (this.holdsData) {
       this.#held.push(new Uint8Array(data));
       return;
     }
@@ -451,19 +486,53 @@ export class Connection implements HandshakeHost {
       if (connected.writable <= 0) {
         connected.update(false);
       }
-      const room = Math.max(1, connected.writable) * channel.maxFragment;
+      if (connected.writable <= 0) {
+        // A renegotiation is under way, for new keys.
+        this.#held.push(new Uint8Array(data.subarray(at)));
+        return;
+      }
+      const room = connected.writable * channel.maxFragment;
       const end = Math.min(data.length, at + room);
       channel.applicationData(data, at, end);
       at = end;
     }
   }
 
+  #hold(data: Uint8Array): void {
+    this.#heldLength += data.length;
+    if (this.#heldLength > MAX_HELD) {
+      throw new TLSError(
+        'TLS_ERR_HANDSHAKE_TIMEOUT',
+        `the ${this.#peer} did not finish the renegotiation while ${MAX_HELD} bytes waited to be sent`,
+      );
+    }
+    this.#held.push(new Uint8Array(data));
+  }
+
   #releaseHeldData(): void {
     this.channel.holdsData = false;
     const held = this.#held;
     this.#held = [];
+    this.#heldLength = 0;
     for (const data of held) {
       this.#sendData(data);
+    }
+    if (this.#closeDue && this.#held.length === 0) {
+      this.#closeDue = false;
+      this.#close();
+    }
+  }
+
+  #close(): void {
+    const duringHandshake = this.#runner.established === undefined;
+    if (duringHandshake) {
+      this.#alert('user_canceled');
+    }
+    this.#alert('close_notify');
+    this.channel.endWriting();
+    this.#closeSent = true;
+    if (duringHandshake || this.#peerClosed) {
+      this.#end('closed');
     }
   }
 
@@ -505,6 +574,7 @@ export class Connection implements HandshakeHost {
   #end(why: string): void {
     this.#ending = 'erased';
     this.#need = undefined;
+    this.#held = [];
     this.#runner.erase(why);
     this.#exporter?.erase(why);
     this.#exporter = undefined;

@@ -180,6 +180,12 @@ export const errorTable = {
   TLS_ERR_ALERT_RECEIVED: entry('peer', undefined, 'RFC 9846 §6', 'the peer ended the connection with an alert'),
   TLS_ERR_TRUNCATED: entry('peer', undefined, 'RFC 9846 §6.1', 'the transport ended without close_notify'),
   TLS_ERR_TOO_MANY_KEY_UPDATES: entry('peer', 'unexpected_message', 'RFC 9846 §4.7.3', 'the peer floods KeyUpdate'),
+  TLS_ERR_TOO_MANY_CERTIFICATE_REQUESTS: entry(
+    'peer',
+    'unexpected_message',
+    'RFC 9846 §4.7.2',
+    'the server floods CertificateRequest',
+  ),
   TLS_ERR_TOO_MANY_TICKETS: entry('peer', 'unexpected_message', 'RFC 9846 §4.7.1', 'the peer floods NewSessionTicket'),
   TLS_ERR_HANDSHAKE_TIMEOUT: entry('peer', 'user_canceled', 'RFC 9846 §6.1', 'the handshake took too long'),
   TLS_ERR_INTERNAL: entry('local', 'internal_error', 'RFC 9846 §6.2', 'an internal invariant does not hold'),

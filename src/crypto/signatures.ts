@@ -47,6 +47,13 @@ export function schemesForKeyType(type: KeyType): readonly SignatureScheme[] {
   return schemesOfKey[type];
 }
 
+/** An RSA key can also sign with PKCS #1 v1.5 in TLS 1.2: some peers know nothing else. Last, as PSS is better. */
+export function schemesInTls12(schemes: readonly SignatureScheme[]): readonly SignatureScheme[] {
+  return schemes.some((scheme) => scheme.startsWith('rsa_pss_rsae'))
+    ? [...schemes, 'rsa_pkcs1_sha256', 'rsa_pkcs1_sha384', 'rsa_pkcs1_sha512']
+    : schemes;
+}
+
 /** The schemes Mayfly accepts in a TLS 1.3 CertificateVerify, in its order of preference. */
 export const certificateVerifySchemes: readonly SignatureScheme[] = [
   'ecdsa_secp256r1_sha256',

@@ -6,7 +6,7 @@
 import type { HandshakeSummary } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { Credential } from '../connection-options.ts';
-import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import { certificateVerifySchemes, type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { Tls13Exporter } from '../keys/exporter.ts';
@@ -99,23 +99,30 @@ function finish(hs: ClientHandshake): 'Connected' {
   mainSecret.erase('handshake complete');
   const exporter = new Tls13Exporter(provider, suite.hash, present(hs.exporterSecret));
   hs.exporterSecret = undefined;
-  const transcript = hs.options.credentials === undefined ? undefined : hs.transcript;
+  // The messages that TLS 1.2 would have needed stay behind.
+  const transcript = hs.options.credentials === undefined ? undefined : hs.transcript.fork();
   hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets, transcript });
   return 'Connected';
 }
 
-/** The first credential that can sign in one of the ways the server accepts. */
+/** The first credential that can sign in one of the ways the server accepts, of those that the version adds or knows. */
 export function chooseClientCredential(
   credentials: readonly Credential[],
   accepted: readonly number[],
+  schemesOf: (schemes: readonly SignatureScheme[]) => readonly SignatureScheme[] = schemesInTls13,
 ): { readonly credential: Credential; readonly scheme: SignatureScheme } | undefined {
   for (const credential of credentials) {
-    const scheme = credential.schemes.find((candidate) => accepted.includes(signatureSchemes[candidate]));
+    const scheme = schemesOf(credential.schemes).find((candidate) => accepted.includes(signatureSchemes[candidate]));
     if (scheme !== undefined) {
       return { credential, scheme };
     }
   }
   return undefined;
+}
+
+/** What a server lists for certificates alone does not sign a handshake (RFC 9846 §4.3.3). */
+function schemesInTls13(schemes: readonly SignatureScheme[]): readonly SignatureScheme[] {
+  return schemes.filter((scheme) => certificateVerifySchemes.includes(scheme));
 }
 
 function send(hs: ClientHandshake, message: Uint8Array): void {

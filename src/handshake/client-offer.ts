@@ -65,7 +65,11 @@ export class ClientOffer {
     this.versions = options.versions ?? ['TLSv1.3'];
     this.cipherSuites = this.#offers('TLSv1.3') ? (options.cipherSuites ?? ALL_SUITES) : [];
     this.cipherSuites12 = this.#offers('TLSv1.2') ? (options.cipherSuites12 ?? ECDHE_SUITES) : [];
-    this.namedGroups = (options.namedGroups ?? ALL_GROUPS).filter((group) => provider.supportsGroup(group));
+    const with13 = this.#offers('TLSv1.3');
+    // The hybrid is a group of TLS 1.3 alone.
+    this.namedGroups = (options.namedGroups ?? ALL_GROUPS).filter(
+      (group) => provider.supportsGroup(group) && (with13 || group !== 'X25519MLKEM768'),
+    );
     if (this.namedGroups.length === 0 || this.cipherSuites.length + this.cipherSuites12.length === 0) {
       throw new TLSError('TLS_ERR_CONFIG', 'the client has no cipher suite or no named group to offer');
     }

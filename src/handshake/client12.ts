@@ -16,6 +16,7 @@ import type { PublicKey } from '../crypto/provider.ts';
 import {
   certificateSchemes,
   type SignatureScheme,
+  schemesInTls12,
   signatureSchemeByCode,
   signatureSchemes,
 } from '../crypto/signatures.ts';
@@ -31,7 +32,7 @@ import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { ServerHello } from '../messages/server-hello.ts';
 import { decodeCertificate12, encodeCertificate12 } from '../messages/tls12/certificate.ts';
-import { decodeCertificateRequest12 } from '../messages/tls12/certificate-request.ts';
+import { clientCertificateTypes, decodeCertificateRequest12 } from '../messages/tls12/certificate-request.ts';
 import { encodeClientKeyExchange } from '../messages/tls12/client-key-exchange.ts';
 import { decodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
 import { refuseMisplaced12 } from '../messages/tls12/extension-rules.ts';
@@ -72,12 +73,7 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   hs.offer.erase();
   hs.transcript.start(suite.hash);
   hs.transcript.add(message.raw);
-  if (extensions.alpnProtocol !== undefined) {
-    if (!hs.options.alpnProtocols?.includes(extensions.alpnProtocol)) {
-      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server chose an application protocol that was not offered');
-    }
-    hs.alpnProtocol = extensions.alpnProtocol;
-  }
+  chooseProtocol12(hs, extensions.alpnProtocol);
   if (extensions.recordSizeLimit !== undefined) {
     // RFC 8449 §4: in TLS 1.2 the limit does not count a content type, as there is none inside.
     channel.limitSentRecords(extensions.recordSizeLimit + 1);
@@ -112,6 +108,22 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   tls12.keys = Tls12Keys.resumed(tls12.keysOptions, session.secret.clone('masterSecret'));
   logMasterSecret(hs, tls12.keys);
   return tls12.ticketExpected ? 'ExpectTicket12' : 'ExpectChangeCipherSpec12';
+}
+
+/** The protocol is the connection's (RFC 7301 §3.1): a renegotiation keeps it, whether the server says it again or not. */
+function chooseProtocol12(hs: ClientHandshake, chosen: string | undefined): void {
+  const before = hs.previous?.summary.alpnProtocol;
+  if (chosen === undefined) {
+    hs.alpnProtocol = before ?? '';
+    return;
+  }
+  if (!hs.options.alpnProtocols?.includes(chosen)) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server chose an application protocol that was not offered');
+  }
+  if (before !== undefined && before !== chosen) {
+    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the application protocol in a renegotiation');
+  }
+  hs.alpnProtocol = chosen;
 }
 
 function checkServerHello12(hs: ClientHandshake, hello: ServerHello): CipherSuite12 {
@@ -248,9 +260,16 @@ function checkScheme(code: number, suite: CipherSuite12, key: PublicKey): Signat
 }
 
 export function onCertificateRequest12(hs: ClientHandshake, message: JoinedMessage): 'ExpectServerHelloDone12' {
-  hs.requestedSchemes = decodeCertificateRequest12(message.body).signatureAlgorithms;
+  const { certificateTypes, signatureAlgorithms } = decodeCertificateRequest12(message.body);
+  hs.requestedSchemes = signatureAlgorithms.filter((code) => certificateTypes.includes(certificateTypeOf(code)));
   hs.transcript.add(message.raw);
   return 'ExpectServerHelloDone12';
+}
+
+/** The kind of certificate whose key makes such signatures (RFC 5246 §7.4.4, RFC 8422 §5.5). */
+function certificateTypeOf(code: number): number {
+  const { rsa_sign, ecdsa_sign } = clientCertificateTypes;
+  return signatureSchemeByCode(code)?.startsWith('rsa_') === true ? rsa_sign : ecdsa_sign;
 }
 
 type AfterFlight12 = 'ExpectTicket12' | 'ExpectChangeCipherSpec12';
@@ -267,7 +286,7 @@ export function onServerHelloDone12(
   const chosen =
     hs.requestedSchemes === undefined
       ? undefined
-      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes);
+      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes, schemesInTls12);
   if (hs.requestedSchemes !== undefined) {
     send(hs, encodeCertificate12({ certificates: chosen?.credential.certificateChain ?? [] }));
   }
@@ -301,7 +320,7 @@ function finishFlight(hs: ClientHandshake, tls12: ClientTls12): AfterFlight12 {
 export function onTicket12(hs: ClientHandshake, message: JoinedMessage): 'ExpectChangeCipherSpec12' {
   const { ticket, lifetimeHint } = decodeNewSessionTicket12(message.body);
   hs.transcript.add(message.raw);
-  if (ticket.length > 0) {
+  if (ticket.length > 0 && ticket.length <= MAX_TICKET_LENGTH) {
     present(hs.tls12).ticket = { bytes: ticket, lifetimeHint };
   }
   return 'ExpectChangeCipherSpec12';
@@ -338,7 +357,9 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
     previous: {
       clientVerifyData: tls12.clientVerifyData,
       serverVerifyData: verifyData,
-      secure: true,
+      // A man in the middle can give two connections of a session without it the same verify_data (RFC 7627 §5.4).
+      secure: !hs.resumed || summary.extendedMasterSecret,
+      summary,
       peerCertificates: hs.peerCertificates,
     },
   });
@@ -429,5 +450,7 @@ function present<T>(value: T | undefined): T {
 }
 
 const UNCOMPRESSED = 0;
+/** One that leaves no room for the rest of a ClientHello would make it impossible to connect again. */
+const MAX_TICKET_LENGTH = 2 ** 14;
 /** Seconds: what `ClientSession` takes. */
 const MAX_TICKET_LIFETIME = 604_800;

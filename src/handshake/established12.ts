@@ -57,9 +57,15 @@ export class Established12 implements Established {
     }
   }
 
-  /** @throws TLSError `TLS_ERR_USAGE_LIMIT` where no renegotiation came in time, `TLS_ERR_WRONG_STATE` */
+  /**
+   * Begins a renegotiation, unless one is under way.
+   * @throws TLSError `TLS_ERR_USAGE_LIMIT` the key is at its end, and there is none; `TLS_ERR_WRONG_STATE`
+   */
   update(): void {
-    if (this.writable <= 0) {
+    if (this.#asked) {
+      return;
+    }
+    if (this.writable <= 0 && (this.#refused || !this.#previous.secure)) {
       throw new TLSError('TLS_ERR_USAGE_LIMIT', 'the TLS 1.2 write key has protected as many records as it may');
     }
     this.renegotiate();
@@ -101,6 +107,12 @@ export class Established12 implements Established {
     this.#asked = false;
     this.#refused ||= wasAsked;
     return wasAsked;
+  }
+
+  /** The peer answers nothing any more. */
+  abandon(): void {
+    this.#asked = false;
+    this.#refused = true;
   }
 
   get writable(): number {

@@ -10,6 +10,8 @@ import type { Transcript } from './transcript.ts';
 
 export interface HandshakeHost {
   readonly channel: RecordChannel;
+  /** Our side is open: nothing may follow our close_notify. */
+  readonly canSend: boolean;
   emit(action: Action): void;
   /** Raises a need: the handshake goes on with its answer. */
   ask(need: Need): void;
@@ -40,7 +42,9 @@ export interface PreviousHandshake {
   readonly serverVerifyData: Uint8Array;
   /** The peer signalled secure renegotiation. */
   readonly secure: boolean;
-  /** The server's chain, at a client: it must not change under a running connection. */
+  /** What was agreed: a renegotiation must not make another connection of it. */
+  readonly summary: HandshakeSummary;
+  /** The peer's chain, whose leaf must not change under a running connection. */
   readonly peerCertificates: readonly Uint8Array[];
   /** At a server. */
   readonly context?: ServerContext;

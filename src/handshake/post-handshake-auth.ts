@@ -10,7 +10,7 @@
  */
 
 import { sameBytes } from '../bytes/bytes.ts';
-import type { Credential } from '../connection-options.ts';
+import type { ClientAuthenticationPolicy, Credential } from '../connection-options.ts';
 import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
 import {
   certificateSchemes,
@@ -35,8 +35,15 @@ import { chooseClientCredential } from './client-finish.ts';
 import type { HandshakeHost } from './host.ts';
 import type { Transcript } from './transcript.ts';
 
+/**
+ * Requests with nothing sent by us between them. Each costs a signature, which takes us far longer than the request takes
+ * a hostile server; an honest one asks because of something that it was sent.
+ */
+const MAX_REQUESTS_IN_A_ROW = 8;
 /** Bytes of the context that tells one request from another. */
 const CONTEXT_LENGTH = 16;
+/** With SHA-384. */
+const MAX_FINISHED_LENGTH = 4 + 48;
 
 interface AuthenticatorOptions {
   readonly host: HandshakeHost;
@@ -45,37 +52,60 @@ interface AuthenticatorOptions {
   readonly transcript: Transcript;
 }
 
-/** The client's side. */
+export type CertificatePolicy = Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>;
+
+/** Sees to it that the write key carries so many bytes of messages, before they are made. */
+export type MakeRoom = (length: number) => void;
+
+/** The client's side. Its answer goes out in one piece: nothing may stand between the messages (RFC 9846 §4.7.2). */
 export class ClientAuthenticator {
   readonly #options: AuthenticatorOptions;
   readonly #credentials: readonly Credential[];
   #transcript: Transcript | undefined;
   #scheme: SignatureScheme | undefined;
+  /** Messages of the answer, kept while the signature is made: data and KeyUpdates may be sent meanwhile. */
+  #answer: Uint8Array[] = [];
+  #requestsInARow = 0;
 
   constructor(options: AuthenticatorOptions, credentials: readonly Credential[]) {
     this.#options = options;
     this.#credentials = credentials;
   }
 
-  onCertificateRequest(message: JoinedMessage): 'Connected' | 'AwaitAuthenticationSignature' {
+  noteSentData(): void {
+    this.#requestsInARow = 0;
+  }
+
+  onCertificateRequest(message: JoinedMessage, makeRoom: MakeRoom): 'Connected' | 'AwaitAuthenticationSignature' {
     const { host, provider, transcript } = this.#options;
     const request = decodeCertificateRequest(message.body);
     refuseMisplaced(request.types, 'certificate_request');
     if (request.requestContext.length === 0) {
       throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'a CertificateRequest after the handshake has no context');
     }
+    this.#requestsInARow += 1;
+    if (this.#requestsInARow > MAX_REQUESTS_IN_A_ROW) {
+      throw new TLSError(
+        'TLS_ERR_TOO_MANY_CERTIFICATE_REQUESTS',
+        `the server sent more than ${MAX_REQUESTS_IN_A_ROW} CertificateRequests in a row`,
+      );
+    }
+    if (!host.canSend) {
+      return 'Connected';
+    }
+    this.#answer = [];
     this.#transcript = transcript.fork();
     this.#transcript.add(message.raw);
     const chosen = chooseClientCredential(this.#credentials, request.signatureAlgorithms);
     const chain = chosen?.credential.certificateChain ?? [];
-    this.#send(
+    this.#add(
       encodeCertificate({
         requestContext: request.requestContext,
         entries: chain.map((certificate) => ({ certificate, extensions: {} })),
       }),
     );
     if (chosen === undefined) {
-      return this.#finish();
+      return this.#finish(makeRoom);
     }
     this.#scheme = chosen.scheme;
     const data = certificateVerifyContent('client', this.#running().digest());
@@ -84,26 +114,36 @@ export class ClientAuthenticator {
       host.ask({ kind: 'sign', scheme: chosen.scheme, data });
       return 'AwaitAuthenticationSignature';
     }
-    return this.onSignature(provider.sign(chosen.scheme, privateKey, data));
+    return this.onSignature(provider.sign(chosen.scheme, privateKey, data), makeRoom);
   }
 
-  onSignature(signature: Uint8Array): 'Connected' {
+  onSignature(signature: Uint8Array, makeRoom: MakeRoom): 'Connected' {
     const scheme = signatureSchemes[this.#scheme as SignatureScheme];
-    this.#send(encodeCertificateVerify({ scheme, signature }));
-    return this.#finish();
+    this.#add(encodeCertificateVerify({ scheme, signature }));
+    return this.#finish(makeRoom);
   }
 
-  #finish(): 'Connected' {
+  #finish(makeRoom: MakeRoom): 'Connected' {
     const { host, provider } = this.#options;
-    const verifyData = finishedVerifyData(provider, host.channel.writeSecret, this.#running().digest());
-    this.#send(encodeFinished({ verifyData }));
+    const answer = this.#answer;
+    const transcriptHash = this.#running().digest();
+    this.#answer = [];
     this.#transcript = undefined;
+    // Our side may have been closed while the signature was made.
+    if (!host.canSend) {
+      return 'Connected';
+    }
+    makeRoom(answer.reduce((sum, message) => sum + message.length, MAX_FINISHED_LENGTH));
+    const verifyData = finishedVerifyData(provider, host.channel.writeSecret, transcriptHash);
+    for (const message of [...answer, encodeFinished({ verifyData })]) {
+      host.channel.handshake(message);
+    }
     return 'Connected';
   }
 
-  #send(message: Uint8Array): void {
+  #add(message: Uint8Array): void {
     this.#running().add(message);
-    this.#options.host.channel.handshake(message);
+    this.#answer.push(message);
   }
 
   #running(): Transcript {
@@ -124,14 +164,19 @@ export class ServerAuthenticator {
     this.#options = options;
   }
 
+  /** A request is open. */
+  get asked(): boolean {
+    return this.#context !== undefined;
+  }
+
   /** @throws TLSError `TLS_ERR_WRONG_STATE` a request is open */
   checkIdle(): void {
-    if (this.#context !== undefined) {
+    if (this.asked) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the client has been asked for a certificate already');
     }
   }
 
-  request(policy: { readonly required: boolean; readonly certificateAuthorities: readonly Uint8Array[] }): void {
+  request(policy: CertificatePolicy, makeRoom: MakeRoom): void {
     const { host, provider, transcript } = this.#options;
     const context = new Uint8Array(CONTEXT_LENGTH);
     provider.random(context);
@@ -146,14 +191,16 @@ export class ServerAuthenticator {
     this.#required = required;
     this.#transcript = transcript.fork();
     this.#transcript.add(message);
+    makeRoom(message.length);
     host.channel.handshake(message);
   }
 
   onCertificate(message: JoinedMessage): 'AwaitAuthenticationVerdict' | 'ExpectAuthenticationFinished' {
-    const { requestContext, entries } = decodeCertificate(message.body);
+    // First, as the message may not even be whole: see PostHandshake.refuses.
     if (this.#context === undefined) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'the client sent a certificate that was not asked for');
     }
+    const { requestContext, entries } = decodeCertificate(message.body);
     if (!sameBytes(requestContext, this.#context)) {
       throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the client's Certificate answers another request");
     }
@@ -213,6 +260,7 @@ export class ServerAuthenticator {
     }
     this.#context = undefined;
     this.#transcript = undefined;
+    this.#key = undefined;
     host.authenticated(this.#chain);
     return 'Connected';
   }

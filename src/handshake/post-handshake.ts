@@ -8,7 +8,7 @@ import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeKeyUpdate, encodeKeyUpdate } from '../messages/key-update.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { Established, HandshakeHost } from './host.ts';
-import type { ClientAuthenticator, ServerAuthenticator } from './post-handshake-auth.ts';
+import type { CertificatePolicy, ClientAuthenticator, MakeRoom, ServerAuthenticator } from './post-handshake-auth.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
 
@@ -55,6 +55,19 @@ export class PostHandshake implements Established {
   /** A peer that only receives has reason to renew its keys, and to ask us to, as we go on sending. */
   noteSentData(): void {
     this.#keyUpdatesInARow = 0;
+    this.clientAuthenticator?.noteSentData();
+  }
+
+  /** Authentication that was not offered, or not asked for: known by the message's first byte, as that is all it takes. */
+  refuses(event: string): boolean {
+    if (event === 'certificate_request') {
+      return this.clientAuthenticator === undefined;
+    }
+    return event === 'certificate' && this.serverAuthenticator?.asked !== true;
+  }
+
+  requestCertificate(policy: CertificatePolicy): void {
+    offered(this.serverAuthenticator).request(policy, this.makeRoom);
   }
 
   onKeyUpdate(message: JoinedMessage): void {
@@ -104,6 +117,14 @@ export class PostHandshake implements Established {
     return this.host.channel.writable;
   }
 
+  /** Renews our write keys when these are too worn for so many bytes of messages, which have to go out in one piece. */
+  readonly makeRoom: MakeRoom = (length) => {
+    const { channel } = this.host;
+    if (channel.writable <= Math.ceil(length / channel.maxFragment)) {
+      this.update(false);
+    }
+  };
+
   erase(why: string): void {
     this.tickets?.erase(why);
   }
@@ -122,7 +143,7 @@ export const connectedClientHandlers: Handlers<typeof connectedClientTransitions
     certificate_request: onCertificateRequest,
   },
   AwaitAuthenticationSignature: {
-    sign: (connected, signature) => offered(connected.clientAuthenticator).onSignature(signature),
+    sign: (connected, signature) => offered(connected.clientAuthenticator).onSignature(signature, connected.makeRoom),
   },
 };
 
@@ -146,7 +167,7 @@ function onCertificateRequest(
   connected: PostHandshake,
   message: JoinedMessage,
 ): 'Connected' | 'AwaitAuthenticationSignature' {
-  return offered(connected.clientAuthenticator).onCertificateRequest(message);
+  return offered(connected.clientAuthenticator).onCertificateRequest(message, connected.makeRoom);
 }
 
 /** Without post_handshake_auth in the ClientHello nothing of this may come (RFC 9846 §4.7.2). */

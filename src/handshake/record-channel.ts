@@ -78,6 +78,7 @@ export class RecordChannel {
   #skipEarlyData: 'no' | 'undecryptable' | 'all' = 'no';
   #skipped = 0;
   #writeLimit12 = 0;
+  #writingEnded = false;
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -233,6 +234,9 @@ export class RecordChannel {
 
   changeCipherSpec(): void {
     this.flushHandshake();
+    if (this.#writingEnded) {
+      return;
+    }
     (this.#writer ?? expect(this.#plaintext)).changeCipherSpec();
   }
 
@@ -311,6 +315,9 @@ export class RecordChannel {
 
   alert(description: AlertDescription): void {
     this.flushHandshake();
+    if (this.#writingEnded) {
+      return;
+    }
     const level = WARNINGS.has(description) ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
     const bytes = new Uint8Array([level, alertCodes[description]]);
     (this.#writer ?? expect(this.#plaintext)).alert(bytes);
@@ -322,7 +329,16 @@ export class RecordChannel {
       return;
     }
     this.#pendingHandshake = [];
+    if (this.#writingEnded) {
+      return;
+    }
     (this.#writer ?? expect(this.#plaintext)).handshake(pending.length === 1 ? pending[0] : concat(...pending));
+  }
+
+  /** close_notify was written: nothing follows it, also of a renegotiation that the peer goes on with (RFC 5246 §7.2.1). */
+  endWriting(): void {
+    this.flushHandshake();
+    this.#writingEnded = true;
   }
 
   /** All bytes to send since the last call. */

@@ -9,7 +9,6 @@ import { Established12 } from './established12.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './host.ts';
 import { Machine } from './machine.ts';
 import { PostHandshake } from './post-handshake.ts';
-import type { ServerAuthenticator } from './post-handshake-auth.ts';
 import { ServerHandshake, serverHandlers } from './server.ts';
 import { type ClientState, clientTransitions, type ServerState, serverTransitions } from './transitions.ts';
 
@@ -44,7 +43,9 @@ export class Runner {
 
   /** No message of an authentication is expected next: those come without anything between them (RFC 9846 §4.7.2). */
   get betweenMessages(): boolean {
-    return this.#handshake !== undefined || this.#machine.state === 'Connected';
+    const { state } = this.#machine;
+    // In a renegotiation neither may anything come between change_cipher_spec and the Finished that proves the new keys.
+    return this.#handshake === undefined ? state === 'Connected' : state !== 'ExpectFinished12';
   }
 
   /** A handshake runs on a connection that has completed one before. */
@@ -53,7 +54,8 @@ export class Runner {
   }
 
   allows(event: string): boolean {
-    return this.#machine.allows(event);
+    const running = this.#handshake === undefined ? this.#established : undefined;
+    return this.#machine.allows(event) && !(running instanceof PostHandshake && running.refuses(event));
   }
 
   step(event: string, payload: unknown): void {
@@ -84,41 +86,62 @@ export class Runner {
     return established;
   }
 
-  /** @throws TLSError `TLS_ERR_WRONG_STATE` another version, or the client did not offer it */
-  serverAuthenticator(): ServerAuthenticator {
+  /** @throws TLSError `TLS_ERR_WRONG_STATE` another version, not offered by the client, or a request is open */
+  askable(): PostHandshake {
     const established = this.#established;
     if (!(established instanceof PostHandshake) || established.serverAuthenticator === undefined) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the client did not offer to authenticate itself after the handshake');
     }
-    return established.serverAuthenticator;
+    established.serverAuthenticator.checkIdle();
+    return established;
   }
 
   /** Begins a handshake bound to the one before; at a server with the client's hello. */
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
     const versions = ['TLSv1.2'] as const;
+    // What binds a session to its handshake is not given up on the way (RFC 7627 §5).
+    const allowLegacyMasterSecret =
+      this.#options.allowLegacyMasterSecret === true && !previous.summary.extendedMasterSecret;
+    const options = { ...this.#options, versions, allowLegacyMasterSecret };
     if (this.#role === 'client') {
-      this.#machine = this.#begin({ ...(this.#options as ClientOptions), versions, session: undefined }, previous);
+      this.#machine = this.#begin({ ...(options as ClientOptions), session: undefined }, previous);
       this.#machine.step('start', undefined);
       return;
     }
-    const server = this.#options as ServerOptions;
+    const server = options as ServerOptions;
     const context: ServerContext | 'ask' = previous.context ?? server.context;
-    this.#machine = this.#begin({ ...server, versions, context }, previous);
+    this.#machine = this.#begin({ ...server, context }, previous);
     this.#machine.step('client_hello', hello);
   }
 
-  /** The peer declined: a client's handshake goes back to where it was, a server has begun none. False if none was asked. */
+  /**
+   * The peer declined: a client's handshake goes back to where it was, a server has begun none. False if none was asked, or
+   * the peer has taken part already: then it cannot be left half done.
+   */
   declined(): boolean {
     const established = this.#established;
-    if (!(established instanceof Established12) || !established.declined()) {
+    const isUndecided = this.#handshake === undefined || this.#machine.state === 'ExpectServerHello';
+    if (!isUndecided || !(established instanceof Established12) || !established.declined()) {
       return false;
     }
+    this.#stay(established, 'declined');
+    return true;
+  }
+
+  /** The peer has closed: what is under way, or asked for, will not come to its end. */
+  abandonRenegotiation(): void {
+    if (this.#established instanceof Established12) {
+      this.#established.abandon();
+      this.#stay(this.#established, 'closed');
+    }
+  }
+
+  #stay(established: Established12, why: string): void {
     if (this.#handshake !== undefined) {
-      this.#handshake.erase('declined');
+      this.#handshake.erase(why);
       this.#handshake = undefined;
       this.#machine = established.machine();
     }
-    return true;
   }
 
   /** From ServerHello on the alerts of a client are protected. */

@@ -8,6 +8,7 @@ import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { decodeCertificate12 } from '../messages/tls12/certificate.ts';
 import { clientCertificateTypes, encodeCertificateRequest12 } from '../messages/tls12/certificate-request.ts';
 import type { ServerHandshake } from './server.ts';
+import { isOtherClient } from './server12.ts';
 
 /** The CertificateRequest, where the policy asks for one. */
 export function certificateRequest12(hs: ServerHandshake): Uint8Array | undefined {
@@ -37,6 +38,9 @@ export function onClientCertificate12(
       });
     }
     return 'ExpectClientKeyExchange12';
+  }
+  if (isOtherClient(hs, certificates)) {
+    throw new TLSError('TLS_ERR_INSECURE_RENEGOTIATION', 'the client changed its certificate in a renegotiation');
   }
   hs.peerCertificates = certificates;
   hs.host.ask({ kind: 'verifyCertificate', chain: certificates, serverName: '' });

@@ -8,7 +8,7 @@ import type { ClientHelloInfo } from '../actions.ts';
 import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import { type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
-import type { SignatureScheme } from '../crypto/signatures.ts';
+import { type SignatureScheme, schemesInTls12 } from '../crypto/signatures.ts';
 import {
   type CipherSuite12,
   type CipherSuite12Name,
@@ -111,7 +111,7 @@ export function chooseFull12(options: {
   const group = chooseGroup12(server, hello);
   for (const suite of suites) {
     for (const credential of context.credentials) {
-      const scheme = schemes12(credential).find((candidate) => info.signatureSchemes.includes(candidate));
+      const scheme = schemesInTls12(credential.schemes).find((candidate) => info.signatureSchemes.includes(candidate));
       if (scheme !== undefined && isRsa(scheme) === (suite.authentication === 'rsa')) {
         return { suite, group, credential, scheme };
       }
@@ -136,13 +136,6 @@ function chooseGroup12(options: ServerOptions, hello: ClientHello): NamedGroupIn
     throw new TLSError('TLS_ERR_NO_COMMON_GROUP', 'the client supports no key exchange group that this server speaks');
   }
   return namedGroups[name];
-}
-
-/** An RSA key can also sign with PKCS #1 v1.5 here: some TLS 1.2 clients know nothing else. */
-function schemes12(credential: Credential): readonly SignatureScheme[] {
-  return credential.schemes.some((scheme) => scheme.startsWith('rsa_pss_rsae'))
-    ? [...credential.schemes, 'rsa_pkcs1_sha256', 'rsa_pkcs1_sha384', 'rsa_pkcs1_sha512']
-    : credential.schemes;
 }
 
 function isRsa(scheme: SignatureScheme): boolean {

@@ -103,11 +103,8 @@ export function issueTicket12(options: {
     const ticket = sealTicket({ provider, key, state: { ...state, ticketLifetime: lifetime } });
     return encodeNewSessionTicket12({ lifetimeHint: lifetime, ticket });
   } catch (error) {
-    // A name too long to be kept: the connection can do without a ticket.
-    if (error instanceof TLSError && error.code === 'TLS_ERR_SESSION_STATE') {
-      return encodeNewSessionTicket12({ lifetimeHint: 0, ticket: EMPTY });
-    }
-    throw error;
+    rethrowUnlessTooLong(error);
+    return encodeNewSessionTicket12({ lifetimeHint: 0, ticket: EMPTY });
   }
 }
 
@@ -124,8 +121,20 @@ export function rememberById12(
   }
   const policy = tickets ?? { ticketLifetime: TLS12_CACHE_LIFETIME, handshakeValidity: DEFAULT_HANDSHAKE_VALIDITY };
   const ticketLifetime = remainingLifetime(policy, state.authenticatedAt, now, undefined, 'TLSv1.2');
-  if (ticketLifetime > 0) {
+  if (ticketLifetime <= 0) {
+    return;
+  }
+  try {
     sessionCache.set(sessionId, { ...state, ticketLifetime });
+  } catch (error) {
+    rethrowUnlessTooLong(error);
+  }
+}
+
+/** A name or a chain too long to be kept: the connection can do without a session. All else goes on. */
+function rethrowUnlessTooLong(error: unknown): void {
+  if (!(error instanceof TLSError && error.code === 'TLS_ERR_SESSION_STATE')) {
+    throw error;
   }
 }
 

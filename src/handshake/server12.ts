@@ -10,7 +10,7 @@
  */
 
 import type { HandshakeSummary } from '../actions.ts';
-import { concat, EMPTY } from '../bytes/bytes.ts';
+import { concat, EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { NamedGroupInfo } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
 import { signatureSchemes } from '../crypto/signatures.ts';
@@ -71,6 +71,9 @@ export function onClientHello12(hs: ServerHandshake): AfterHello12 {
   const info = present(hs.info);
   const context = present(hs.context);
   checkClientHello12(hs.options, hello, hs.previous);
+  if (hs.previous !== undefined) {
+    refuseOtherService(hs, hs.previous);
+  }
   channel.useTls12();
   hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol, 'TLSv1.2');
   const offer = openOffered12({
@@ -82,11 +85,33 @@ export function onClientHello12(hs: ServerHandshake): AfterHello12 {
     suites: commonSuites12(hs.options, hello).map((suite) => suite.name),
     allowLegacyMasterSecret: hs.options.allowLegacyMasterSecret === true,
   });
-  if ('state' in offer) {
-    return resume12(hs, offer);
+  if ('refusal' in offer) {
+    hs.refusal = offer.refusal;
+    return sendFullFlight12(hs);
   }
-  hs.refusal = offer.refusal;
-  return sendFullFlight12(hs);
+  if (isOtherClient(hs, offer.state.peerCertificates ?? [])) {
+    offer.state.secret.erase('refused');
+    hs.refusal = 'policy_changed';
+    return sendFullFlight12(hs);
+  }
+  return resume12(hs, offer);
+}
+
+/** Name and protocol are the connection's: the host has chosen by them, and acted on them since. */
+function refuseOtherService(hs: ServerHandshake, { summary }: PreviousHandshake): void {
+  const { serverName } = present(hs.info);
+  if (serverName !== summary.serverName || (hs.alpnProtocol !== '' && hs.alpnProtocol !== summary.alpnProtocol)) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      'the client changed the server name or the application protocol in a renegotiation',
+    );
+  }
+}
+
+/** Renegotiation: the client has proved to be somebody else before. */
+export function isOtherClient(hs: ServerHandshake, chain: readonly Uint8Array[]): boolean {
+  const before = hs.previous?.peerCertificates[0];
+  return before !== undefined && (chain.length === 0 || !sameBytes(before, chain[0]));
 }
 
 function resume12(hs: ServerHandshake, { state, resumedBy }: Resumption12): 'ExpectChangeCipherSpec12' {
@@ -279,8 +304,9 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
     rememberById12(present(hs.context), tls12.sessionId, sessionState12(hs, tls12, keys), now());
   }
   const { keysOptions } = tls12;
+  const summary = summarize12(hs, tls12);
   hs.host.completed({
-    summary: summarize12(hs, tls12),
+    summary,
     exporter: new Tls12Exporter({
       ...keysOptions,
       hash: keysOptions.suite.hash,
@@ -290,7 +316,9 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
     previous: {
       clientVerifyData: verifyData,
       serverVerifyData: tls12.serverVerifyData,
-      secure: tls12.secureRenegotiation,
+      // A man in the middle can give two connections of a session without it the same verify_data (RFC 7627 §5.4).
+      secure: tls12.secureRenegotiation && (!hs.resumed || summary.extendedMasterSecret),
+      summary,
       peerCertificates: hs.peerCertificates,
       context: present(hs.context),
     },
@@ -352,7 +380,8 @@ function summarize12(hs: ServerHandshake, tls12: ServerTls12): HandshakeSummary 
     namedGroup: tls12.group?.name,
     signatureScheme: hs.scheme,
     serverName: present(hs.info).serverName,
-    alpnProtocol: hs.alpnProtocol,
+    // A client need not say it again when it renegotiates (RFC 7301 §3.1).
+    alpnProtocol: hs.alpnProtocol === '' ? (hs.previous?.summary.alpnProtocol ?? '') : hs.alpnProtocol,
     resumed: hs.resumed,
     resumedBy: tls12.resumedBy,
     extendedMasterSecret: tls12.keysOptions.extendedMasterSecret,

@@ -68,6 +68,12 @@ export class Deframer {
     return record(bytes, at, length);
   }
 
+  /** The content type in the header of the next record, as soon as it is here. */
+  get nextType(): number | undefined {
+    const bytes = this.#bytes;
+    return this.#kept?.[0] ?? (bytes === undefined || this.#offset === bytes.length ? undefined : bytes[this.#offset]);
+  }
+
   /** TLS 1.2 with a read key: a record of any type is as long as protection makes it (RFC 5246 §6.2.3). */
   expectProtected(): void {
     this.#allProtected = true;

@@ -36,7 +36,14 @@ interface JsonRow {
 }
 
 test('bench --quick --json prints one JSON document with a row for each name and nothing else on stdout', async () => {
-  const names = ['handshake_full_1.3', 'handshake_resumed_1.3', 'transfer_bulk', 'pingpong_1B', 'memory_idle'];
+  const names = [
+    'handshake_full_1.3',
+    'handshake_resumed_1.3',
+    'handshake_resumed_1.2_id',
+    'transfer_bulk',
+    'pingpong_1B',
+    'memory_idle',
+  ];
   const only = names.flatMap((name) => ['--only', name]);
   const { code, stdout, stderr } = await bench('--quick', '--json', ...only, '--budget-ms', '4000', '--rounds', '1');
   assert.equal(code, 0, stderr + stdout);

@@ -5,9 +5,19 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { certificateFiles, mayfly, run, type Serving, serve, status, temporaryFolder } from './support.ts';
+import {
+  certificateFiles,
+  mayfly,
+  run,
+  type Serving,
+  serve,
+  sharedServer,
+  status,
+  temporaryFolder,
+} from './support.ts';
 
 const demo = join(projectRoot, 'demo');
+const server = sharedServer(['--root', demo]);
 
 function curl(serving: Serving, path: string, ...flags: string[]) {
   return run(requireTool('curl'), [
@@ -42,8 +52,8 @@ test('the development CA is kept for its owner alone, and the same one serves ag
 });
 
 describe('a served folder', skipUnless('curl'), () => {
-  test('is served over HTTP/1.1 and HTTP/2, on 127.0.0.1 and on ::1, under one port', async (t) => {
-    const serving = await serve(t, ['--root', demo]);
+  test('is served over HTTP/1.1 and HTTP/2, on 127.0.0.1 and on ::1, under one port', async () => {
+    const serving = await server();
     const wing = statSync(join(demo, 'images', 'wing.png')).size;
     for (const [flags, version] of [
       [['--http1.1'], '1.1'],
@@ -58,8 +68,8 @@ describe('a served folder', skipUnless('curl'), () => {
     }
   });
 
-  test('answers HEAD, ranges and conditional requests', async (t) => {
-    const serving = await serve(t, ['--root', demo]);
+  test('answers HEAD, ranges and conditional requests', async () => {
+    const serving = await server();
     for (const flag of ['--http1.1', '--http2']) {
       const head = await curl(serving, '/', flag, '-I');
       assert.match(head.stdout, /^HTTP\/(1\.1|2) 200/);
@@ -158,13 +168,15 @@ test('openssl resumes with a ticket', skipUnless('openssl'), async (t) => {
   assert.deepEqual([handshakes.full, handshakes.resumed], [1, 1]);
 });
 
-test('with --no-resumption no ticket is sent', async (t) => {
+test('with --no-resumption there is neither a ticket nor a session ID', async (t) => {
   const serving = await serve(t, ['--root', demo, '--no-resumption']);
-  const { stdout } = await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json']);
-  const handshake = JSON.parse(stdout) as { session: { tickets: unknown[] } };
-  assert.deepEqual(handshake.session.tickets, []);
-  const { ring } = await status(serving);
-  assert.deepEqual({ enabled: ring.enabled, keys: ring.keys }, { enabled: false, keys: [] });
+  for (const flags of [[], ['--tls', '1.2'], ['--resume', 'id']]) {
+    const { stdout } = await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
+    const handshake = JSON.parse(stdout) as { session: { tickets: unknown[] } };
+    assert.deepEqual(handshake.session.tickets, []);
+  }
+  const { ring, sessionCache } = await status(serving);
+  assert.deepEqual([ring.enabled, ring.keys, sessionCache], [false, [], undefined]);
 });
 
 test('--keylog appends the secrets of each connection in the SSLKEYLOGFILE form, for the owner alone', async (t) => {
@@ -172,10 +184,12 @@ test('--keylog appends the secrets of each connection in the SSLKEYLOGFILE form,
   const serving = await serve(t, ['--root', demo, '--keylog', path]);
   assert.match(String((await serving.until('warning')).message), /secrets of every connection/);
   await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca]);
+  await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--tls', '1.2']);
   await serving.stop();
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
   assert.deepEqual(lines.map((line) => line.split(' ')[0]).sort(), [
     'CLIENT_HANDSHAKE_TRAFFIC_SECRET',
+    'CLIENT_RANDOM',
     'CLIENT_TRAFFIC_SECRET_0',
     'EXPORTER_SECRET',
     'SERVER_HANDSHAKE_TRAFFIC_SECRET',

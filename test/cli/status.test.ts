@@ -9,9 +9,11 @@ import { sha256 } from '../../src/crypto/x509.ts';
 import { connect, type TLSSocket } from '../../src/node/tls.ts';
 import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { mayfly, type Serving, serve, sleep, status, temporaryFolder } from './support.ts';
+import { mayfly, type Serving, serve, sharedServer, sleep, status, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
+/** For tests that do not look at its counts. */
+const server = sharedServer(['--root', demo]);
 
 interface Answer {
   readonly status: number;
@@ -131,8 +133,8 @@ test('the table of connections tells versions, and that a resumed TLS 1.2 one ha
   ]);
 });
 
-test('no key bytes are shown', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+test('no key bytes are shown', async () => {
+  const serving = await server();
   await visit(serving);
   for (const path of ['/', '/status.json', '/metrics']) {
     const { body } = await ask(serving, path);
@@ -142,8 +144,8 @@ test('no key bytes are shown', async (t) => {
   }
 });
 
-test('only loopback names are answered, so that no foreign page can read it', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+test('only loopback names are answered, so that no foreign page can read it', async () => {
+  const serving = await server();
   const { port } = new URL(serving.statusUrl);
   for (const host of ['127.0.0.1', `127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`, 'localhost:9000']) {
     assert.equal((await ask(serving, '/status.json', { host })).status, 200, host);
@@ -165,15 +167,15 @@ test('only loopback names are answered, so that no foreign page can read it', as
   assert.equal(headers['cache-control'], 'no-store');
 });
 
-test('it only tells: other methods and paths are refused', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+test('it only tells: other methods and paths are refused', async () => {
+  const serving = await server();
   assert.equal((await ask(serving, '/', { method: 'POST' })).status, 405);
   assert.equal((await ask(serving, '/status.json', { method: 'DELETE' })).status, 405);
   assert.equal((await ask(serving, '/nothing')).status, 404);
 });
 
-test('the page is one file under a strict policy', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+test('the page is one file under a strict policy', async () => {
+  const serving = await server();
   const { headers, body } = await ask(serving, '/');
   const policy = String(headers['content-security-policy']);
   const nonce = /script-src 'nonce-([0-9a-f-]{36})'/.exec(policy)?.[1];
@@ -186,8 +188,8 @@ test('the page is one file under a strict policy', async (t) => {
   assert.notEqual(again.headers['content-security-policy'], policy);
 });
 
-test('at most 16 pages are kept up to date at once', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+test('at most 16 pages are kept up to date at once', async () => {
+  const serving = await server();
   const streams = await Promise.all(
     Array.from({ length: 16 }, () => fetch(`${serving.statusUrl}/events`, { signal: AbortSignal.timeout(20_000) })),
   );

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { after } from 'node:test';
 import { type Command, CommanderError } from 'commander';
 import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../../src/certificates/development-ca.ts';
 import { exitCode } from '../../src/cli/exit-codes.ts';
@@ -19,8 +19,13 @@ export interface Result {
   readonly stderr: string;
 }
 
+/** Who cleans up afterwards: a test, or a whole file. */
+export interface Owner {
+  after(cleanUp: () => unknown): void;
+}
+
 /** A folder that is gone after the test. */
-export function temporaryFolder(t: TestContext): string {
+export function temporaryFolder(t: Owner): string {
   const folder = mkdtempSync(join(tmpdir(), 'mayfly-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
@@ -103,7 +108,7 @@ export interface Serving {
 }
 
 /** Starts `mayfly serve` on free ports with a state folder of its own, and ends it after the test. */
-export async function serve(t: TestContext, args: readonly string[]): Promise<Serving> {
+export async function serve(t: Owner, args: readonly string[]): Promise<Serving> {
   const state = temporaryFolder(t);
   const has = (flag: string) => args.includes(flag);
   const all = [
@@ -174,6 +179,21 @@ export async function serve(t: TestContext, args: readonly string[]): Promise<Se
       return ended;
     },
     ended,
+  };
+}
+
+/** One server for all tests of a file that do not mind each other: started by the first, ended after the last. */
+export function sharedServer(args: readonly string[]): () => Promise<Serving> {
+  const cleanUps: (() => unknown)[] = [];
+  after(async () => {
+    for (const cleanUp of cleanUps) {
+      await cleanUp();
+    }
+  });
+  let serving: Promise<Serving> | undefined;
+  return () => {
+    serving ??= serve({ after: (cleanUp) => cleanUps.push(cleanUp) }, args);
+    return serving;
   };
 }
 

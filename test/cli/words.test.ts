@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatAddress, isLoopback, parseAddress } from '../../src/cli/address.ts';
@@ -6,6 +8,7 @@ import { formatDuration, parseDuration } from '../../src/cli/duration.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { Problem } from '../../src/cli/problem.ts';
 import { CounterByLabel, exposition } from '../../src/ledger/metrics.ts';
+import { projectRoot } from '../support/project.ts';
 import { mayfly } from './support.ts';
 
 function usage(call: () => unknown): Problem {
@@ -86,6 +89,13 @@ test('only what other machines cannot reach is loopback', () => {
 test('a problem is one line, whatever its cause says', () => {
   const line = new Problem('failure', 'first\nsecond\r\n  third', 'Do this.').line;
   assert.equal(line, 'first second third. Do this.');
+});
+
+test('the README lists every exit code with its meaning', () => {
+  const readme = readFileSync(join(projectRoot, 'README.md'), 'utf8');
+  for (const { code, meaning } of Object.values(exitCodes)) {
+    assert.ok(readme.includes(`| ${code} | ${meaning} |`), `${code}`);
+  }
 });
 
 test('every exit code has one meaning', () => {

@@ -5,14 +5,7 @@ import { after, describe, test } from 'node:test';
 import { concat, toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { type CipherSuite12Name, cipherSuites12 } from '../../src/crypto/suites12.ts';
 import type { Link } from '../support/connections.ts';
-import {
-  messagesOf,
-  prf12,
-  recordKeys12,
-  recordsOf,
-  type Session12Secrets,
-  secretsFrom,
-} from '../support/puppet12.ts';
+import { messagesOf, prf12, recordKeys12, recordsOf, type Session12Secrets, secretsFrom } from '../support/puppet12.ts';
 import { countingProvider, NAMINGS, type Naming, World12 } from '../support/world12.ts';
 
 const world = new World12();
@@ -214,7 +207,9 @@ describe('exporters', () => {
   test('refuse the labels by which TLS itself uses the master secret', () => {
     const { link } = talk('ticket');
     for (const label of ['key expansion', 'client finished', 'server finished', 'master secret', '']) {
-      assert.throws(() => link.client.connection.exportKeyingMaterial(label, undefined, 32), { code: 'TLS_ERR_CONFIG' });
+      assert.throws(() => link.client.connection.exportKeyingMaterial(label, undefined, 32), {
+        code: 'TLS_ERR_CONFIG',
+      });
     }
     link.forget();
   });

@@ -38,6 +38,8 @@ const answered: Record<string, string> = {
   AwaitClientVerdict: 'ExpectClientCertificateVerify',
   AwaitClientSignature12: 'ExpectTicket12',
   AwaitClientVerdict12: 'ExpectClientKeyExchange12',
+  AwaitAuthenticationSignature: 'Connected',
+  AwaitAuthenticationVerdict: 'ExpectAuthenticationCertificateVerify',
 };
 
 function refuses(stage: Stage | Stage12, state: string, content: Uint8Array, what: string): void {
@@ -115,7 +117,7 @@ for (const [role, table] of [
 
 /** A client comes to wait for the Certificate alone only when it was asked for its own. */
 function scriptOf(state: string): Parameters<typeof clientIn>[2] {
-  if (state === 'AwaitClientSignature') {
+  if (state === 'AwaitClientSignature' || state === 'AwaitAuthenticationSignature') {
     const [{ certificateChain, schemes }] = world.context.credentials;
     const credentials = [{ certificateChain, schemes }];
     return { client: { credentials } };

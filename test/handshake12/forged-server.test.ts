@@ -93,7 +93,10 @@ function withExtension(extension: Uint8Array, client: Partial<ClientOptions> = {
 }
 
 /** Replaces the ServerKeyExchange. */
-function changedKeyExchange(make: (genuine: Uint8Array, hellos: Hellos) => Uint8Array, script: Script12 = {}): Script12 {
+function changedKeyExchange(
+  make: (genuine: Uint8Array, hellos: Hellos) => Uint8Array,
+  script: Script12 = {},
+): Script12 {
   return {
     ...script,
     tamper: (message, hellos) =>
@@ -397,7 +400,9 @@ describe('the key exchange of the server', () => {
         world,
         'client',
         'ExpectFinished12',
-        changedKeyExchange((genuine) => frame('server_key_exchange', genuine.subarray(4, Math.min(cut, genuine.length - 1)))),
+        changedKeyExchange((genuine) =>
+          frame('server_key_exchange', genuine.subarray(4, Math.min(cut, genuine.length - 1))),
+        ),
       );
       assert(victim.error?.alert === 'decode_error' || victim.error?.alert === 'decrypt_error', `${cut}`);
       victim.forget();
@@ -489,7 +494,10 @@ describe("the signature over the server's key exchange", () => {
 
   test('with a scheme of the other key type is refused', () => {
     const forge = changedKeyExchange((genuine, hellos) => {
-      const { rawParams, signature } = decodeServerKeyExchange(signed(genuineParams(genuine), hellos).subarray(4), 'ecdhe');
+      const { rawParams, signature } = decodeServerKeyExchange(
+        signed(genuineParams(genuine), hellos).subarray(4),
+        'ecdhe',
+      );
       return encodeServerKeyExchange({ rawParams, scheme: signatureSchemes.rsa_pss_rsae_sha256, signature });
     });
     refuses(forge, badSignature);

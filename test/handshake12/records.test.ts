@@ -325,7 +325,14 @@ describe('records after the handshake', () => {
     });
 
     test(`a ${role} refuses every message of a handshake that is over`, () => {
-      for (const name of ['server_hello', 'certificate', 'client_key_exchange', 'new_session_ticket', 'finished', 'key_update'] as const) {
+      for (const name of [
+        'server_hello',
+        'certificate',
+        'client_key_exchange',
+        'new_session_ticket',
+        'finished',
+        'key_update',
+      ] as const) {
         const stage = stage12(world, role, 'Connected');
         stage.victim.receive(stage.puppet.handshake(frame(name, new Uint8Array(1))));
         assert.equal(stage.victim.error?.code, 'TLS_ERR_UNEXPECTED_MESSAGE', name);

@@ -60,7 +60,7 @@ describe('imports', () => {
     assert.ok(files.length > 50);
     const connection = importsOf('src/connection.ts');
     assert.ok(connection.some(({ file, typeOnly }) => file === 'src/actions.ts' && typeOnly));
-    assert.ok(connection.some(({ file, typeOnly }) => file === 'src/handshake/transitions.ts' && !typeOnly));
+    assert.ok(connection.some(({ file, typeOnly }) => file === 'src/handshake/runner.ts' && !typeOnly));
     assert.ok(importsOf('src/index.ts').some(({ file }) => file === 'src/errors.ts'));
     assert.ok(importsOf('src/crypto/aead.ts').some(({ specifier }) => specifier === 'node:crypto'));
   });

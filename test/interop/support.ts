@@ -41,6 +41,27 @@ export const keyTypes = {
 
 export type KeyType = keyof typeof keyTypes;
 
+/** The suites of TLS 1.2, under IANA's name and OpenSSL's, with a key type that goes with each. */
+export const suites12: readonly { readonly name: string; readonly openssl: string; readonly keyType: KeyType }[] = (
+  [
+    ['ECDSA', 'ecdsa-p256'],
+    ['RSA', 'rsa'],
+  ] as const
+).flatMap(([authentication, keyType]) =>
+  [
+    ['AES_128_GCM_SHA256', 'AES128-GCM-SHA256'],
+    ['AES_256_GCM_SHA384', 'AES256-GCM-SHA384'],
+    ['CHACHA20_POLY1305_SHA256', 'CHACHA20-POLY1305'],
+  ].map(([iana, openssl]) => ({
+    name: `TLS_ECDHE_${authentication}_WITH_${iana}`,
+    openssl: `ECDHE-${authentication}-${openssl}`,
+    keyType,
+  })),
+);
+
+/** Options for TLS 1.2 and nothing else. */
+export const only12 = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
+
 const validity = { notBefore: Date.now() - DAY, notAfter: Date.now() + 30 * DAY };
 const root = makeRoot({ subject: `Interop ${randomBytes(4).toString('hex')}`, ...validity });
 

@@ -16,6 +16,7 @@ import {
   CONTENT_APPLICATION_DATA,
   CONTENT_CHANGE_CIPHER_SPEC,
   CONTENT_HANDSHAKE,
+  MAX_PLAINTEXT,
 } from '../../src/record/limits.ts';
 import { type Message, plaintext } from './puppet.ts';
 
@@ -53,7 +54,9 @@ export function verifyData12(
   sender: 'client' | 'server',
   messages: readonly Uint8Array[],
 ): Uint8Array {
-  const hash = createHash(suite.hash).update(concat(...messages)).digest();
+  const hash = createHash(suite.hash)
+    .update(concat(...messages))
+    .digest();
   return new Uint8Array(prf12(suite, masterSecret, `${sender} finished`, hash, 12));
 }
 
@@ -97,11 +100,7 @@ export class RecordKeys12 {
     cipher.setAAD(this.#aad(type, version, content.length));
     const body = [cipher.update(content), cipher.final(), cipher.getAuthTag()];
     this.sequenceNumber += 1n;
-    return plaintext(
-      type,
-      new Uint8Array(Buffer.concat(this.#isGcm ? [uint64(explicit), ...body] : body)),
-      version,
-    );
+    return plaintext(type, new Uint8Array(Buffer.concat(this.#isGcm ? [uint64(explicit), ...body] : body)), version);
   }
 
   /** The content, or undefined when the record is not of this key and sequence number. */
@@ -220,7 +219,12 @@ export class Puppet12 {
   }
 
   handshake(...messages: readonly Uint8Array[]): Uint8Array {
-    return this.record(CONTENT_HANDSHAKE, concat(...messages));
+    const content = concat(...messages);
+    const records: Uint8Array[] = [];
+    for (let at = 0; at === 0 || at < content.length; at += MAX_PLAINTEXT) {
+      records.push(this.record(CONTENT_HANDSHAKE, content.subarray(at, at + MAX_PLAINTEXT)));
+    }
+    return concat(...records);
   }
 
   /** A message, or the change_cipher_spec that stands among them. */

@@ -37,6 +37,12 @@ const CERTIFICATE_REQUEST = encodeCertificateRequest({
   signatureAlgorithms: [0x0403],
 });
 
+/** One that comes after the handshake. */
+export const LATER_CERTIFICATE_REQUEST: Uint8Array = encodeCertificateRequest({
+  requestContext: new Uint8Array([1, 2, 3]),
+  signatureAlgorithms: [0x0403, 0x0807],
+});
+
 /** Where the keys change in a server's flight. */
 export const FLIGHT_KEYS = {
   afterServerHello: 'SERVER_HANDSHAKE_TRAFFIC_SECRET',
@@ -101,9 +107,13 @@ export function clientIn(world: World, state: ClientState, script: ClientScript 
       say(name);
     }
   }
-  if (state === 'Connected' && !victim.over) {
+  if ((state === 'Connected' || state === 'AwaitAuthenticationSignature') && !victim.over) {
     puppet.read(victim.flush());
     puppet.writeWith('SERVER_TRAFFIC_SECRET_0').readWith('CLIENT_TRAFFIC_SECRET_0');
+    if (state === 'AwaitAuthenticationSignature') {
+      victim.hold = ['sign'];
+      victim.receive(puppet.handshake(LATER_CERTIFICATE_REQUEST));
+    }
     return stage(victim, puppet, 'CLIENT_TRAFFIC_SECRET_0', flight);
   }
   if (state === 'AwaitClientSignature') {
@@ -117,7 +127,9 @@ export function serverIn(world: World, state: ServerState, script: ClientScript 
   const retried = state === 'ExpectClientHelloAfterRetry';
   const client = world.client({
     ...(retried ? { keyShares: ['secp256r1'] as const } : {}),
-    ...(CLIENT_CERTIFICATE_STATES.has(state) ? { credentials: [world.identity.credential] } : {}),
+    ...(CLIENT_CERTIFICATE_STATES.has(state) || LATER_CERTIFICATE_STATES.has(state)
+      ? { credentials: [world.identity.credential] }
+      : {}),
     ...script.client,
   });
   const victim = world.server({
@@ -150,16 +162,20 @@ export function serverIn(world: World, state: ServerState, script: ClientScript 
     return stage(victim, puppet, 'SERVER_HANDSHAKE_TRAFFIC_SECRET', new Map());
   }
   client.receive(down);
+  const up = client.flush();
   const ears = new Puppet(victim.keyLog);
-  ears.readWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET').read(client.flush());
+  ears.readWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET').read(up);
   const flight = new Map(ears.messages.map(({ name, raw }) => [name, raw]));
   ears.erase();
-  client.forget();
   puppet.readWith('SERVER_TRAFFIC_SECRET_0');
   const tickets = ticketsIn(victim, down);
   // The tickets went out under the key that is read with now.
   puppet.read(tickets);
   puppet.messages.length = 0;
+  if (LATER_CERTIFICATE_STATES.has(state)) {
+    return askedLater(client, victim.receive(up), puppet, state);
+  }
+  client.forget();
   if (CLIENT_CERTIFICATE_STATES.has(state)) {
     victim.hold = ['verifyCertificate'];
     for (const raw of flight.values()) {
@@ -177,6 +193,31 @@ export function serverIn(world: World, state: ServerState, script: ClientScript 
     assert(finished !== undefined);
     victim.receive(puppet.handshake(finished));
     puppet.writeWith('CLIENT_TRAFFIC_SECRET_0');
+  }
+  return stage(victim, puppet, 'SERVER_TRAFFIC_SECRET_0', flight);
+}
+
+/** A server that has asked a connected client for a certificate, and has read its answer as far as `state`. */
+function askedLater(client: Endpoint, victim: Endpoint, puppet: Puppet, state: ServerState): Stage {
+  puppet.writeWith('CLIENT_TRAFFIC_SECRET_0');
+  victim.take(victim.connection.requestClientCertificate({ required: true, certificateAuthorities: [] }));
+  const request = victim.flush();
+  client.receive(request);
+  puppet.read(request);
+  const ears = new Puppet(victim.keyLog);
+  ears.readWith('CLIENT_TRAFFIC_SECRET_0').read(client.flush());
+  const flight = new Map(ears.messages.map(({ name, raw }) => [name, raw]));
+  ears.erase();
+  client.forget();
+  victim.hold = ['verifyCertificate'];
+  for (const raw of flight.values()) {
+    if (victim.connection.state === state) {
+      break;
+    }
+    victim.receive(puppet.handshake(raw));
+    if (victim.need !== undefined && state !== 'AwaitAuthenticationVerdict') {
+      victim.answer();
+    }
   }
   return stage(victim, puppet, 'SERVER_TRAFFIC_SECRET_0', flight);
 }
@@ -203,6 +244,13 @@ const CLIENT_CERTIFICATE_STATES = new Set<string>([
   'ExpectClientCertificateVerify',
 ]);
 
+/** States of a server that asks for one after the handshake. */
+const LATER_CERTIFICATE_STATES = new Set<string>([
+  'AwaitAuthenticationVerdict',
+  'ExpectAuthenticationCertificateVerify',
+  'ExpectAuthenticationFinished',
+]);
+
 /** A context that wants a certificate of its clients. */
 export function asking(world: World): ServerContext {
   return { ...world.context, clientAuthentication: { required: true, certificateAuthorities: [], id: 'all' } };
@@ -218,7 +266,10 @@ function stage(victim: Endpoint, puppet: Puppet, alertsUnder: string, flight: Re
 }
 
 /** Everything that a stage holds ends. */
-export function strike({ victim, puppet }: Pick<Stage, 'victim'> & { puppet: Pick<Puppet, 'erase'>; flight?: unknown }): void {
+export function strike({
+  victim,
+  puppet,
+}: Pick<Stage, 'victim'> & { puppet: Pick<Puppet, 'erase'>; flight?: unknown }): void {
   victim.forget();
   puppet.erase();
 }

@@ -99,7 +99,6 @@ export function stage12(world: World, role: 'client' | 'server', state: string, 
   const { tamper = (message) => [message] } = script;
   client.start();
   for (let steps = 0; victim.connection.state !== state && !victim.over; steps++) {
-
     assert(steps < 100, `${state} is reached by what an honest ${honest.connection.role} says`);
     const message = next.shift();
     if (message !== undefined) {
@@ -155,4 +154,3 @@ export function clearMessages(flight: Uint8Array): Message[] {
   }
   return found;
 }
-

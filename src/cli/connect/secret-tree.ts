@@ -97,7 +97,7 @@ function handshakeBranch(lives: readonly SecretLife[], resumed: boolean): Secret
       ),
   ];
   const children = [clientHandshake, serverHandshake, main && node('MainSecret', main, present(mainChildren))];
-  const salt = resumed ? 'with the EarlySecret' : 'with an EarlySecret of zeros: there is no PSK';
+  const salt = resumed ? 'with the EarlySecret' : 'no PSK: EarlySecret of zeros';
   return node('HandshakeSecret', handshake, present(children), salt);
 }
 
@@ -118,7 +118,7 @@ function traffic(take: Take, kind: string, sender: 'client' | 'server', finishes
 }
 
 const groupNotes: Readonly<Record<string, string>> = {
-  X25519MLKEM768: 'X25519MLKEM768: ML-KEM-768 and x25519 together',
+  X25519MLKEM768: 'ML-KEM-768 and x25519',
 };
 
 const rfcNames: Readonly<Record<string, string>> = {

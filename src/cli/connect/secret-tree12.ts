@@ -15,7 +15,7 @@ import { node, present, type SecretNode, type Take, type TreeContext, taker } fr
 export function secretTree12(lives: readonly SecretLife[], context: TreeContext): SecretNode[] {
   if (context.resumed) {
     const ofSession = lives.find(({ kind }) => kind === 'masterSecret');
-    const note = 'of the session: this time there is no key exchange';
+    const note = 'from the session: no key exchange';
     return ofSession === undefined ? [] : [masterBranch(lives, ofSession, 'master secret', note, context)];
   }
   const at = lives.findIndex(({ kind }) => kind === 'sharedSecret' || kind === 'preMasterSecret');
@@ -26,13 +26,13 @@ export function secretTree12(lives: readonly SecretLife[], context: TreeContext)
 function exchanged(lives: readonly SecretLife[], context: TreeContext): SecretNode[] {
   const bound = lives.find(({ kind }) => kind === 'extendedMasterSecret');
   if (bound !== undefined) {
-    const note = 'with the hash of the handshake so far: it fits no other';
+    const note = 'bound to this handshake';
     return [masterBranch(lives, bound, 'extended master secret', note, context)];
   }
   const legacy = lives.find(({ kind }) => kind === 'masterSecret');
   return legacy === undefined
     ? []
-    : [masterBranch(lives, legacy, 'master secret', 'with both randoms only: not bound to the handshake', context)];
+    : [masterBranch(lives, legacy, 'master secret', 'not bound to the handshake', context)];
 }
 
 function masterBranch(
@@ -49,10 +49,10 @@ function masterBranch(
   const finished = new Map(senders.map((sender) => [sender, take('verifyData')]));
   const verifyData = (sender: string) => {
     const life = finished.get(sender);
-    return life && node(`${sender} verify_data`, life, [], 'sent in its Finished, encrypted');
+    return life && node(`${sender} verify_data`, life, [], 'in its Finished');
   };
   const children = [
-    block && node('key block', block, recordKeys(take), 'with both randoms: of this connection alone'),
+    block && node('key block', block, recordKeys(take), 'of this connection alone'),
     verifyData('client'),
     verifyData('server'),
   ];
@@ -75,9 +75,7 @@ function recordKeys(take: Take): SecretNode[] {
 }
 
 function nonceNote({ length }: SecretLife): string {
-  return length === GCM_IMPLICIT_LENGTH
-    ? 'implicit nonce; 8 bytes more, a counter, go with each record'
-    : 'implicit nonce; XOR the record counter';
+  return length === GCM_IMPLICIT_LENGTH ? 'implicit; 8 more go with each record' : 'implicit; XOR the record counter';
 }
 
 const GCM_IMPLICIT_LENGTH = 4;

@@ -74,16 +74,21 @@ function resumedLines({ summary }: Outcome, session: Remembered | undefined): st
   if (summary.version === 'TLSv1.3') {
     return [`${resumed} with a ticket${age} (${summary.pskMode}): the secrets rest on a fresh key exchange too`];
   }
-  const when = new Date(summary.authenticatedAt).toISOString().slice(0, 19).replace('T', ' ');
+  const theft = 'gets hold of it while either side keeps it opens this connection, a recording of it, and all others';
   return [
     `${resumed} ${summary.resumedBy === 'id' ? 'by a session ID' : 'with a ticket'}${age}: there was no key exchange`,
-    `The keys come from the master secret of the full handshake of ${when} UTC and from two random`,
-    'values that anybody can read. So they are new, but no more forward secret than that master secret: whoever',
-    'gets hold of it while either side keeps it opens this connection, a recording of it, and all others of the session.',
+    `The keys come from the master secret of the full handshake of ${timeText(summary.authenticatedAt)} and from two ` +
+      'random values that anybody can read. So they are new, but no more forward secret than that master secret: whoever ' +
+      `${theft} of the session.`,
     ...(summary.resumedBy === 'ticket'
       ? ['The ticket carries it too, sealed: whoever steals the server’s ticket key has it as well.']
       : []),
   ];
+}
+
+/** `2026-01-31 23:59:59 UTC`. */
+export function timeText(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
 
 function refusalText(session: Remembered | undefined, outcome: Outcome, whyNone: string): string {

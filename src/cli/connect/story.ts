@@ -1,5 +1,6 @@
 /** One handshake told for people: what was offered and chosen, who the server is, the session, the secrets, the time. */
 
+import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 import { printable } from '../../certificates/distinguished-name.ts';
 import { formatAddress } from '../address.ts';
@@ -9,7 +10,7 @@ import { versionName } from '../versions.ts';
 import type { Attempt, Outcome, Phase } from './handshake.ts';
 import type { SecretNode } from './secret-node.ts';
 import { secretTree } from './secret-tree.ts';
-import { type SessionReport, wasOffered } from './sessions.ts';
+import { type SessionReport, timeText, wasOffered } from './sessions.ts';
 
 export interface Story {
   readonly attempt: Attempt;
@@ -33,7 +34,7 @@ export function storyLines(story: Story): string[] {
     ...server(story),
     '',
     pc.bold('Session'),
-    ...story.session.lines.map((line) => `  ${line}`),
+    ...story.session.lines.flatMap(wrap),
     '',
     pc.bold('Secrets'),
     ...secrets(story),
@@ -122,11 +123,11 @@ function server({ outcome, chain, anchored }: Story): string[] {
     lines.push(pc.dim(`       SHA-256 ${certificate.fingerprint}`));
   });
   if (summary.signatureScheme === undefined) {
-    const when = new Date(summary.authenticatedAt).toISOString();
-    lines.push(`  No certificate was sent: the session carries the one of the full handshake of ${when}.`);
+    const when = timeText(summary.authenticatedAt);
+    lines.push(...wrap(`No certificate was sent: the session carries the one of the full handshake of ${when}.`));
   } else {
     const what = summary.version === 'TLSv1.2' ? 'its key share and both random values' : 'this handshake';
-    lines.push(`  It signed ${what} with the key of its certificate: ${summary.signatureScheme}.`);
+    lines.push(...wrap(`It signed ${what} with the key of its certificate: ${summary.signatureScheme}.`));
   }
   return lines;
 }
@@ -134,8 +135,10 @@ function server({ outcome, chain, anchored }: Story): string[] {
 function secrets({ outcome }: Story): string[] {
   const { version, resumed, namedGroup } = outcome.summary;
   const lines: string[] = [];
-  for (const root of secretTree(outcome.secrets, { version, resumed, namedGroup, offered: wasOffered(outcome) })) {
-    lines.push(...treeLines(root, '  ', '  '));
+  const roots = secretTree(outcome.secrets, { version, resumed, namedGroup, offered: wasOffered(outcome) });
+  const column = 3 + Math.max(0, ...roots.map((root) => widestName(root, 2)));
+  for (const root of roots) {
+    lines.push(...treeLines(root, column, '  ', '  '));
   }
   const alive = outcome.secrets.filter((secret) => secret.endedAt === undefined).length;
   const end = alive === 0 ? 'all of them are erased now' : `${alive} of them are not erased`;
@@ -143,13 +146,18 @@ function secrets({ outcome }: Story): string[] {
   return lines;
 }
 
-function treeLines(node: SecretNode, first: string, rest: string): string[] {
+/** Where the longest name ends, each level being indented by three columns. */
+function widestName(node: SecretNode, indent: number): number {
+  return Math.max(indent + node.name.length, ...node.children.map((child) => widestName(child, indent + 3)));
+}
+
+function treeLines(node: SecretNode, column: number, first: string, rest: string): string[] {
   const size = pc.dim(`${String(node.length).padStart(2)} bytes`);
   const note = node.note === undefined ? '' : pc.dim(`  ${node.note}`);
-  const lines = [`${first}${node.name.padEnd(Math.max(1, 48 - first.length))} ${size}${note}`];
+  const lines = [`${first}${node.name.padEnd(column - first.length)}${size}${note}`];
   node.children.forEach((child, i) => {
     const isLast = i === node.children.length - 1;
-    lines.push(...treeLines(child, `${rest}${isLast ? '└─ ' : '├─ '}`, `${rest}${isLast ? '   ' : '│  '}`));
+    lines.push(...treeLines(child, column, `${rest}${isLast ? '└─ ' : '├─ '}`, `${rest}${isLast ? '   ' : '│  '}`));
   });
   return lines;
 }
@@ -171,8 +179,7 @@ const phaseTextsResumed12: typeof phaseTexts = {
 };
 
 const BAR_WIDTH = 28;
-/** Columns for names, beside their title. */
-const LIST_WIDTH = 96;
+const WIDEST = 110;
 
 function times({ phases, summary }: Outcome): string[] {
   const texts12 = summary.resumed ? phaseTextsResumed12 : phaseTexts12;
@@ -198,7 +205,8 @@ function listRows(title: string, names: readonly string[], choice: string): stri
   const lines: string[][] = [[]];
   let width = 0;
   for (const name of names) {
-    if (width > 0 && width + name.length > LIST_WIDTH) {
+    // Room for the title, a comma and the brackets of the choice.
+    if (width > 0 && width + name.length > terminalWidth() - 15) {
       lines.push([]);
       width = 0;
     }
@@ -206,6 +214,27 @@ function listRows(title: string, names: readonly string[], choice: string): stri
     width += name.length + 2;
   }
   return lines.map((line, i) => row(i === 0 ? title : '', list(line, choice) + (i < lines.length - 1 ? ',' : '')));
+}
+
+/** A paragraph, over as many lines as it takes. */
+function wrap(text: string): string[] {
+  const lines = ['  '];
+  let width = 2;
+  for (const word of text.split(' ')) {
+    const length = stripVTControlCharacters(word).length;
+    if (width > 2 && width + 1 + length > terminalWidth()) {
+      lines.push('  ');
+      width = 2;
+    }
+    lines[lines.length - 1] += width > 2 ? ` ${word}` : word;
+    width += (width > 2 ? 1 : 0) + length;
+  }
+  return lines;
+}
+
+/** Columns; what goes into a file or a pipe is not made wider than people like to read. */
+function terminalWidth(): number {
+  return Math.max(60, Math.min(process.stdout.columns ?? WIDEST, WIDEST));
 }
 
 function chosen(text: string): string {

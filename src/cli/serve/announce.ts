@@ -120,7 +120,8 @@ function examples(url: string, caPath: string | undefined, resumption: boolean):
   const list = [row('Try', `curl${ca} ${url}/`), row('', `curl${ca} --http1.1 -I ${url}/`)];
   if (resumption) {
     list.push(
-      row('', `${commandName()} connect ${host}${ours} --session s.bin   ${pc.dim('twice: the second resumes')}`),
+      row('', `${commandName()} connect ${host}${ours} --session s.bin`),
+      row('', pc.dim('(run it twice: the second resumes)')),
     );
   }
   return list;

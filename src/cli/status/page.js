@@ -129,9 +129,8 @@ const versionName = (version) => version.replace('TLSv', 'TLS ');
 
 function drawCache() {
   const cache = state.sessionCache;
-  const isOn = cache !== undefined && state.versions.includes('TLSv1.2');
-  byId('cache-panel').hidden = !isOn;
-  if (!isOn) return;
+  byId('cache-panel').hidden = cache === undefined;
+  if (cache === undefined) return;
   const facts = {
     kept: cache.entries.toLocaleString('en'),
     memory: bytes(cache.bytes),

@@ -92,7 +92,7 @@ const LISTED_CONNECTIONS = 200;
 export function takeSnapshot(source: StatusSource): StatusSnapshot {
   const { site, census } = source;
   const { connections: books, counters } = site;
-  const cache = site.sessions.stats();
+  const cache = cacheOf(source);
   return {
     mayfly: version,
     node: process.version,
@@ -214,7 +214,7 @@ export function metricsOf(source: StatusSource): Metric[] {
     keyMetric(keys, 'mayfly_ticket_key_open_until_seconds', 'When the key is erased.', (key) => key.openUntil / 1000),
     keyMetric(keys, 'mayfly_ticket_key_tickets_sealed', 'Tickets sealed by the key.', (key) => key.ticketsSealed),
     keyMetric(keys, 'mayfly_ticket_key_tickets_opened', 'Tickets opened by the key.', (key) => key.ticketsOpened),
-    ...cacheMetrics(source.site.sessions.stats()),
+    ...cacheMetrics(cacheOf(source)),
     metric(
       'mayfly_secrets_live',
       'gauge',
@@ -228,6 +228,11 @@ export function metricsOf(source: StatusSource): Metric[] {
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),
     metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', (cpu.user + cpu.system) / 1e6),
   ];
+}
+
+/** Undefined when no session is kept by its ID. */
+function cacheOf({ site, ring, versions }: StatusSource): SessionCacheStats | undefined {
+  return ring.enabled && versions.includes('TLSv1.2') ? site.sessions.stats() : undefined;
 }
 
 function handshakeSamples(counts: StatusSnapshot['handshakes']['byVersion']): Sample[] {
