@@ -101,7 +101,8 @@ export class Connection implements HandshakeHost {
    * for a transport that takes no more, and not end the transport: how long it takes is up to the peer.
    */
   get holdsData(): boolean {
-    return this.#held.length > 0 || (this.#runner.established !== undefined && this.channel.holdsData);
+    const isOpen = this.#runner.established !== undefined && !this.#closeSent;
+    return this.#held.length > 0 || (isOpen && this.channel.holdsData);
   }
 
   /** The peer sent close_notify. */
@@ -477,7 +478,7 @@ export class Connection implements HandshakeHost {
     const { channel } = this;
     const connected = this.#runner.established as Established;
     if (this.holdsData) {
-      this.#held.push(new Uint8Array(data));
+      this.#hold(data);
       return;
     }
     connected.noteSentData();
@@ -488,7 +489,7 @@ export class Connection implements HandshakeHost {
       }
       if (connected.writable <= 0) {
         // A renegotiation is under way, for new keys.
-        this.#held.push(new Uint8Array(data.subarray(at)));
+        this.#hold(data.subarray(at));
         return;
       }
       const room = connected.writable * channel.maxFragment;
@@ -510,6 +511,8 @@ export class Connection implements HandshakeHost {
   }
 
   #releaseHeldData(): void {
+    // Our Finished goes first.
+    this.channel.flushHandshake();
     this.channel.holdsData = false;
     const held = this.#held;
     this.#held = [];

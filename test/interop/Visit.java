@@ -1,5 +1,5 @@
 // Visits a server several times over HTTPS in one run, so that the later ones may resume.
-// Arguments: port, CA file, how often. Prints a line for each visit: status, protocol, suite, length of the answer.
+// Arguments: port, CA file, how often. Versions: -Djdk.tls.client.protocols. Prints a line for each visit: status, protocol, suite, length of the answer.
 
 import java.io.FileInputStream;
 import java.net.URL;
@@ -18,7 +18,7 @@ public class Visit {
     }
     TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
     trust.init(roots);
-    SSLContext context = SSLContext.getInstance("TLSv1.3");
+    SSLContext context = SSLContext.getInstance("TLS");
     context.init(null, trust.getTrustManagers(), null);
     for (int i = 0; i < Integer.parseInt(args[2]); i++) {
       URL url = new URL("https://localhost:" + args[0] + "/bulk");

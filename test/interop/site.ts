@@ -7,7 +7,7 @@ import type { Server as NetServer } from 'node:net';
 import { extname, join } from 'node:path';
 import { createSecureServer } from '../../src/node/http2.ts';
 import { createServer } from '../../src/node/https.ts';
-import type { HandshakeSummary, ServerCounters, ServerSessions, TLSSocket } from '../../src/node/tls.ts';
+import type { HandshakeSummary, ServerCounters, ServerSessions, TLSSocket, TlsOptions } from '../../src/node/tls.ts';
 import { run } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
 import { authorityFile, certificateFor, listen } from './support.ts';
@@ -33,6 +33,11 @@ const files = new Map(
   ]),
 );
 
+export interface SiteOptions extends Pick<TlsOptions, 'sessions' | 'maxVersion'> {
+  /** Each answer ends its connection, so that the next request needs another. */
+  readonly closes?: boolean;
+}
+
 export class Site {
   readonly server: Host;
   /** Paths that were asked for since the last visit began. */
@@ -41,10 +46,12 @@ export class Site {
   connections: HandshakeSummary[] = [];
   failures: Error[] = [];
   port = 0;
+  readonly #closes: boolean;
 
-  private constructor(protocol: 'h2' | 'http/1.1') {
+  private constructor(protocol: 'h2' | 'http/1.1', { closes = false, ...options }: SiteOptions) {
+    this.#closes = closes;
     const answer = (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response);
-    const pem = certificateFor('ecdsa-p256');
+    const pem = { ...certificateFor('ecdsa-p256'), ...options };
     this.server =
       protocol === 'h2' ? createSecureServer({ ...pem, allowHTTP1: true }, answer as never) : createServer(pem, answer);
     this.server.on('secureConnection', (socket: TLSSocket) => {
@@ -53,8 +60,8 @@ export class Site {
     this.server.on('tlsClientError', (error) => this.failures.push(error));
   }
 
-  static async start(protocol: 'h2' | 'http/1.1'): Promise<Site> {
-    const site = new Site(protocol);
+  static async start(protocol: 'h2' | 'http/1.1', options: SiteOptions = {}): Promise<Site> {
+    const site = new Site(protocol, options);
     site.port = await listen(site.server);
     return site;
   }
@@ -101,6 +108,9 @@ export class Site {
     response.setHeader('content-type', file.type);
     response.setHeader('content-length', file.body.length);
     response.setHeader('cache-control', 'no-store');
+    if (this.#closes) {
+      response.setHeader('connection', 'close');
+    }
     response.end(file.body);
   }
 }

@@ -3,14 +3,16 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import { concat, utf8 } from '../../src/bytes/bytes.ts';
-import { TLS_EMPTY_RENEGOTIATION_INFO_SCSV } from '../../src/crypto/suites12.ts';
+import { nodeProvider } from '../../src/crypto/node-provider.ts';
+import type { CryptoProvider } from '../../src/crypto/provider.ts';
+import { cipherSuite12ByCode, TLS_EMPTY_RENEGOTIATION_INFO_SCSV } from '../../src/crypto/suites12.ts';
 import type { TLSErrorCode } from '../../src/errors.ts';
-import { decodeClientHello, encodeClientHello, type ClientHello } from '../../src/messages/client-hello.ts';
+import { type ClientHello, decodeClientHello, encodeClientHello } from '../../src/messages/client-hello.ts';
 import { encodeFinished } from '../../src/messages/finished.ts';
+import { decodeServerHello, encodeServerHello } from '../../src/messages/server-hello.ts';
 import { encodeCertificate12 } from '../../src/messages/tls12/certificate.ts';
 import type { ClientSession12 } from '../../src/session/client-session.ts';
 import { type Endpoint, identity, type Link } from '../support/connections.ts';
-import { plaintext } from '../support/puppet.ts';
 import { Puppet12, type Session12Secrets, secretsFrom, verifyData12 } from '../support/puppet12.ts';
 import { refuses } from '../support/refusals.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
@@ -28,7 +30,6 @@ import {
   renegotiated,
   World12,
 } from './support.ts';
-import { cipherSuite12ByCode } from '../../src/crypto/suites12.ts';
 
 const world = new World12();
 const watch = new SecretWatch();
@@ -183,9 +184,6 @@ describe('what a renegotiation must not change', () => {
   test("the client's certificate, once it has shown one", () => {
     const first = identity('ec-p256', 'first');
     const credentials = [first.credential];
-    const link = world.connect12('ticket', { credentials }, { context: askingContext(world.context) });
-    link.forget();
-    // The same again, with the client's choice made another under way.
     const pair = world.pair12('ticket', { credentials }, { context: askingContext(world.context, false) });
     pair.server.publicKey = first.publicKey;
     pair.run().assertComplete();
@@ -418,14 +416,56 @@ describe('a session that is offered in a renegotiation', () => {
   });
 });
 
-test('a server without renegotiation_info in the first hello never renegotiates', () => {
-  // A hello by hand, so that the transcript is that of the wire.
-  const client = world.client({ versions: ['TLSv1.2'], grease: false }).start();
-  const raw = client.flush();
-  client.forget();
-  const hello = decodeClientHello(raw.subarray(9));
-  const server = world.server({ versions: ['TLSv1.2'], clientRenegotiations: 5 });
-  server.receive(plaintext(22, encodeClientHello(withInfo(undefined)(hello)))).assertFine();
+/** A provider whose hashes take some bytes for others: an end that uses it has a transcript of its own making. */
+function deluded(beliefs: ReadonlyMap<string, Uint8Array>): CryptoProvider {
+  const believe = (data: Uint8Array) => beliefs.get(Buffer.from(data).toString('hex')) ?? data;
+  return new Proxy(nodeProvider, {
+    get(target, name) {
+      if (name !== 'createHash') {
+        return Reflect.get(target, name);
+      }
+      return (hash: 'sha256' | 'sha384') => {
+        const running = nodeProvider.createHash(hash);
+        const update = running.update.bind(running);
+        running.update = (data) => update(believe(data));
+        return running;
+      };
+    },
+  });
+}
+
+test('a server never renegotiates with a client that cannot bind it to the connection', () => {
+  const beliefs = new Map<string, Uint8Array>();
+  const link = world.pair12('ticket', { provider: deluded(beliefs) }, { clientRenegotiations: 5 });
+  const swap = (said: Uint8Array, sent: Uint8Array) => {
+    beliefs.set(Buffer.from(said).toString('hex'), new Uint8Array(sent));
+    return [sent];
+  };
+  let first = true;
+  corrupt(link.client, (name, raw) => {
+    if (name !== 'client_hello' || !first) {
+      return [raw];
+    }
+    first = false;
+    return swap(raw, encodeClientHello(withInfo(undefined)(decodeClientHello(raw.subarray(4)))));
+  });
+  corrupt(link.server, (name, raw) => {
+    if (name !== 'server_hello') {
+      return [raw];
+    }
+    const hello = decodeServerHello(raw.subarray(4));
+    assert.equal(hello.extensions.renegotiationInfo, undefined, 'what was not offered is not answered');
+    const pretended = encodeServerHello(withInfo(new Uint8Array(0))(hello));
+    swap(pretended, raw);
+    return [pretended];
+  });
+  link.run().assertComplete();
+  const { client, server } = link;
   refuses('TLS_ERR_WRONG_STATE', () => server.connection.startRenegotiation());
-  server.forget();
+  refuses('TLS_ERR_WRONG_STATE', () => server.connection.updateKeys(false));
+  byClient(link);
+  assert.equal(count(client, 'renegotiationDeclined'), 1);
+  link.assertDataFlows();
+  link.forget();
+  assertNothingLeft(watch);
 });
