@@ -105,6 +105,11 @@ export class Connection implements HandshakeHost {
     return this.#held.length > 0 || (isOpen && this.channel.holdsData);
   }
 
+  /** A need is open: what arrives is kept, up to a bound, so a host had better not read on. */
+  get waiting(): boolean {
+    return this.#need !== undefined;
+  }
+
   /** The peer sent close_notify. */
   get peerClosed(): boolean {
     return this.#peerClosed;

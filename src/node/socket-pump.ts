@@ -77,6 +77,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     const { connection } = this;
     if (connection !== undefined && !this.destroyed) {
       this.#run(() => connection.resume(need, answer));
+      this.#readOn();
     }
   }
 
@@ -149,7 +150,18 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
         this.flush();
       }
     }
-    return !this.#rawPaused;
+    return this.#reads();
+  }
+
+  /** Not while the stream is full, nor while the core waits for an answer: it would only keep what comes. */
+  #reads(): boolean {
+    return !this.#rawPaused && this.connection?.waiting !== true;
+  }
+
+  #readOn(): void {
+    if (!this.receiving && !this.destroyed && this.#reads()) {
+      this.raw?.resume();
+    }
   }
 
   /** A client that speaks plain HTTP to the TLS port is told so in its own language. */
@@ -211,7 +223,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   override _read(): void {
     if (this.#rawPaused) {
       this.#rawPaused = false;
-      this.raw?.resume();
+      this.#readOn();
     }
   }
 

@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import type { ServerContext } from '../../src/connection-options.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
+import { askingContext, assertNothingLeft, corrupt } from '../renegotiation/support.ts';
 import { type Endpoint, identity, type Link } from '../support/connections.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 import { World12 } from '../support/world12.ts';
-import { askingContext, assertNothingLeft, corrupt } from '../renegotiation/support.ts';
 
 const world = new World12();
 const watch = new SecretWatch();
@@ -34,7 +34,11 @@ interface Visit {
   readonly credentials?: boolean;
 }
 
-function visit(way: Way, context: ServerContext, { session, serverName = 'localhost', credentials = true }: Visit = {}): Link {
+function visit(
+  way: Way,
+  context: ServerContext,
+  { session, serverName = 'localhost', credentials = true }: Visit = {},
+): Link {
   const versions = [versionOf(way)] as const;
   const client = { versions, session, serverName, credentials: credentials ? [alice.credential] : undefined };
   const link = world.pair(client, { versions, context });
@@ -101,10 +105,7 @@ for (const way of WAYS) {
         source.run().assertComplete();
         const session = sessionsOf(source.client)[0];
         for (const [to, context] of Object.entries(policies)) {
-          const link = world.pair(
-            { versions: [versionOf(way)], session },
-            { versions: [versionOf(way)], context },
-          );
+          const link = world.pair({ versions: [versionOf(way)], session }, { versions: [versionOf(way)], context });
           link.client.publicKey = context.credentials[0] === other.credential ? other.publicKey : link.client.publicKey;
           link.run();
           const { required } = context.clientAuthentication ?? { required: false };

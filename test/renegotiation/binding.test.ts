@@ -49,7 +49,10 @@ function assertRefused(link: Link, by: Endpoint, code: TLSErrorCode, what = ''):
 
 const withInfo =
   (renegotiationInfo: Uint8Array | undefined) =>
-  <T extends { extensions: object }>(hello: T): T => ({ ...hello, extensions: { ...hello.extensions, renegotiationInfo } });
+  <T extends { extensions: object }>(hello: T): T => ({
+    ...hello,
+    extensions: { ...hello.extensions, renegotiationInfo },
+  });
 
 describe('renegotiation_info', () => {
   test('of a client that is missing, empty, too long, or flipped at any byte, is refused by the server', () => {
@@ -322,13 +325,17 @@ class Heir {
   }
 
   get names(): string[] {
-    return this.#answer.map((raw) => ({ 2: 'server_hello', 4: 'ticket', 11: 'certificate', 20: 'finished' })[raw[0]] ?? '');
+    return this.#answer.map(
+      (raw) => ({ 2: 'server_hello', 4: 'ticket', 11: 'certificate', 20: 'finished' })[raw[0]] ?? '',
+    );
   }
 
   /** change_cipher_spec under the old keys cannot be made here; what the server holds back is what counts. */
   finished(): Uint8Array {
     const { suite, masterSecret } = this.secrets();
-    return encodeFinished({ verifyData: verifyData12(suite, masterSecret, 'client', [...this.#transcript, ...this.#answer]) });
+    return encodeFinished({
+      verifyData: verifyData12(suite, masterSecret, 'client', [...this.#transcript, ...this.#answer]),
+    });
   }
 }
 
@@ -348,7 +355,10 @@ describe('a session that is offered in a renegotiation', () => {
     test(`by ${naming} is resumed, and the server's data waits for the client's Finished`, () => {
       const { session, link, heir } = abbreviated(naming);
       const { client, server } = link;
-      assert.deepEqual(heir.names, naming === 'ticket' ? ['server_hello', 'ticket', 'finished'] : ['server_hello', 'finished']);
+      assert.deepEqual(
+        heir.names,
+        naming === 'ticket' ? ['server_hello', 'ticket', 'finished'] : ['server_hello', 'finished'],
+      );
       assert.equal(server.connection.holdsData, true);
       server.take(server.connection.send(utf8('held')));
       // The client's old write key is in its channel; from change_cipher_spec on the puppet's new one.

@@ -8,7 +8,16 @@ import { type Endpoint, identity, type Link } from '../support/connections.ts';
 import { recordsOf } from '../support/puppet12.ts';
 import { refuses } from '../support/refusals.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
-import { askingContext, assertNothingLeft, byClient, byServer, corrupt, count, renegotiated, World12 } from './support.ts';
+import {
+  askingContext,
+  assertNothingLeft,
+  byClient,
+  byServer,
+  corrupt,
+  count,
+  renegotiated,
+  World12,
+} from './support.ts';
 
 const world = new World12();
 const watch = new SecretWatch();
@@ -24,10 +33,19 @@ const UNLIMITED = 1_000_000;
 
 const side = fc.constantFrom<Side>('client', 'server');
 const step = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ do: fc.constant('send' as const), side, length: fc.integer({ min: 1, max: 700 }) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('send' as const), side, length: fc.integer({ min: 1, max: 40_000 }) }) },
+  {
+    weight: 12,
+    arbitrary: fc.record({ do: fc.constant('send' as const), side, length: fc.integer({ min: 1, max: 700 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('send' as const), side, length: fc.integer({ min: 1, max: 40_000 }) }),
+  },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('renegotiate' as const), side, asks: fc.boolean() }) },
-  { weight: 10, arbitrary: fc.record({ do: fc.constant('deliver' as const), side, length: fc.integer({ min: 1, max: 3000 }) }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({ do: fc.constant('deliver' as const), side, length: fc.integer({ min: 1, max: 3000 }) }),
+  },
   { weight: 24, arbitrary: fc.record({ do: fc.constant('deliver' as const), side, length: fc.constant(100_000) }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant('answer' as const), side }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), side }) },
@@ -72,7 +90,11 @@ test('whatever two ends do and however their bytes are cut, data arrives as it w
         const arrived = (from: Side) => ends[OTHER[from]].data.subarray(before[from]);
         const checkPrefix = (from: Side) => {
           const got = arrived(from);
-          assert.equal(Buffer.compare(got, concat(...sent[from]).subarray(0, got.length)), 0, 'a prefix of what was sent');
+          assert.equal(
+            Buffer.compare(got, concat(...sent[from]).subarray(0, got.length)),
+            0,
+            'a prefix of what was sent',
+          );
         };
 
         for (const todo of steps) {

@@ -107,7 +107,11 @@ describe('a renegotiation', () => {
     client.hold = ['verifyCertificate', 'sign'];
     server.hold = ['verifyCertificate', 'sign'];
     const answers: string[] = [];
-    server.take(server.connection.startRenegotiation(askingContext({ ...world.context, credentials: [{ certificateChain, schemes }] })));
+    server.take(
+      server.connection.startRenegotiation(
+        askingContext({ ...world.context, credentials: [{ certificateChain, schemes }] }),
+      ),
+    );
     for (let i = 0; i < 20 && count(client, 'renegotiated') === 0; i++) {
       link.deliver();
       const before = { up: server.data.length, down: client.data.length };
