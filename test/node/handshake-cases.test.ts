@@ -236,7 +236,10 @@ for (const { name, server: serverTls, client: clientTls, version } of cases) {
         const socket = connect(port, { session });
         await once(socket, 'secureConnect');
         assert.equal(socket.isSessionReused(), reused);
-        assert.deepEqual(Object.keys(socket.getEphemeralKeyInfo() ?? {}), reused ? [] : ['type', 'name', 'size']);
+        // Newer versions of node:tls tell of a key that this connection did not have.
+        if (clientTls === mayfly || !reused) {
+          assert.deepEqual(Object.keys(socket.getEphemeralKeyInfo() ?? {}), reused ? [] : ['type', 'name', 'size']);
+        }
         session = socket.getSession();
         assert.ok(Buffer.isBuffer(session));
         assert.ok(Buffer.isBuffer(socket.getTLSTicket()));

@@ -11,6 +11,7 @@ import { type ClientHello, decodeClientHello, encodeClientHello } from '../../sr
 import { encodeFinished } from '../../src/messages/finished.ts';
 import { decodeServerHello, encodeServerHello } from '../../src/messages/server-hello.ts';
 import { encodeCertificate12 } from '../../src/messages/tls12/certificate.ts';
+import { encodeHelloRequest } from '../../src/messages/tls12/empty-messages.ts';
 import type { ClientSession12 } from '../../src/session/client-session.ts';
 import { type Endpoint, identity, type Link } from '../support/connections.ts';
 import { Puppet12, type Session12Secrets, secretsFrom, verifyData12 } from '../support/puppet12.ts';
@@ -478,4 +479,52 @@ test('a server never renegotiates with a client that cannot bind it to the conne
   link.assertDataFlows();
   link.forget();
   assertNothingLeft(watch);
+});
+
+describe('a session without extended master secret, where it is allowed', () => {
+  const allowLegacyMasterSecret = true;
+
+  /** The client's hello loses the extension on its way, and neither end takes offence. */
+  const legacy = (session?: ClientSession12): Link => {
+    const beliefs = new Map<string, Uint8Array>();
+    const link = world.pair12(
+      'ticket',
+      { provider: deluded(beliefs), allowLegacyMasterSecret, session },
+      { allowLegacyMasterSecret },
+    );
+    corrupt(link.client, (name, raw) => {
+      if (name !== 'client_hello') {
+        return [raw];
+      }
+      const hello = decodeClientHello(raw.subarray(4));
+      const sent = encodeClientHello({
+        ...hello,
+        extensions: { ...hello.extensions, extendedMasterSecret: undefined },
+      });
+      beliefs.set(Buffer.from(raw).toString('hex'), new Uint8Array(sent));
+      return [sent];
+    });
+    link.run().assertComplete();
+    assert.equal(link.server.summary?.extendedMasterSecret, false);
+    return link;
+  };
+
+  test('renegotiates after its full handshake, and not where it was resumed (RFC 7627 §5.4)', () => {
+    const full = legacy();
+    const session = full.client.sessions12[0];
+    byServer(full);
+    renegotiated(full.client);
+    full.assertDataFlows();
+    const resumed = legacy(session);
+    assert.equal(resumed.server.summary?.resumed, true);
+    for (const { connection } of [resumed.client, resumed.server]) {
+      refuses('TLS_ERR_WRONG_STATE', () => connection.startRenegotiation());
+    }
+    resumed.server.connection.channel.handshake(encodeHelloRequest());
+    resumed.assertDataFlows();
+    assert.equal(count(resumed.client, 'renegotiated'), 0, 'the request of a server that does not care is declined');
+    resumed.forget();
+    full.forget();
+    assertNothingLeft(watch);
+  });
 });

@@ -422,3 +422,31 @@ test('after close_notify nothing is answered: no request for a renegotiation, an
     assertNothingLeft(watch);
   }
 });
+
+test('a peer that closes in the middle still reads: what is sent to it goes out under the old keys', () => {
+  for (const [begins, closes] of [
+    ['client', 'server'],
+    ['server', 'client'],
+  ] as const) {
+    const link = world.connect12('ticket', { usageLimit: 40 }, { usageLimit: 40 });
+    const [end, peer] = [link[begins], link[closes]];
+    end.take(end.connection.startRenegotiation());
+    peer.take(peer.connection.close());
+    end.receive(peer.flush());
+    assert.equal(end.peerClosed, true);
+    assert.equal(end.connection.state, 'Connected');
+    refuses('TLS_ERR_WRONG_STATE', () => end.connection.startRenegotiation());
+    const before = peer.data.length;
+    let sent = 0;
+    for (; end.connection.canSend; sent++) {
+      assert.equal(end.connection.holdsData, false);
+      end.take(end.connection.send(new Uint8Array(1)));
+    }
+    assert.equal(end.error?.code, 'TLS_ERR_USAGE_LIMIT', 'no renegotiation will come');
+    link.deliver();
+    assert.equal(peer.data.length - before, sent - 1);
+    assert.equal(peer.peerClosed, true);
+    link.forget();
+    assertNothingLeft(watch);
+  }
+});

@@ -15,7 +15,6 @@ import {
   byClient,
   byServer,
   corrupt,
-  corruptClientHello,
   count,
   renegotiated,
   World12,
@@ -351,18 +350,6 @@ describe('startRenegotiation', () => {
       wrong(link.client);
       end(link);
     }
-  });
-
-  test('is refused with a client that cannot bind it to the connection, whose own attempts are declined', () => {
-    const link = world.pair12('ticket', {}, { clientRenegotiations: 5 });
-    corruptClientHello(link.client, (hello) => ({
-      ...hello,
-      extensions: { ...hello.extensions, renegotiationInfo: undefined },
-    }));
-    link.run();
-    // The client of this house refuses such a server; what counts is the server's view, which its transcript keeps apart.
-    assert.equal(link.client.error?.code, 'TLS_ERR_INSECURE_RENEGOTIATION');
-    end(link);
   });
 
   test('makes new keys by the name of updateKeys, too', () => {
