@@ -113,7 +113,7 @@ describe('NSS tstclnt to our server, TLS 1.2', { ...hangGuard, skip }, () => {
   ] as const) {
     test(`resumes by ${how} when it connects again`, async () => {
       const server = await LineServer.start(certificateFor('ecdsa-p256'));
-      const { code, text } = await run('tstclnt', args(server, 'localhost', ['-Q', '-L', '3', ...flags]));
+      const { code, text } = await run('tstclnt', args(server, 'localhost', ['-O', '-Q', '-L', '3', ...flags]));
       assert.equal(code, 0, text);
       await eventually('three handshakes', () => server.server.counters.full + server.server.counters.resumed === 3);
       const seen = [server.visit(), server.visit(), server.visit()].map(({ summary }) => summary.resumedBy);
