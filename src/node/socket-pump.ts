@@ -312,9 +312,11 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
         return;
       case 'renegotiated':
         this.renegotiated(action.summary);
+        this.#goOn();
         return;
       case 'renegotiationDeclined':
         this.renegotiationDeclined();
+        this.#goOn();
         return;
       case 'peerClosed':
         this.#peerClosed = true;
@@ -325,6 +327,12 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       case 'failed':
         this.#alerted = true;
         this.#fail(action.error);
+    }
+  }
+
+  #goOn(): void {
+    if (!this.destroyed) {
+      this.release();
     }
   }
 

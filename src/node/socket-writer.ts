@@ -90,6 +90,10 @@ export abstract class SocketWriter extends SocketSurface {
     }
     this.flush();
     const { connection, raw } = this;
+    if (connection?.holdsData === true) {
+      this.#finishing = callback;
+      return;
+    }
     if (connection === undefined || raw === undefined || raw.destroyed) {
       callback();
       return;
@@ -98,7 +102,7 @@ export abstract class SocketWriter extends SocketSurface {
     raw.end(callback);
   }
 
-  /** The handshake is over: what waited for it goes out. */
+  /** The handshake, or a renegotiation, is over: what waited for it goes out. */
   protected release(): void {
     this.rawDrained();
     const finishing = this.#finishing;
@@ -198,7 +202,11 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** The transport has not taken what it was given: more must wait. */
   get #busy(): boolean {
-    const { raw } = this;
+    const { raw, connection } = this;
+    if (connection?.holdsData === true) {
+      // A TLS 1.2 renegotiation is under way: the core would only keep what it is given.
+      return true;
+    }
     return raw === undefined || (raw instanceof Socket ? this.#held > 0 : raw.writableNeedDrain);
   }
 

@@ -229,6 +229,13 @@ export class TLSSocket extends SocketPump {
     );
   }
 
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    super._destroy(error, callback);
+    this.#settleRenegotiation(
+      error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the connection ended before the renegotiation did'),
+    );
+  }
+
   #settleRenegotiation(error: Error | null): void {
     const callback = this.#onRenegotiated;
     this.#onRenegotiated = undefined;
