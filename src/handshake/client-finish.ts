@@ -18,6 +18,7 @@ import { certificateVerifyContent, encodeCertificateVerify } from '../messages/c
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { ClientHandshake } from './client.ts';
+import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
 
 export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' | 'AwaitClientSignature' {
@@ -158,11 +159,4 @@ export function logSecret(hs: ClientHandshake, secret: TrafficSecret): void {
   if (hs.options.exportKeyLog) {
     hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, hs.offer.random) });
   }
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the client lacks a value that its state must have');
-  }
-  return value;
 }

@@ -52,6 +52,7 @@ import {
   onVerdict12,
 } from './client12.ts';
 import type { HandshakeHost, PreviousHandshake } from './host.ts';
+import { present } from './present.ts';
 import { Transcript } from './transcript.ts';
 import type { clientTransitions, Handlers } from './transitions.ts';
 
@@ -407,11 +408,4 @@ function onCertificateVerify(hs: ClientHandshake, message: JoinedMessage): 'Expe
   hs.signatureScheme = scheme;
   hs.transcript.add(message.raw);
   return 'ExpectFinished';
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the client lacks a value that its state must have');
-  }
-  return value;
 }

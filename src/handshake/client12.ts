@@ -42,6 +42,7 @@ import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
 import type { ClientHandshake } from './client.ts';
 import { chooseClientCredential } from './client-finish.ts';
+import { present } from './present.ts';
 import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
 
 /** What the client holds of a TLS 1.2 handshake between messages. */
@@ -440,13 +441,6 @@ function logMasterSecret(hs: ClientHandshake, keys: Tls12Keys): void {
   if (hs.options.exportKeyLog) {
     hs.host.emit({ kind: 'keyLog', line: masterSecretLine(keys.masterSecret, hs.offer.random) });
   }
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the client lacks a value that its state must have');
-  }
-  return value;
 }
 
 const UNCOMPRESSED = 0;

@@ -19,6 +19,7 @@ import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { ticketsToSend } from '../session/ticket-issuance.ts';
+import { present } from './present.ts';
 import type { ServerHandshake } from './server.ts';
 import { issueTickets } from './server-resumption.ts';
 
@@ -197,11 +198,4 @@ export function logSecret(hs: ServerHandshake, secret: TrafficSecret): void {
   if (hs.options.exportKeyLog) {
     hs.host.emit({ kind: 'keyLog', line: trafficSecretLine(secret, present(hs.hello).random) });
   }
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the server lacks a value that its state must have');
-  }
-  return value;
 }

@@ -35,6 +35,7 @@ import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { encodeServerHello, HELLO_RETRY_REQUEST_RANDOM } from '../messages/server-hello.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { HandshakeHost, PreviousHandshake } from './host.ts';
+import { present } from './present.ts';
 import {
   logSecret,
   onClientCertificate,
@@ -417,11 +418,4 @@ function certificateMessage(credential: Credential): Uint8Array {
     certificateMessages.set(credential, message);
   }
   return message;
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the server lacks a value that its state must have');
-  }
-  return value;
 }

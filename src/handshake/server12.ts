@@ -34,6 +34,7 @@ import {
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { SessionState12 } from '../session/session-state.ts';
 import type { PreviousHandshake } from './host.ts';
+import { present } from './present.ts';
 import type { ServerHandshake } from './server.ts';
 import { contextPolicyHash } from './server-resumption.ts';
 import { certificateRequest12 } from './server12-client-auth.ts';
@@ -397,11 +398,4 @@ function logMasterSecret(hs: ServerHandshake, keys: Tls12Keys): void {
   if (hs.options.exportKeyLog) {
     hs.host.emit({ kind: 'keyLog', line: masterSecretLine(keys.masterSecret, present(hs.hello).random) });
   }
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new TLSError('TLS_ERR_INTERNAL', 'the server lacks a value that its state must have');
-  }
-  return value;
 }
