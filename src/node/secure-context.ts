@@ -7,7 +7,7 @@ import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PrivateKey } from '../crypto/provider.ts';
-import { type SignatureScheme, schemesForKeyType, signatureSchemes } from '../crypto/signatures.ts';
+import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
@@ -133,8 +133,9 @@ function readCredentials(options: SecureContextOptions): Credential[] {
           : 'key: the private key does not belong to the certificate (its public key is another)',
       );
     }
-    const type = privateKey?.type ?? nodeProvider.importPublicKey(chain.leaf.publicKey.der).type;
-    const schemes = schemesForKeyType(type).filter((scheme) => allowed === undefined || allowed.includes(scheme));
+    // The key's own list: an RSA-PSS key may be restricted to one hash.
+    const { type, schemes: possible } = privateKey ?? nodeProvider.importPublicKey(chain.leaf.publicKey.der);
+    const schemes = possible.filter((scheme) => allowed === undefined || allowed.includes(scheme));
     if (schemes.length === 0) {
       throw new TLSError('TLS_ERR_CONFIG', `sigalgs: none of the schemes fits the certificate's key (${type})`);
     }
