@@ -8,50 +8,33 @@
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
 import type { AlertDescription } from './alerts.ts';
+import { plainBytes } from './bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
+import { HeldData } from './handshake/held-data.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
+import { Incoming, type IncomingHost } from './handshake/incoming.ts';
 import { checkOptions } from './handshake/option-checks.ts';
 import { readAlert } from './handshake/received-alert.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
 import { Runner } from './handshake/runner.ts';
 import type { ClientState, ServerState } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
-import { handshakeTypeName } from './messages/code-points.ts';
 import type { JoinedMessage } from './messages/message-joiner.ts';
-import {
-  CONTENT_ALERT,
-  CONTENT_APPLICATION_DATA,
-  CONTENT_CHANGE_CIPHER_SPEC,
-  CONTENT_HANDSHAKE,
-} from './record/limits.ts';
-import type { OpenedRecord } from './record/protection.ts';
-
-/**
- * Bytes kept while the host is asked. A client may send this much before it has to wait for us (its hello is already
- * read); more would let it fill our memory while, say, a look-up is slow.
- */
-const MAX_BUFFERED = 2 ** 17;
-
-/** Bytes kept while a renegotiation is under way: a peer that falls silent in it would let our own data fill our memory. */
-const MAX_HELD = 2 ** 24;
 
 /** How the connection ended, or that it has not: `open` for data is what `canSend` and `peerClosed` tell. */
 type Ending = 'open' | 'failed' | 'erased';
 
-export class Connection implements HandshakeHost {
+export class Connection implements HandshakeHost, IncomingHost {
   readonly role: 'client' | 'server';
   readonly channel: RecordChannel;
   readonly #runner: Runner;
+  readonly #incoming: Incoming;
   #need: Need | undefined;
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
   #exporter: Exporter | undefined;
-  /** Application data that waits for the end of a renegotiation. */
-  #held: Uint8Array[] = [];
-  #heldLength = 0;
-  /** close was called while data is held: close_notify follows the data. */
-  #closeDue = false;
+  readonly #held = new HeldData();
   #closeSent = false;
   #peerClosed = false;
   #ending: Ending = 'open';
@@ -67,6 +50,7 @@ export class Connection implements HandshakeHost {
       allocate: options.allocate,
     });
     this.#runner = new Runner(role, options, this);
+    this.#incoming = new Incoming(this, this.#runner);
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` options out of their range, or that leave nothing to offer */
@@ -92,7 +76,7 @@ export class Connection implements HandshakeHost {
   /** Application data may be sent: the handshake is complete and nothing has ended our side. */
   get canSend(): boolean {
     const isOpen = this.#runner.established !== undefined && this.#ending === 'open';
-    const isClosing = this.#closeSent || this.#closeDue;
+    const isClosing = this.#closeSent || this.#held.closeDue;
     return isOpen && !isClosing && !(this.#peerClosed && this.channel.holdsData);
   }
 
@@ -102,12 +86,17 @@ export class Connection implements HandshakeHost {
    */
   get holdsData(): boolean {
     const isOpen = this.#runner.established !== undefined && !this.#closeSent;
-    return this.#held.length > 0 || (isOpen && this.channel.holdsData);
+    return !this.#held.isEmpty || (isOpen && this.channel.holdsData);
   }
 
   /** A need is open: what arrives is kept, up to a bound, so a host had better not read on. */
   get waiting(): boolean {
     return this.#need !== undefined;
+  }
+
+  /** Neither side has ended what comes in. */
+  get reading(): boolean {
+    return this.#ending === 'open' && !this.#peerClosed;
   }
 
   /** The peer sent close_notify. */
@@ -134,12 +123,9 @@ export class Connection implements HandshakeHost {
     if (this.#ending !== 'open' || this.#peerClosed || bytes.length === 0) {
       return [];
     }
-    // A Buffer's slice() would be a view where the codecs want a copy.
-    const plain =
-      bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     return this.#run(() => {
-      this.channel.deframer.lend(plain);
-      this.#readRecords();
+      this.channel.deframer.lend(plainBytes(bytes));
+      this.#incoming.read();
     });
   }
 
@@ -182,8 +168,7 @@ export class Connection implements HandshakeHost {
     this.#need = undefined;
     return this.#run(() => {
       this.#runner.step(need.kind, answer);
-      this.#readMessages();
-      this.#readRecords();
+      this.#incoming.read();
     });
   }
 
@@ -195,8 +180,8 @@ export class Connection implements HandshakeHost {
     if (this.#ending !== 'open' || this.#closeSent) {
       return [];
     }
-    if (this.#held.length > 0) {
-      this.#closeDue = true;
+    if (!this.#held.isEmpty) {
+      this.#held.closeDue = true;
       return [];
     }
     return this.#run(() => this.#close());
@@ -340,107 +325,9 @@ export class Connection implements HandshakeHost {
     return actions;
   }
 
-  #readRecords(): void {
-    while (this.#readsOn && this.#ending === 'open' && !this.#peerClosed) {
-      const record = this.channel.nextRecord();
-      if (record === undefined) {
-        return;
-      }
-      this.#onRecord(record);
-    }
-    if (this.#need !== undefined && this.channel.deframer.buffered > MAX_BUFFERED) {
-      throw new TLSError(
-        'TLS_ERR_UNEXPECTED_MESSAGE',
-        `the peer sent more than ${MAX_BUFFERED} bytes while it had to wait`,
-      );
-    }
-  }
+  // IncomingHost
 
-  /**
-   * The host has nothing to answer; or it has in a renegotiation, where the peer's data, which knows nothing of it, must
-   * not be held up.
-   */
-  get #readsOn(): boolean {
-    const isData = this.#runner.renegotiating && this.channel.deframer.nextType === CONTENT_APPLICATION_DATA;
-    return this.#need === undefined || isData;
-  }
-
-  #onRecord(record: OpenedRecord): void {
-    const { type, content } = record;
-    if (type === CONTENT_APPLICATION_DATA) {
-      this.#onData(content);
-      return;
-    }
-    if (type === CONTENT_HANDSHAKE) {
-      this.channel.joiner.add(asPlain(content));
-      this.#readMessages();
-      return;
-    }
-    if (type === CONTENT_ALERT) {
-      this.#onAlert(content);
-      return;
-    }
-    if (type === CONTENT_CHANGE_CIPHER_SPEC && this.channel.isTls12) {
-      this.#onChangeCipherSpec(content);
-      return;
-    }
-    throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the content type ${type}`);
-  }
-
-  #onChangeCipherSpec(content: Uint8Array): void {
-    if (content.length !== 1 || content[0] !== 1) {
-      throw new TLSError('TLS_ERR_DECODE', 'a change_cipher_spec is not the single byte 1');
-    }
-    this.channel.joiner.boundary();
-    this.#runner.step('change_cipher_spec', undefined);
-  }
-
-  #onData(content: Uint8Array): void {
-    // While the host is asked, whole messages may wait.
-    const joined = !this.channel.joiner.pending || this.#need !== undefined;
-    const betweenMessages = this.#runner.betweenMessages && joined;
-    if (this.#runner.established === undefined || !betweenMessages) {
-      throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came where a handshake message was expected');
-    }
-    this.channel.noteRecord(content.length === 0);
-    if (content.length > 0) {
-      this.#runner.established.noteReceivedData();
-      this.#actions.push({ kind: 'data', bytes: content });
-    }
-  }
-
-  #readMessages(): void {
-    while (this.#need === undefined && this.#ending === 'open') {
-      const { joiner } = this.channel;
-      const type = joiner.pendingType;
-      if (type === undefined) {
-        return;
-      }
-      const name = handshakeTypeName(type);
-      if (name === 'hello_request' && this.role === 'client' && this.channel.isTls12 && this.#runner.handshaking) {
-        // Already at it (RFC 5246 §7.4.1.1).
-        if (joiner.next() === undefined) {
-          return;
-        }
-        this.channel.noteRecord(true);
-        continue;
-      }
-      if (name === undefined) {
-        throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `there is no handshake message of type ${type}`);
-      }
-      const message = joiner.next();
-      if (message === undefined) {
-        // Refused by its first byte: the rest of a message that is out of place would only fill our memory.
-        if (!this.#runner.allows(name)) {
-          this.#runner.step(name, undefined);
-        }
-        return;
-      }
-      this.#runner.step(name, message);
-    }
-  }
-
-  #onAlert(content: Uint8Array): void {
+  receivedAlert(content: Uint8Array): void {
     const alert = readAlert(content, this.#peer, this.channel.isTls12);
     if (this.channel.joiner.pending) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
@@ -465,7 +352,7 @@ export class Connection implements HandshakeHost {
     if (this.#runner.established === undefined) {
       throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
     }
-    if (this.#held.length > 0) {
+    if (!this.#held.isEmpty) {
       throw new TLSError(
         'TLS_ERR_TRUNCATED',
         `the ${this.#peer} closed the connection in a renegotiation, for whose end data was waiting`,
@@ -483,7 +370,7 @@ export class Connection implements HandshakeHost {
     const { channel } = this;
     const connected = this.#runner.established as Established;
     if (this.holdsData) {
-      this.#hold(data);
+      this.#held.hold(data);
       return;
     }
     connected.noteSentData();
@@ -494,7 +381,7 @@ export class Connection implements HandshakeHost {
       }
       if (connected.writable <= 0) {
         // A renegotiation is under way, for new keys.
-        this.#hold(data.subarray(at));
+        this.#held.hold(data.subarray(at));
         return;
       }
       const room = connected.writable * channel.maxFragment;
@@ -504,29 +391,15 @@ export class Connection implements HandshakeHost {
     }
   }
 
-  #hold(data: Uint8Array): void {
-    this.#heldLength += data.length;
-    if (this.#heldLength > MAX_HELD) {
-      throw new TLSError(
-        'TLS_ERR_HANDSHAKE_TIMEOUT',
-        `the ${this.#peer} did not finish the renegotiation while ${MAX_HELD} bytes waited to be sent`,
-      );
-    }
-    this.#held.push(new Uint8Array(data));
-  }
-
   #releaseHeldData(): void {
     // Our Finished goes first.
     this.channel.flushHandshake();
     this.channel.holdsData = false;
-    const held = this.#held;
-    this.#held = [];
-    this.#heldLength = 0;
-    for (const data of held) {
+    for (const data of this.#held.release()) {
       this.#sendData(data);
     }
-    if (this.#closeDue && this.#held.length === 0) {
-      this.#closeDue = false;
+    if (this.#held.closeDue && this.#held.isEmpty) {
+      this.#held.closeDue = false;
       this.#close();
     }
   }
@@ -582,16 +455,12 @@ export class Connection implements HandshakeHost {
   #end(why: string): void {
     this.#ending = 'erased';
     this.#need = undefined;
-    this.#held = [];
+    this.#held.release();
     this.#runner.erase(why);
     this.#exporter?.erase(why);
     this.#exporter = undefined;
     this.channel.erase(why);
   }
-}
-
-function asPlain(bytes: Uint8Array): Uint8Array {
-  return bytes.constructor === Uint8Array ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** `failed` is the last action: the alert that goes with it is sent before. */
