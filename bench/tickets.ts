@@ -19,10 +19,12 @@ export function measureTickets(): TicketCost {
   const key: TicketKey = {
     name: randomBytes(16),
     secret: Secret.take('ticketKey', randomBytes(32)),
+    secret12: Secret.take('ticketKey', randomBytes(32)),
     createdAt: now,
     sealFrom: now,
     sealUntil: now + HOUR,
     openUntil: now + 3 * HOUR,
+    openUntil12: now + 2 * HOUR,
   };
   const keys: TicketKeySource = { sealingKey: () => key, openingKey: () => key, status: () => [] };
   const state: SessionState = {

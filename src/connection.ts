@@ -8,11 +8,11 @@
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
 import type { AlertDescription } from './alerts.ts';
-import { plainBytes } from './bytes/bytes.ts';
+import { concat, plainBytes } from './bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
 import { HeldData } from './handshake/held-data.ts';
-import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
+import type { CompletedHandshake, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
 import { Incoming, type IncomingHost } from './handshake/incoming.ts';
 import { checkOptions } from './handshake/option-checks.ts';
 import { readAlert } from './handshake/received-alert.ts';
@@ -34,6 +34,8 @@ export class Connection implements HandshakeHost, IncomingHost {
   #actions: Action[] = [];
   #summary: HandshakeSummary | undefined;
   #exporter: Exporter | undefined;
+  /** The client's, then the server's: in one array, as every connection keeps it. */
+  #verifyData: Uint8Array | undefined;
   readonly #held = new HeldData();
   #closeSent = false;
   #peerClosed = false;
@@ -73,9 +75,13 @@ export class Connection implements HandshakeHost, IncomingHost {
     return this.#runner.state;
   }
 
-  /** Application data may be sent: the handshake is complete and nothing has ended our side. */
+  /**
+   * Application data may be sent: the handshake is complete and nothing has ended our side. A server that took early data may
+   * answer it sooner, from `earlyDataAccepted` on, when nothing has shown yet that the client is there.
+   */
   get canSend(): boolean {
-    const isOpen = this.#runner.established !== undefined && this.#ending === 'open';
+    const mayWrite = this.#runner.established !== undefined || this.#runner.answersEarlyData;
+    const isOpen = mayWrite && this.#ending === 'open';
     const isClosing = this.#closeSent || this.#held.closeDue;
     return isOpen && !isClosing && !(this.#peerClosed && this.channel.holdsData);
   }
@@ -116,6 +122,35 @@ export class Connection implements HandshakeHost, IncomingHost {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection was started before');
     }
     return this.#run(() => this.#runner.step('start', undefined));
+  }
+
+  /** Client: bytes of early data that `sendEarlyData` takes now. */
+  get earlyDataRoom(): number {
+    const isOpen = this.#ending === 'open' && !this.#closeSent;
+    return isOpen ? (this.#runner.earlyDataToSend?.room ?? 0) : 0;
+  }
+
+  /**
+   * Client: sends early data, from `start` on and as long as there is room. It is not forward secret, and whoever records it
+   * can send it again: only what does no harm twice belongs here. When the server does not take it, all of it comes back as
+   * `earlyDataRejected`; when the connection fails before, nobody knows whether it was read.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` more than `earlyDataRoom`
+   */
+  sendEarlyData(data: Uint8Array): Action[] {
+    const early = this.#runner.earlyDataToSend;
+    if (early === undefined || data.length > this.earlyDataRoom) {
+      throw new TLSError(
+        'TLS_ERR_WRONG_STATE',
+        `early data of ${data.length} bytes does not fit: ${this.earlyDataRoom} may be sent`,
+      );
+    }
+    if (data.length === 0) {
+      return [];
+    }
+    return this.#run(() => {
+      early.note(data);
+      this.channel.earlyData(data);
+    });
   }
 
   /** Takes bytes from the transport. They are lent: what has to be kept is copied. */
@@ -194,6 +229,9 @@ export class Connection implements HandshakeHost, IncomingHost {
     }
     return this.#run(() => {
       this.#alert(alert);
+      if (alert !== 'user_canceled') {
+        this.#runner.endSession(false);
+      }
       this.#end(`aborted with ${alert}`);
     });
   }
@@ -203,13 +241,21 @@ export class Connection implements HandshakeHost, IncomingHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE`
    */
   updateKeys(requestPeer: boolean): Action[] {
-    if (!this.canSend) {
+    if (!this.canSend || this.#runner.established === undefined) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'keys can be updated only between the handshake and close');
     }
     if (this.channel.isTls12) {
       this.#runner.renegotiable();
     }
     return this.#run(() => this.#runner.established?.update(requestPeer));
+  }
+
+  /**
+   * Renews keys that are due by their age (`keyRenewal`). A host calls it from time to time, as a connection on which
+   * nothing moves has no other occasion.
+   */
+  maintain(): Action[] {
+    return this.canSend ? this.#run(() => {}) : [];
   }
 
   /**
@@ -256,6 +302,15 @@ export class Connection implements HandshakeHost, IncomingHost {
     return bytes;
   }
 
+  /**
+   * What the Finished of this side said in the latest handshake, 12 bytes in TLS 1.2 and 32 or 48 in TLS 1.3: for channel
+   * bindings. Undefined before the handshake is complete and after the end. The array must not be written to.
+   */
+  verifyData(role: 'client' | 'server'): Uint8Array | undefined {
+    const both = this.#verifyData;
+    return role === 'client' ? both?.subarray(0, both.length / 2) : both?.subarray(both.length / 2);
+  }
+
   /** Forgets everything; sends nothing. Idempotent. */
   erase(why = 'closed'): void {
     if (this.#ending === 'open') {
@@ -285,6 +340,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     this.#summary = summary;
     this.#exporter?.erase('renegotiated');
     this.#exporter = exporter;
+    this.#keepVerifyData(completed);
     this.#runner.complete(completed);
     this.channel.outgoing.endOfHandshake();
     this.#actions.push({ kind: renegotiating ? 'renegotiated' : 'handshakeComplete', summary });
@@ -344,6 +400,7 @@ export class Connection implements HandshakeHost, IncomingHost {
       }
       return;
     }
+    this.#runner.endSession(true);
     this.#end(alert.error.message);
     this.#actions.push({ kind: 'failed', error: alert.error });
   }
@@ -366,14 +423,23 @@ export class Connection implements HandshakeHost, IncomingHost {
     }
   }
 
+  #keepVerifyData({ verifyData, previous }: CompletedHandshake): void {
+    const both = verifyData ?? previous;
+    this.#verifyData = both === undefined ? undefined : concat(both.clientVerifyData, both.serverVerifyData);
+  }
+
   #sendData(data: Uint8Array): void {
     const { channel } = this;
-    const connected = this.#runner.established as Established;
+    const connected = this.#runner.established;
     if (this.holdsData) {
       this.#held.hold(data);
       return;
     }
-    connected.noteSentData();
+    if (connected === undefined) {
+      this.#answerEarlyData(data);
+      return;
+    }
+    connected.noteSentData(data.length);
     let at = 0;
     while (at < data.length) {
       if (connected.writable <= 0) {
@@ -391,6 +457,18 @@ export class Connection implements HandshakeHost, IncomingHost {
     }
   }
 
+  /** Before the client's Finished the write key cannot be renewed: what it cannot carry waits for it. */
+  #answerEarlyData(data: Uint8Array): void {
+    const { channel } = this;
+    const end = Math.min(data.length, Math.max(0, channel.writable) * channel.maxFragment);
+    if (end > 0) {
+      channel.applicationData(data, 0, end);
+    }
+    if (end < data.length) {
+      this.#held.hold(data.subarray(end));
+    }
+  }
+
   #releaseHeldData(): void {
     // Our Finished goes first.
     this.channel.flushHandshake();
@@ -405,7 +483,7 @@ export class Connection implements HandshakeHost, IncomingHost {
   }
 
   #close(): void {
-    const duringHandshake = this.#runner.established === undefined;
+    const duringHandshake = this.#runner.established === undefined && !this.#runner.answersEarlyData;
     if (duringHandshake) {
       this.#alert('user_canceled');
     }
@@ -429,6 +507,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     const alert = error.alert ?? (error.blame === 'peer' ? undefined : 'internal_error');
     if (alert !== undefined) {
       this.#alertIfPossible(alert);
+      this.#runner.endSession(error.code === 'TLS_ERR_BAD_FINISHED');
     }
     this.#end(error.code);
     this.#actions.push({ kind: 'failed', error });
@@ -459,6 +538,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     this.#runner.erase(why);
     this.#exporter?.erase(why);
     this.#exporter = undefined;
+    this.#verifyData = undefined;
     this.channel.erase(why);
   }
 }

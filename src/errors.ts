@@ -127,9 +127,35 @@ export const errorTable = {
     'extended master secret is missing where it is required',
   ),
 
+  // QUIC
+  TLS_ERR_QUIC_PROTOCOL: entry(
+    'peer',
+    undefined,
+    'RFC 9001 §4.1.3',
+    'the peer breaks a rule of QUIC on how TLS is used: PROTOCOL_VIOLATION',
+  ),
+  TLS_ERR_QUIC_CRYPTO_BUFFER: entry(
+    'peer',
+    undefined,
+    'RFC 9000 §7.5',
+    'more handshake bytes came over QUIC than are buffered: CRYPTO_BUFFER_EXCEEDED',
+  ),
+
   // Authentication
   TLS_ERR_BAD_FINISHED: entry('peer', 'decrypt_error', 'RFC 9846 §4.5.3', 'the Finished message does not verify'),
   TLS_ERR_BAD_BINDER: entry('peer', 'decrypt_error', 'RFC 9846 §4.3.11', 'a PSK binder does not verify'),
+  TLS_ERR_UNKNOWN_PSK: entry(
+    'peer',
+    'unknown_psk_identity',
+    'RFC 9846 §6.2',
+    'the client offers no PSK that the server knows, and the server has no certificate',
+  ),
+  TLS_ERR_PSK_REQUIRED: entry(
+    'peer',
+    'handshake_failure',
+    'RFC 9846 §4.3.11',
+    'the server chose no external PSK where the client requires one',
+  ),
   TLS_ERR_BAD_SIGNATURE: entry(
     'peer',
     'decrypt_error',
@@ -153,6 +179,18 @@ export const errorTable = {
     'certificate_expired',
     'RFC 5280 §4.1.2.5',
     'a certificate is expired or not yet valid',
+  ),
+  TLS_ERR_DECOMPRESSION: entry(
+    'peer',
+    'bad_certificate',
+    'RFC 8879 §4',
+    'a compressed certificate does not unfold to what it says',
+  ),
+  TLS_ERR_BAD_STATUS: entry(
+    'peer',
+    'bad_certificate_status_response',
+    'RFC 6066 §8',
+    'a stapled OCSP response is missing, cannot be trusted or says nothing of the certificate',
   ),
   TLS_ERR_CERTIFICATE_REVOKED: entry('peer', 'certificate_revoked', 'RFC 5280 §6.3', 'a certificate was revoked'),
   TLS_ERR_UNKNOWN_CA: entry(
@@ -179,6 +217,12 @@ export const errorTable = {
   // Life of the connection
   TLS_ERR_ALERT_RECEIVED: entry('peer', undefined, 'RFC 9846 §6', 'the peer ended the connection with an alert'),
   TLS_ERR_TRUNCATED: entry('peer', undefined, 'RFC 9846 §6.1', 'the transport ended without close_notify'),
+  TLS_ERR_TOO_MUCH_EARLY_DATA: entry(
+    'peer',
+    'unexpected_message',
+    'RFC 9846 §4.7.1',
+    'the client sent more early data than its ticket allows',
+  ),
   TLS_ERR_TOO_MANY_KEY_UPDATES: entry('peer', 'unexpected_message', 'RFC 9846 §4.7.3', 'the peer floods KeyUpdate'),
   TLS_ERR_TOO_MANY_CERTIFICATE_REQUESTS: entry(
     'peer',
@@ -192,6 +236,7 @@ export const errorTable = {
 
   // Session store and tickets
   TLS_ERR_SESSION_STATE: entry('caller', undefined, 'docs/architecture.md', 'session bytes cannot be decoded'),
+  TLS_ERR_STORE: entry('local', undefined, 'docs/ring.md', 'a store of the fleet failed or did not answer in time'),
 
   // Caller and configuration
   TLS_ERR_CONFIG: entry('config', undefined, 'docs/architecture.md', 'an option has a value that is not allowed'),

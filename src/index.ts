@@ -4,6 +4,7 @@ export type {
   Action,
   Answers,
   ClientHelloInfo,
+  EarlyDataRefusal,
   HandshakeSummary,
   HostAlert,
   Need,
@@ -15,6 +16,7 @@ export { Connection } from './connection.ts';
 export type {
   ClientOptions,
   Credential,
+  EarlyDataPolicy,
   ServerContext,
   ServerOptions,
   TicketPolicy,

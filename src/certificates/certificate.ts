@@ -219,7 +219,8 @@ function readVersion(tbs: DerReader): 1 | 2 | 3 {
   return value === 1 ? 2 : 3;
 }
 
-function readAlgorithm(der: Uint8Array): AlgorithmIdentifier {
+/** From a whole AlgorithmIdentifier. */
+export function readAlgorithm(der: Uint8Array): AlgorithmIdentifier {
   const body = new DerReader(der, 'algorithmIdentifier').enter(TAG_SEQUENCE, 'body');
   const oid = body.oid('algorithm');
   const parameters = body.done ? undefined : body.element('parameters');
@@ -260,7 +261,7 @@ function bitLength(magnitude: Uint8Array): number {
   return magnitude.length === 0 ? 0 : 8 * magnitude.length - (Math.clz32(magnitude[0]) - 24);
 }
 
-function wholeBytes(reader: DerReader, bits: BitString, field: string): Uint8Array {
+export function wholeBytes(reader: DerReader, bits: BitString, field: string): Uint8Array {
   if (bits.unusedBits !== 0) {
     throw reader.malformed(field, 'is not a whole number of bytes');
   }

@@ -13,12 +13,14 @@ export const extensionOids = {
   extKeyUsage: '2.5.29.37',
   inhibitAnyPolicy: '2.5.29.54',
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
+  tlsFeature: '1.3.6.1.5.5.7.1.24',
 } as const;
 
 export const keyPurposeOids = {
   any: '2.5.29.37.0',
   server: '1.3.6.1.5.5.7.3.1',
   client: '1.3.6.1.5.5.7.3.2',
+  ocspSigning: '1.3.6.1.5.5.7.3.9',
 } as const;
 
 export const OID_ANY_POLICY = '2.5.29.32.0';

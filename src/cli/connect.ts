@@ -4,6 +4,8 @@ import { Command } from 'commander';
 
 export interface ConnectFlags {
   readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
   readonly servername?: string;
   readonly alpn: string;
   readonly tls?: string;
@@ -22,6 +24,8 @@ export function connectCommand(): Command {
     .description('make one TLS handshake and tell it in full')
     .argument('<host[:port]>', 'the server; the port is 443 unless given')
     .option('--ca <file>', 'trust these certificates (PEM) instead of Node’s roots')
+    .option('--cert <file>', 'certificate chain to show where the server asks for one, PEM, leaf first')
+    .option('--key <file>', 'private key of that certificate, PEM')
     .option('--servername <name>', 'name to ask for and to verify (default: the host)')
     .option('--alpn <protocols>', 'application protocols to offer, with commas; "" for none', 'h2,http/1.1')
     .option('--tls <version>', 'TLS version to offer: 1.2, 1.3 or both (default: both)')

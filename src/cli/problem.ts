@@ -87,6 +87,7 @@ const exitOfTlsError: Partial<Record<TLSErrorCode, ExitName>> = {
   TLS_ERR_NO_CERTIFICATE: 'untrusted',
   TLS_ERR_CERTIFICATE_EXPIRED: 'expired',
   TLS_ERR_CERTIFICATE_REVOKED: 'revoked',
+  TLS_ERR_BAD_STATUS: 'untrusted',
   TLS_ERR_CERTIFICATE_NAME: 'wrong_name',
   TLS_ERR_KEY_MISMATCH: 'key_mismatch',
   TLS_ERR_BAD_KEY: 'bad_pem',
@@ -130,7 +131,9 @@ export function connectionProblem(peer: string, error: unknown): Problem {
     const exit = exitOfTlsError[error.code] ?? 'handshake_failed';
     const hint =
       error.code === 'TLS_ERR_ALERT_RECEIVED'
-        ? 'The server refused; its log may say why.'
+        ? error.alert === 'certificate_required'
+          ? 'It wants to know who you are: give a certificate with --cert FILE --key FILE.'
+          : 'The server refused; its log may say why.'
         : (hints[exit] ?? `(${error.code}, ${error.section})`);
     return new Problem(exit, `${peer}: ${oneLine(error.message)}`, hint, error);
   }

@@ -6,12 +6,16 @@ export interface ServeFlags {
   readonly listen: string;
   readonly cert?: string;
   readonly key?: string;
+  readonly staple?: string;
+  readonly clientCa?: string;
+  readonly clientCert?: string;
   readonly root?: string;
   readonly upstream?: string;
   readonly tls: string;
   readonly rotate: string;
   readonly lifetime: string;
   readonly resumption: boolean;
+  readonly earlyData?: boolean;
   readonly status: string | false;
   readonly unsafePublicStatus?: boolean;
   readonly keylog?: string;
@@ -25,12 +29,22 @@ export function serveCommand(): Command {
     .option('--listen <host:port>', 'where to accept connections', 'localhost:8443')
     .option('--cert <file>', 'certificate chain, PEM, leaf first (default: one made by a development CA)')
     .option('--key <file>', 'private key of the certificate, PEM')
+    .option('--staple <file>', 'OCSP response for the certificate, DER, for clients that ask for one')
+    .option('--client-ca <file>', 'ask clients for a certificate that leads to one of these, PEM')
+    .option(
+      '--client-cert <mode>',
+      'with --client-ca: require one, or request it and serve the others too (default: require)',
+    )
     .addOption(new Option('--root <dir>', 'folder to serve (default: the current one)').conflicts('upstream'))
     .option('--upstream <url>', 'pass requests on to this http:// URL instead')
     .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
     .option('--rotate <duration>', 'how long a ticket key seals new tickets', '1h')
     .option('--lifetime <duration>', 'how long a session can be resumed', '2h')
     .option('--no-resumption', 'remember no session: every handshake is a full one')
+    .option(
+      '--early-data',
+      'take requests in early data (0-RTT), which saves a round trip; whoever records them can replay them within seconds to another server with the same keys, and they are not forward secret. Others than GET, HEAD and OPTIONS wait for the end of the handshake; each ticket is good once',
+    )
     .option('--status <host:port>', 'where the status page is served', '127.0.0.1:8444')
     .option('--no-status', 'no status page')
     .addOption(new Option('--unsafe-public-status', 'let the status page listen where others can reach it').hideHelp())
@@ -41,6 +55,7 @@ export function serveCommand(): Command {
       'after',
       `
 Durations are written like 5s, 90s, 15m, 1h.
+The files of certificates are read again when they change, and on SIGHUP.
 
 Examples:
   $ mayfly serve --root public

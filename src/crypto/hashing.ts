@@ -3,14 +3,14 @@
  *
  *     HMAC(K, m) = H((K xor opad) || H((K xor ipad) || m)),  K padded with zeros to the hash's block
  *
- * RFC 2104 §2; FIPS 180-4.
+ * RFC 2104 §2; FIPS 180-4; FIPS 202 for SHA3-256.
  */
 
 import { createHash, createHmac, type Hash, hash as hashOnce } from 'node:crypto';
 import type { RunningHash } from './provider.ts';
 import type { HashName } from './suites.ts';
 
-export function hash(name: HashName, data: Uint8Array): Uint8Array {
+export function hash(name: HashName | 'sha3-256', data: Uint8Array): Uint8Array {
   return hashOnce(name, data, 'buffer');
 }
 

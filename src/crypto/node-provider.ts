@@ -7,9 +7,11 @@
 
 import { timingSafeEqual } from 'node:crypto';
 import { NodeAeadKey } from './aead.ts';
+import { certificateCompressions, compress, decompress } from './compression.ts';
 import { generateDheShare } from './dhe-exchange.ts';
 import type { RandomSource } from './exchange.ts';
 import { hash, hmac, NodeRunningHash } from './hashing.ts';
+import { NodeHeaderProtectionKey } from './header-protection.ts';
 import { encapsulateTo, generateShare, type ShareSources, supportsShare } from './key-shares.ts';
 import { importPrivate, importSpki } from './keys.ts';
 import { type MlKem, mlKem768 } from './ml-kem.ts';
@@ -33,6 +35,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     createHash: (name) => new NodeRunningHash(name),
     hmac,
     aead: (name, key) => new NodeAeadKey(name, key),
+    headerProtection: (name, key) => new NodeHeaderProtectionKey(name, key),
     supportsGroup: supportsShare,
     generateKeyShare: (group) => generateShare(group, sources),
     encapsulate: (group, clientKeyExchange) => encapsulateTo(group, clientKeyExchange, sources),
@@ -42,6 +45,9 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     sign: signWith,
     verify: verifyScheme,
     verifyTls12: verifyTls12Scheme,
+    certificateCompressions,
+    compress,
+    decompress,
     equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
   };
 }

@@ -34,6 +34,14 @@ export interface AeadKey {
   erase(why?: string): void;
 }
 
+/** One key of QUIC's header protection (RFC 9001 §5.4). */
+export interface HeaderProtectionKey {
+  /** Five bytes from a sample of sixteen. */
+  mask(sample: Uint8Array): Uint8Array;
+  /** Erases the key. Later calls throw `TLS_ERR_SECRET_ERASED`. */
+  erase(why?: string): void;
+}
+
 /** A client's one-use key share. */
 export interface KeyShare {
   readonly group: NamedGroup;
@@ -85,17 +93,23 @@ export interface PrivateKey {
   readonly publicKeySpki: Uint8Array;
 }
 
+/** Algorithms for certificate chains by their registered names (RFC 8879 §7.3). */
+export type CertificateCompression = 'zlib' | 'brotli' | 'zstd';
+
 export interface CryptoProvider {
   /** Fills `bytes` with secure randomness. */
   random(bytes: Uint8Array): void;
 
-  hash(name: HashName, data: Uint8Array): Uint8Array;
+  /** SHA3-256 is for X-Wing alone. */
+  hash(name: HashName | 'sha3-256', data: Uint8Array): Uint8Array;
   createHash(name: HashName): RunningHash;
   /** HMAC (RFC 2104) of the concatenation of `data` under `key`, as bytes that the caller owns and erases. */
   hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
 
   /** Copies the key in; the caller may erase its own. */
   aead(name: AeadName, key: Uint8Array): AeadKey;
+  /** For QUIC: the header protection that goes with this AEAD. Copies the key in, which is as long as the AEAD's. */
+  headerProtection(name: AeadName, key: Uint8Array): HeaderProtectionKey;
 
   /** True when this Node (or a dependency) can do the group. */
   supportsGroup(group: NamedGroup): boolean;
@@ -125,6 +139,12 @@ export interface CryptoProvider {
    * As `verify`, by the rules of TLS 1.2: an ECDSA scheme names a hash only, and goes with any curve (RFC 8422 §5.1.3).
    */
   verifyTls12(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
+
+  /** What `compress` and `decompress` can do here, best first. */
+  readonly certificateCompressions: readonly CertificateCompression[];
+  compress(algorithm: CertificateCompression, bytes: Uint8Array): Uint8Array;
+  /** Exactly `length` bytes, or undefined when that is not what comes out; takes no more memory than that. */
+  decompress(algorithm: CertificateCompression, compressed: Uint8Array, length: number): Uint8Array | undefined;
 
   /** Equality in constant time (of equal lengths). */
   equal(a: Uint8Array, b: Uint8Array): boolean;

@@ -92,6 +92,26 @@ export function sha1ForKeyId(data: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha1').update(data).digest());
 }
 
+/** The digests that OCSP names a certificate's issuer with, by OID; SHA-1 names, and authenticates nothing (RFC 6960 §4.1.1). */
+export function digestByOid(oid: string, data: Uint8Array): Uint8Array | undefined {
+  const name = digestOids.get(oid);
+  return name === undefined ? undefined : new Uint8Array(createHash(name).update(data).digest());
+}
+
+/**
+ * The hash in a certificate's signature algorithm, SHA-256 in the place of weaker ones (RFC 5929 §4.1), of `data`; undefined
+ * where the algorithm has none of its own (EdDSA) or is not known.
+ */
+export function signatureHashOf(
+  algorithmOid: string,
+  algorithmParameters: Uint8Array | undefined,
+  data: Uint8Array,
+): Uint8Array | undefined {
+  const weak = weakSignatures.has(algorithmOid);
+  const name = weak ? 'sha256' : signatureAlgorithm(algorithmOid, algorithmParameters)?.hash;
+  return name === undefined ? undefined : new Uint8Array(createHash(name).update(data).digest());
+}
+
 interface SignatureAlgorithm {
   readonly scheme: SignatureScheme;
   readonly hash: 'sha256' | 'sha384' | 'sha512' | undefined;
@@ -112,6 +132,14 @@ function signatureAlgorithm(oid: string, parameters: Uint8Array | undefined): Si
   return acceptable ? row : undefined;
 }
 
+const digestOids = new Map([
+  ['1.3.14.3.2.26', 'sha1'],
+  ['2.16.840.1.101.3.4.2.1', 'sha256'],
+  ['2.16.840.1.101.3.4.2.2', 'sha384'],
+  ['2.16.840.1.101.3.4.2.3', 'sha512'],
+]);
+/** RSA and ECDSA with SHA-1, RSA with MD5. */
+const weakSignatures = new Set(['1.2.840.113549.1.1.5', '1.2.840.10045.4.1', '1.2.840.113549.1.1.4']);
 const OID_RSASSA_PSS = '1.2.840.113549.1.1.10';
 const DER_NULL = Uint8Array.of(0x05, 0x00);
 const EC_KEYS: readonly KeyType[] = ['ec-p256', 'ec-p384', 'ec-p521'];

@@ -13,11 +13,13 @@ import { Tls13Exporter } from '../keys/exporter.ts';
 import { finishedVerifyData } from '../keys/finished.ts';
 import { exporterSecretLine, trafficSecretLine } from '../keys/key-log.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
-import { encodeCertificate } from '../messages/certificate.ts';
 import { certificateVerifyContent, encodeCertificateVerify } from '../messages/certificate-verify.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
-import type { ClientHandshake } from './client.ts';
+import { besideChain, certificateMessage, compressionsOf } from './certificate-messages.ts';
+import { type ClientHandshake, sendChangeCipherSpec } from './client.ts';
+import { externalPskIdentityOf } from './client-psks.ts';
+import { byWishes, type CredentialWishes } from './credential-choice.ts';
 import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
 
@@ -30,6 +32,7 @@ export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connec
   if (!provider.equal(verifyData, expected)) {
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
+  hs.serverVerifyData = verifyData;
   const boundary = channel.joiner.boundary();
   hs.transcript.add(message.raw);
   const transcriptHash = hs.transcript.digest();
@@ -44,10 +47,12 @@ export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connec
   }
   channel.protectRead(serverSecret, boundary);
   channel.allowChangeCipherSpec(false);
+  const endOfEarlyData = hs.earlyData?.finish();
+  if (endOfEarlyData !== undefined) {
+    hs.transcript.add(endOfEarlyData);
+  }
   if (!channel.protectsWrites) {
-    if (!hs.helloRetried) {
-      channel.changeCipherSpec();
-    }
+    sendChangeCipherSpec(hs);
     channel.protectWrite(present(hs.clientHandshakeSecret));
   }
   return hs.requestedSchemes === undefined ? finish(hs) : sendCertificate(hs, hs.requestedSchemes);
@@ -58,15 +63,17 @@ function sendCertificate(
   hs: ClientHandshake,
   requestedSchemes: readonly number[],
 ): 'Connected' | 'AwaitClientSignature' {
-  const chosen = chooseClientCredential(hs.options.credentials ?? [], requestedSchemes);
-  const chain = chosen?.credential.certificateChain ?? [];
-  send(
-    hs,
-    encodeCertificate({
-      requestContext: EMPTY,
-      entries: chain.map((certificate) => ({ certificate, extensions: {} })),
-    }),
-  );
+  const chosen = chooseClientCredential(hs.options.credentials ?? [], requestedSchemes, hs.credentialWishes);
+  hs.ownCertificates = chosen?.credential.certificateChain ?? [];
+  const { provider, compressCertificates } = hs.options;
+  const { message } = certificateMessage({
+    provider,
+    credential: chosen?.credential,
+    requestContext: EMPTY,
+    compressions: compressionsOf(provider, compressCertificates),
+    accepted: hs.requestedCompressions,
+  });
+  send(hs, message);
   if (chosen === undefined) {
     return finish(hs);
   }
@@ -96,23 +103,41 @@ function finish(hs: ClientHandshake): 'Connected' {
   hs.clientApplicationSecret = undefined;
   const summary = summarize(hs, suite);
   const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
-  const tickets = new ReceivedTickets({ provider, suite, resumptionSecret, summary, now });
+  const tickets = new ReceivedTickets({
+    provider,
+    suite,
+    resumptionSecret,
+    summary,
+    now,
+    externalPskIdentity: externalPskIdentityOf(hs.psk),
+  });
   mainSecret.erase('handshake complete');
   const exporter = new Tls13Exporter(provider, suite.hash, present(hs.exporterSecret));
   hs.exporterSecret = undefined;
   // The messages that TLS 1.2 would have needed stay behind.
   const transcript = hs.options.credentials === undefined ? undefined : hs.transcript.fork();
-  hs.host.completed({ summary, exporter, clientRandom: hs.offer.random, tickets, transcript });
+  hs.host.completed({
+    summary,
+    exporter,
+    clientRandom: hs.offer.random,
+    tickets,
+    transcript,
+    verifyData: { clientVerifyData: verifyData, serverVerifyData: hs.serverVerifyData },
+  });
   return 'Connected';
 }
 
-/** The first credential that can sign in one of the ways the server accepts, of those that the version adds or knows. */
+/**
+ * Of the credentials that can sign in one of the ways the server accepts (of those that the version adds or knows), the one
+ * whose chain pleases it most.
+ */
 export function chooseClientCredential(
   credentials: readonly Credential[],
   accepted: readonly number[],
+  wishes: CredentialWishes,
   schemesOf: (schemes: readonly SignatureScheme[]) => readonly SignatureScheme[] = schemesInTls13,
 ): { readonly credential: Credential; readonly scheme: SignatureScheme } | undefined {
-  for (const credential of credentials) {
+  for (const credential of byWishes(credentials, wishes)) {
     const scheme = schemesOf(credential.schemes).find((candidate) => accepted.includes(signatureSchemes[candidate]));
     if (scheme !== undefined) {
       return { credential, scheme };
@@ -133,12 +158,13 @@ function send(hs: ClientHandshake, message: Uint8Array): void {
 
 function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
   const { offer, options } = hs;
+  const externalPsk = offer.externalPskOf(hs.psk);
   const now = options.now();
   return {
     role: 'client',
     version: 'TLSv1.3',
     cipherSuite: suite.name,
-    namedGroup: present(hs.group).name,
+    namedGroup: hs.group?.name,
     signatureScheme: hs.signatureScheme,
     serverName: options.serverName,
     alpnProtocol: hs.alpnProtocol,
@@ -147,9 +173,14 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     extendedMasterSecret: true,
     refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
     helloRetried: hs.helloRetried,
-    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
-    authenticatedAt: hs.resumed && offer.session !== undefined ? offer.session.authenticatedAt : now,
+    ...(hs.earlyData === undefined ? {} : { earlyData: hs.earlyDataTaken ? 'taken' : 'refused' }),
+    pskMode: hs.psk === undefined ? undefined : hs.group === undefined ? 'psk_ke' : 'psk_dhe_ke',
+    authenticatedBy: externalPsk === undefined ? 'certificate' : 'externalPsk',
+    externalPsk,
+    authenticatedAt: hs.psk?.session?.authenticatedAt ?? now,
     peerCertificates: hs.peerCertificates,
+    ...besideChain(hs),
+    ownCertificates: hs.ownCertificates,
     offered: offer.described(),
   };
 }

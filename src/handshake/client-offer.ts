@@ -8,14 +8,14 @@
 import type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
+import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import type { CryptoProvider, KeyShare } from '../crypto/provider.ts';
 import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
-import { type CipherSuiteName, cipherSuites } from '../crypto/suites.ts';
+import { type CipherSuiteName, cipherSuites, type HashName } from '../crypto/suites.ts';
 import { type CipherSuite12Name, cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
-import { pskBinder } from '../keys/finished.ts';
-import { EarlySecret } from '../keys/ladder.ts';
+import type { TrafficSecret } from '../keys/traffic.ts';
 import {
   bindersLength,
   type ClientHello,
@@ -24,9 +24,18 @@ import {
 } from '../messages/client-hello.ts';
 import { extensionTypes, greaseValue, TLS12, TLS13 } from '../messages/code-points.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
+import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
 import type { ClientSession, ClientSession12, ClientSession13 } from '../session/client-session.ts';
+import type { ExternalPskName } from '../session/external-psk.ts';
+import { acceptedCodes } from './certificate-messages.ts';
+import type { QuicSide } from './channel.ts';
+import { ClientPsks, externalPskIdentityOf, type OfferedPsk } from './client-psks.ts';
+import { earlyDataAllowance } from './early-data-client.ts';
+import { ffdheGroups12 } from './key-exchange12.ts';
+import { present } from './present.ts';
 import type { Transcript } from './transcript.ts';
 
+const PSK_KE = 0;
 const PSK_DHE_KE = 1;
 /**
  * Milliseconds, 7 days: a server that hands out ticket after ticket must not be trusted for ever on the certificate of
@@ -44,21 +53,27 @@ export class ClientOffer {
   /** TLS 1.2; empty when it is not offered. */
   readonly cipherSuites12: readonly CipherSuite12Name[];
   readonly namedGroups: readonly NamedGroup[];
+  /** TLS 1.2: of DHE suites; empty unless one is offered. */
+  readonly ffdheGroups12: readonly FfdheGroup[];
   readonly sharedGroups: readonly NamedGroup[];
   readonly session: ClientSession13 | undefined;
   readonly session12: ClientSession12 | undefined;
+  /** Bytes of early data that go with the session, which is the first identity offered; 0 for none. */
+  readonly earlyDataRoom: number;
   /** Why the host's session was not even offered. */
   readonly refusal: ResumptionRefusal | undefined;
   /** The types that the server may answer: of the extensions in the last hello sent. */
   offeredTypes: readonly number[] = [];
   readonly #options: ClientOptions;
   readonly #renegotiatedConnection: Uint8Array;
+  readonly #quic: QuicSide | undefined;
   readonly #shares = new Map<NamedGroup, KeyShare>();
   readonly #grease: Uint8Array = new Uint8Array(5);
-  #earlySecret: EarlySecret | undefined;
+  readonly #psks: ClientPsks;
 
   /** `renegotiatedConnection`: our verify_data of the handshake before, in a renegotiation (RFC 5746 §3.5). */
-  constructor(options: ClientOptions, renegotiatedConnection: Uint8Array = EMPTY) {
+  constructor(options: ClientOptions, renegotiatedConnection: Uint8Array = EMPTY, quic?: QuicSide) {
+    this.#quic = quic;
     this.#renegotiatedConnection = renegotiatedConnection;
     const { provider } = options;
     this.#options = options;
@@ -73,13 +88,20 @@ export class ClientOffer {
     if (this.namedGroups.length === 0 || this.cipherSuites.length + this.cipherSuites12.length === 0) {
       throw new TLSError('TLS_ERR_CONFIG', 'the client has no cipher suite or no named group to offer');
     }
+    this.ffdheGroups12 = this.#offers('TLSv1.2') ? ffdheGroups12(options) : [];
     this.sharedGroups = this.#offers('TLSv1.3') ? sharedGroups(options.keyShares, this.namedGroups) : [];
+    if (options.externalPskRequired === true && (this.#offers('TLSv1.2') || !options.externalPsks?.length)) {
+      throw new TLSError('TLS_ERR_CONFIG', 'externalPskRequired needs externalPsks, and TLS 1.3 alone');
+    }
+    const hashes = new Set(this.cipherSuites.map((name) => cipherSuites[name].hash));
+    this.#psks = new ClientPsks(options, [...hashes]);
     const { session } = options;
     this.refusal = session === undefined ? undefined : this.#refusalOf(session);
     this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
     this.session12 = this.refusal === undefined && session?.version === 'TLSv1.2' ? session : undefined;
+    this.earlyDataRoom = earlyDataAllowance(options, this.session, this.cipherSuites);
     provider.random(this.random);
-    this.legacySessionId = legacySessionId(provider, this.session12, this.#offers('TLSv1.3'));
+    this.legacySessionId = legacySessionId(provider, this.session12, with13 && quic === undefined);
     provider.random(this.#grease);
     for (const group of this.sharedGroups) {
       this.#shares.set(group, provider.generateKeyShare(group));
@@ -88,12 +110,13 @@ export class ClientOffer {
 
   /** The first ClientHello, added to the transcript. */
   first(transcript: Transcript): Uint8Array {
-    return this.#encode(transcript, {}, false, this.#options.grease !== false);
+    const earlyData = this.earlyDataRoom > 0 ? true : undefined;
+    return this.#encode(transcript, { earlyData }, false, this.#options.grease !== false);
   }
 
   /**
-   * The second ClientHello: the same but for a key share of the group asked for, the cookie, and the session, which is
-   * dropped when the server's choice of hash cannot go with it.
+   * The second ClientHello: the same but for a key share of the group asked for, the cookie, and the session and PSKs, of
+   * which those are dropped that cannot go with the server's choice of hash.
    */
   second(
     transcript: Transcript,
@@ -105,10 +128,8 @@ export class ClientOffer {
       this.#eraseShares();
       this.#shares.set(group.name, this.#options.provider.generateKeyShare(group.name));
     }
-    const keepsSession =
-      this.session !== undefined && cipherSuites[this.session.cipherSuite].hash === cipherSuites[suite].hash;
     const keepsShares = group === undefined && this.#options.grease !== false;
-    return this.#encode(transcript, { cookie }, true, keepsShares, keepsSession);
+    return this.#encode(transcript, { cookie }, true, keepsShares, cipherSuites[suite].hash);
   }
 
   /** For those who tell the story of the handshake. */
@@ -116,7 +137,7 @@ export class ClientOffer {
     return {
       versions: this.versions,
       cipherSuites: [...this.cipherSuites, ...this.cipherSuites12],
-      namedGroups: this.namedGroups,
+      namedGroups: [...this.namedGroups, ...this.ffdheGroups12],
       keyShares: this.sharedGroups,
       alpnProtocols: this.#options.alpnProtocols ?? [],
     };
@@ -133,17 +154,28 @@ export class ClientOffer {
     return this.#shares.has(group);
   }
 
-  /** The rung made from the session's PSK; the caller spends it. */
-  takeEarlySecret(): EarlySecret | undefined {
-    const early = this.#earlySecret;
-    this.#earlySecret = undefined;
-    return early;
+  /** What early data is protected with, after `first`; `clientHello` is what that returned. */
+  earlyTrafficSecret(clientHello: Uint8Array): TrafficSecret {
+    const suite = cipherSuites[present(this.session).cipherSuite];
+    const transcriptHash = this.#options.provider.hash(suite.hash, clientHello);
+    return present(this.#psks.sessionSecret).clientEarlyTrafficSecret(suite, transcriptHash);
   }
 
-  erase(): void {
+  /** The PSK that the server selected; the caller spends its rung. Undefined when it was not offered. */
+  takePsk(selectedIdentity: number): OfferedPsk | undefined {
+    return this.#psks.take(selectedIdentity);
+  }
+
+  /** The external PSK behind what was selected. */
+  externalPskOf(psk: OfferedPsk | undefined): ExternalPskName | undefined {
+    const identity = externalPskIdentityOf(psk);
+    return identity === undefined ? undefined : this.#psks.nameOf(identity);
+  }
+
+  /** All but the PSK that was taken. */
+  erase(taken?: OfferedPsk): void {
     this.#eraseShares();
-    this.#earlySecret?.erase('not used');
-    this.#earlySecret = undefined;
+    this.#psks.erase(taken);
   }
 
   #eraseShares(): void {
@@ -155,13 +187,14 @@ export class ClientOffer {
 
   #encode(
     transcript: Transcript,
-    extra: Pick<ClientHelloExtensions, 'cookie'>,
+    extra: Pick<ClientHelloExtensions, 'cookie' | 'earlyData'>,
     retried: boolean,
     greaseShare: boolean,
-    withSession = this.session !== undefined,
+    hash?: HashName,
   ): Uint8Array {
     const extensions: ClientHelloExtensions = { ...this.#extensions(greaseShare), ...extra };
-    this.offeredTypes = offeredTypes(extensions, withSession);
+    const withPsk = this.#psks.select(this.session, hash).length > 0;
+    this.offeredTypes = offeredTypes(extensions, withPsk);
     const hello: ClientHello = {
       legacyVersion: TLS12,
       random: this.random,
@@ -173,46 +206,24 @@ export class ClientOffer {
       compressionMethods: [0],
       extensions,
     };
-    if (!withSession || this.session === undefined) {
-      this.#earlySecret?.erase('not used');
-      this.#earlySecret = undefined;
+    if (!withPsk) {
       const raw = encodeClientHello(hello);
       transcript.add(raw);
       return raw;
     }
-    return this.#encodeWithBinder(transcript, hello, this.session, retried);
+    return this.#encodeWithBinders(transcript, hello, retried);
   }
 
-  #encodeWithBinder(
-    transcript: Transcript,
-    hello: ClientHello,
-    session: ClientSession13,
-    retried: boolean,
-  ): Uint8Array {
-    const { provider, now } = this.#options;
-    const suite = cipherSuites[session.cipherSuite];
-    const age = Math.max(0, now() - session.receivedAt);
-    const binders = [new Uint8Array(suite.hashLength)];
-    const raw = encodeClientHello({
-      ...hello,
-      extensions: {
-        ...hello.extensions,
-        preSharedKey: {
-          identities: [
-            { identity: session.ticket, obfuscatedTicketAge: (Math.floor(age) + session.ticketAgeAdd) % 0x1_0000_0000 },
-          ],
-          binders,
-        },
-      },
-    });
-    const cut = raw.length - bindersLength(binders);
+  #encodeWithBinders(transcript: Transcript, hello: ClientHello, retried: boolean): Uint8Array {
+    const preSharedKey = this.#psks.extension();
+    const raw = encodeClientHello({ ...hello, extensions: { ...hello.extensions, preSharedKey } });
+    const cut = raw.length - bindersLength(preSharedKey.binders);
     const truncated = raw.subarray(0, cut);
     transcript.add(truncated);
-    this.#earlySecret ??= EarlySecret.create(provider, suite.hash, session.secret);
-    // Before the first ServerHello the suite is unknown, so the transcript has no hash yet: the session's is used.
-    const hashed = retried ? transcript.digest() : provider.hash(suite.hash, truncated);
-    const binder = pskBinder(provider, suite.hash, this.#earlySecret.resumptionBinderKey(), hashed);
-    raw.set(binder, raw.length - binder.length);
+    // Before the first ServerHello the suite is unknown, so the transcript has no hash yet: each PSK's own is used.
+    this.#psks.writeBinders(raw, (hash) =>
+      retried ? transcript.digest() : this.#options.provider.hash(hash, truncated),
+    );
     transcript.add(raw.subarray(cut));
     return raw;
   }
@@ -225,22 +236,29 @@ export class ClientOffer {
       keyExchange: share.publicKey,
     }));
     const with13 = this.#offers('TLSv1.3');
+    // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
+    const canAnswerLater = this.#options.credentials !== undefined && this.#quic === undefined;
     const greaseShare = { group: greaseValue(this.#grease[1]), keyExchange: GREASE_BYTE };
     return {
       serverName: isName ? serverName : undefined,
-      supportedGroups: this.#withGrease(
-        1,
-        this.namedGroups.map((name) => namedGroups[name].code),
-      ),
+      supportedGroups: this.#withGrease(1, [
+        ...this.namedGroups.map((name) => namedGroups[name].code),
+        ...this.ffdheGroups12.map((name) => ffdheGroups[name].code),
+      ]),
       signatureAlgorithms: this.#offers('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes,
       signatureAlgorithmsCert: certificateSchemeCodes,
       alpnProtocols: alpnProtocols === undefined || alpnProtocols.length === 0 ? undefined : alpnProtocols,
       supportedVersions: with13 ? this.#withGrease(2, this.versions.map(versionCode)) : undefined,
       keyShares: with13 ? (withGreaseShare ? [greaseShare, ...shares] : shares) : undefined,
-      pskKeyExchangeModes: with13 ? [PSK_DHE_KE] : undefined,
-      postHandshakeAuth: with13 && this.#options.credentials !== undefined ? true : undefined,
+      pskKeyExchangeModes: with13 ? this.#pskModes() : undefined,
+      postHandshakeAuth: with13 && canAnswerLater ? true : undefined,
+      statusRequest: this.#options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined,
+      signedCertificateTimestamp: this.#options.signedCertificateTimestamp === true ? true : undefined,
+      certificateAuthorities: with13 ? nonEmpty(this.#options.certificateAuthorities) : undefined,
+      compressCertificate: with13 ? acceptedCodes(this.#options.acceptCompressedCertificates) : undefined,
       recordSizeLimit,
       ticketRequest: with13 ? requestTickets : undefined,
+      quicTransportParameters: this.#quic?.transportParameters,
       ...this.#extensions12(),
       unknown: grease ? this.#greaseExtensions() : undefined,
     };
@@ -259,6 +277,10 @@ export class ClientOffer {
       ecPointFormats: [UNCOMPRESSED],
       sessionTicket: wantsTickets ? (this.session12?.ticket ?? EMPTY) : undefined,
     };
+  }
+
+  #pskModes(): readonly number[] {
+    return this.#options.dangerouslyAllowPskKe === true ? [PSK_DHE_KE, PSK_KE] : [PSK_DHE_KE];
   }
 
   #offers(version: ProtocolVersion): boolean {
@@ -297,6 +319,13 @@ export class ClientOffer {
     if (session.version === 'TLSv1.2') {
       return this.#refusalOf12(session);
     }
+    const { externalPskIdentity = EMPTY } = session;
+    if (externalPskIdentity.length > 0 && this.#psks.nameOf(externalPskIdentity) === undefined) {
+      return 'unknown_psk';
+    }
+    if (externalPskIdentity.length === 0 && this.#options.externalPskRequired === true) {
+      return 'policy_changed';
+    }
     const { hash } = cipherSuites[session.cipherSuite];
     return this.cipherSuites.some((name) => cipherSuites[name].hash === hash) ? undefined : 'suite_changed';
   }
@@ -319,6 +348,10 @@ const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
 const GREASE_BYTE = new Uint8Array([0]);
 const certificateVerifySchemeCodes = certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]);
 const certificateSchemeCodes = certificateSchemes.map((scheme) => signatureSchemes[scheme]);
+
+function nonEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
+  return list === undefined || list.length === 0 ? undefined : list;
+}
 
 function versionCode(version: ProtocolVersion): number {
   return version === 'TLSv1.3' ? TLS13 : TLS12;
@@ -350,14 +383,14 @@ function sharedGroups(asked: readonly NamedGroup[] | undefined, offered: readonl
   return first === 'X25519MLKEM768' && offered.includes('x25519') ? [first, 'x25519'] : [first];
 }
 
-function offeredTypes(extensions: ClientHelloExtensions, withSession: boolean): readonly number[] {
+function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean): readonly number[] {
   const types: number[] = [];
   for (const [name, type] of answerable) {
     if (extensions[name] !== undefined) {
       types.push(type);
     }
   }
-  if (withSession) {
+  if (withPsk) {
     types.push(extensionTypes.pre_shared_key);
   }
   return types;
@@ -369,11 +402,15 @@ const answerable: readonly (readonly [keyof ClientHelloExtensions, number])[] = 
   ['supportedGroups', extensionTypes.supported_groups],
   ['alpnProtocols', extensionTypes.application_layer_protocol_negotiation],
   ['recordSizeLimit', extensionTypes.record_size_limit],
+  ['earlyData', extensionTypes.early_data],
   ['supportedVersions', extensionTypes.supported_versions],
   ['keyShares', extensionTypes.key_share],
   ['ticketRequest', extensionTypes.ticket_request],
+  ['quicTransportParameters', extensionTypes.quic_transport_parameters],
   ['extendedMasterSecret', extensionTypes.extended_master_secret],
   ['renegotiationInfo', extensionTypes.renegotiation_info],
   ['ecPointFormats', extensionTypes.ec_point_formats],
   ['sessionTicket', extensionTypes.session_ticket],
+  ['statusRequest', extensionTypes.status_request],
+  ['signedCertificateTimestamp', extensionTypes.signed_certificate_timestamp],
 ];

@@ -9,16 +9,15 @@
  * RFC 9846 §2, §4, Appendix A.1. What comes later is in post-handshake.ts.
  */
 
-import type { Need } from '../actions.ts';
-import { sameBytes } from '../bytes/bytes.ts';
+import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
 import type { ClientOptions } from '../connection-options.ts';
 import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
-import type { PublicKey } from '../crypto/provider.ts';
+import type { CertificateCompression, PublicKey } from '../crypto/provider.ts';
 import { certificateVerifySchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
-import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
+import { type CipherSuite, cipherSuiteByCode } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
-import { type HandshakeSecret, handshakeSecretWithoutPsk, type MainSecret } from '../keys/ladder.ts';
+import type { HandshakeSecret, MainSecret } from '../keys/ladder.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeCertificate } from '../messages/certificate.ts';
 import { decodeCertificateRequest } from '../messages/certificate-request.ts';
@@ -34,25 +33,35 @@ import {
   isHelloRetryRequest,
   type ServerHello,
 } from '../messages/server-hello.ts';
+import { decodeTimestamps } from '../messages/signed-certificate-timestamps.ts';
+import { decodeStatusExtension } from '../messages/status-request.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
+import { askForVerdict, unfoldCertificate } from './certificate-messages.ts';
 import { logSecret, onClientSignature, onFinished } from './client-finish.ts';
+import { agree } from './client-key-exchange.ts';
 import { ClientOffer } from './client-offer.ts';
+import type { OfferedPsk } from './client-psks.ts';
 import {
   type AfterHello12,
   type ClientTls12,
   onCertificateRequest12,
+  onCertificateStatus12,
   onChangeCipherSpec12,
   onClientSignature12,
   onFinished12,
   onServerCertificate12,
   onServerHello12,
   onServerHelloDone12,
-  onServerKeyExchange12,
+  onServerKeyExchangeWithoutStatus12,
   onTicket12,
   onVerdict12,
 } from './client12.ts';
+import { onServerKeyExchange12 } from './client12-key-exchange.ts';
+import { type CredentialWishes, wishesOf } from './credential-choice.ts';
+import { ClientEarlyData } from './early-data-client.ts';
 import type { HandshakeHost, PreviousHandshake } from './host.ts';
 import { present } from './present.ts';
+import { acceptTransport } from './quic-rules.ts';
 import { Transcript } from './transcript.ts';
 import type { clientTransitions, Handlers } from './transitions.ts';
 
@@ -65,6 +74,13 @@ export class ClientHandshake {
   suite: CipherSuite | undefined;
   group: NamedGroupInfo | undefined;
   helloRetried = false;
+  /** Once is enough, wherever it stands (RFC 9846 Appendix E.4). */
+  changeCipherSpecSent = false;
+  earlyData: ClientEarlyData | undefined;
+  earlyDataTaken = false;
+  selectedIdentity: number | undefined;
+  /** What the server selected; its rung is spent. */
+  psk: OfferedPsk | undefined;
   resumed = false;
   alpnProtocol = '';
   handshakeSecret: HandshakeSecret | undefined;
@@ -74,9 +90,20 @@ export class ClientHandshake {
   serverHandshakeSecret: TrafficSecret | undefined;
   clientApplicationSecret: TrafficSecret | undefined;
   exporterSecret: Secret | undefined;
+  /** How the server may compress ours, when it asks for it. */
+  requestedCompressions: readonly number[] | undefined;
+  /** How the server's chain came compressed. */
+  certificateCompression: CertificateCompression | undefined;
+  /** Of the server's Finished. */
+  serverVerifyData: Uint8Array = EMPTY;
+  ocspResponse: Uint8Array | undefined;
+  signedCertificateTimestamps: readonly Uint8Array[] | undefined;
   /** The server asks for a certificate, signed in one of these ways. */
   requestedSchemes: readonly number[] | undefined;
+  credentialWishes: CredentialWishes = { chainSchemes: [], authorities: [] };
   clientScheme: SignatureScheme | undefined;
+  /** What was sent when the server asked. */
+  ownCertificates: readonly Uint8Array[] | undefined;
   peerCertificates: readonly Uint8Array[] = [];
   peerKey: PublicKey | undefined;
   signatureScheme: SignatureScheme | undefined;
@@ -89,7 +116,7 @@ export class ClientHandshake {
     this.previous = previous;
     this.host = host;
     this.transcript = new Transcript(options.provider);
-    this.offer = new ClientOffer(options, previous?.clientVerifyData);
+    this.offer = new ClientOffer(options, previous?.clientVerifyData, host.channel.quic);
     if (this.offer.cipherSuites12.length > 0 && options.credentials !== undefined) {
       this.transcript.keepMessages();
     }
@@ -97,6 +124,7 @@ export class ClientHandshake {
 
   erase(why: string): void {
     this.offer.erase();
+    this.psk?.early.erase(why);
     this.handshakeSecret?.erase(why);
     this.mainSecret?.erase(why);
     this.tls12?.keys?.erase(why);
@@ -114,13 +142,19 @@ export class ClientHandshake {
 export function protectAlerts(hs: ClientHandshake): void {
   const { channel } = hs.host;
   const secret = hs.clientHandshakeSecret;
-  if (secret === undefined || channel.protectsWrites) {
+  if (secret === undefined || channel.protectsWrites || hs.earlyData?.open) {
     return;
   }
-  if (!hs.helloRetried) {
-    channel.changeCipherSpec();
-  }
+  sendChangeCipherSpec(hs);
   channel.protectWrite(secret);
+}
+
+/** For middleboxes; before what follows the first hello, or before early data (RFC 9846 Appendix E.4). */
+export function sendChangeCipherSpec(hs: ClientHandshake): void {
+  if (!hs.changeCipherSpecSent) {
+    hs.changeCipherSpecSent = true;
+    hs.host.channel.changeCipherSpec();
+  }
 }
 
 export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake> = {
@@ -128,13 +162,21 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
   ExpectServerHello: { server_hello: onFirstServerHello },
   ExpectServerHelloAfterRetry: { server_hello: onSecondServerHello },
   ExpectEncryptedExtensions: { encrypted_extensions: onEncryptedExtensions },
-  ExpectCertificateOrCertificateRequest: { certificate_request: onCertificateRequest, certificate: onCertificate },
-  ExpectCertificate: { certificate: onCertificate },
+  ExpectCertificateOrCertificateRequest: {
+    certificate_request: onCertificateRequest,
+    certificate: onCertificate,
+    compressed_certificate: onCompressedCertificate,
+  },
+  ExpectCertificate: { certificate: onCertificate, compressed_certificate: onCompressedCertificate },
   AwaitCertificateVerdict: { verifyCertificate: onVerdict },
   ExpectCertificateVerify: { certificate_verify: onCertificateVerify },
   ExpectFinished: { finished: onFinished },
   AwaitClientSignature: { sign: onClientSignature },
   ExpectServerCertificate12: { certificate: onServerCertificate12 },
+  ExpectCertificateStatusOrServerKeyExchange12: {
+    certificate_status: onCertificateStatus12,
+    server_key_exchange: onServerKeyExchangeWithoutStatus12,
+  },
   AwaitCertificateVerdict12: { verifyCertificate: onVerdict12 },
   ExpectServerKeyExchange12: { server_key_exchange: onServerKeyExchange12 },
   ExpectCertificateRequestOrServerHelloDone12: {
@@ -149,9 +191,17 @@ export const clientHandlers: Handlers<typeof clientTransitions, ClientHandshake>
 };
 
 function sendClientHello(hs: ClientHandshake): 'ExpectServerHello' {
-  hs.host.channel.handshake(hs.offer.first(hs.transcript));
+  const hello = hs.offer.first(hs.transcript);
+  hs.host.channel.handshake(hello);
   // A middlebox's habit that only TLS 1.3 provides for.
   hs.host.channel.allowChangeCipherSpec(hs.offer.cipherSuites.length > 0);
+  const { session, earlyDataRoom } = hs.offer;
+  if (session !== undefined && earlyDataRoom > 0) {
+    sendChangeCipherSpec(hs);
+    const secret = hs.offer.earlyTrafficSecret(hello);
+    logSecret(hs, secret);
+    hs.earlyData = new ClientEarlyData(hs.host, session, earlyDataRoom, secret);
+  }
   return 'ExpectServerHello';
 }
 
@@ -162,6 +212,7 @@ function onFirstServerHello(
   const hello = decodeServerHello(message.body);
   if (hello.extensions.supportedVersion === undefined && hs.offer.cipherSuites12.length > 0) {
     refuseDowngrade(hs, hello);
+    refuseEarlyData12(hs);
     return onServerHello12(hs, message, hello);
   }
   if (isHelloRetryRequest(hello)) {
@@ -202,50 +253,33 @@ function onHelloRetryRequest(
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the HelloRetryRequest changes nothing');
   }
   channel.joiner.boundary();
+  hs.earlyData?.reject();
   hs.suite = suite;
   hs.group = group;
   hs.helloRetried = true;
   hs.transcript.start(suite.hash);
   hs.transcript.replaceWithMessageHash();
   hs.transcript.add(message.raw);
-  channel.changeCipherSpec();
+  sendChangeCipherSpec(hs);
   channel.handshake(hs.offer.second(hs.transcript, group, cookie, suite.name));
   return 'ExpectServerHelloAfterRetry';
 }
 
 function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: ServerHello): 'ExpectEncryptedExtensions' {
-  const { provider } = hs.options;
   const { channel } = hs.host;
   const suite = checkHello(hs, hello);
   refuseMisplaced(hello.extensions.types, 'server_hello');
   refuseUnsolicited(hello.extensions.types, hs.offer.offeredTypes, 'server_hello');
-  const { keyShare, selectedIdentity } = hello.extensions;
   if (hs.helloRetried && suite !== hs.suite) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the cipher suite after its HelloRetryRequest');
   }
-  if (keyShare === undefined) {
-    throw selectedIdentity === undefined
-      ? new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ServerHello has no key_share')
-      : new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server resumed without key_share: only psk_dhe_ke was offered');
+  hs.handshakeSecret = agree(hs, suite, hello);
+  hs.selectedIdentity = hello.extensions.selectedIdentity;
+  if (hs.selectedIdentity === undefined) {
+    hs.earlyData?.reject();
   }
-  const group = namedGroupByCode(keyShare.group);
-  if (group === undefined || !hs.offer.hasShare(group.name)) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the server chose group ${keyShare.group}, for which no share was sent`,
-    );
-  }
-  if (selectedIdentity !== undefined) {
-    checkSelectedIdentity(hs, suite, selectedIdentity);
-    hs.resumed = true;
-  }
-  const sharedSecret = present(hs.offer.takeShare(group.name)).agree(keyShare.keyExchange);
-  hs.handshakeSecret = hs.resumed
-    ? present(hs.offer.takeEarlySecret()).toHandshakeSecret(suite, sharedSecret)
-    : handshakeSecretWithoutPsk(provider, suite, sharedSecret);
-  hs.offer.erase();
+  hs.offer.erase(hs.psk);
   hs.suite = suite;
-  hs.group = group;
   hs.transcript.start(suite.hash);
   hs.transcript.add(message.raw);
   const transcriptHash = hs.transcript.digest();
@@ -256,6 +290,10 @@ function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: Serve
   logSecret(hs, hs.clientHandshakeSecret);
   logSecret(hs, hs.serverHandshakeSecret);
   channel.protectRead(hs.serverHandshakeSecret, channel.joiner.boundary());
+  if (channel.quic !== undefined) {
+    // Packets have to be acknowledged long before our Finished goes out.
+    channel.protectWrite(hs.clientHandshakeSecret);
+  }
   return 'ExpectEncryptedExtensions';
 }
 
@@ -288,9 +326,25 @@ function checkHello(hs: ClientHandshake, hello: ServerHello): CipherSuite {
 
 function refuseOldVersion(hs: ClientHandshake, hello: ServerHello): never {
   refuseDowngrade(hs, hello);
+  hs.earlyData?.reject();
   throw new TLSError(
     'TLS_ERR_PROTOCOL_VERSION',
     `the server chose version ${hello.legacyVersion.toString(16)}, TLS 1.3 was offered`,
+  );
+}
+
+/**
+ * A server that remembers a session of TLS 1.3 speaks TLS 1.3; one that does not cannot read on, so all is lost but what it
+ * was to be told (RFC 9846 Appendix E.3).
+ */
+function refuseEarlyData12(hs: ClientHandshake): void {
+  if (hs.earlyData === undefined) {
+    return;
+  }
+  hs.earlyData.reject();
+  throw new TLSError(
+    'TLS_ERR_PROTOCOL_VERSION',
+    'the server chose TLS 1.2 for a connection that began with early data of TLS 1.3',
   );
 }
 
@@ -302,19 +356,6 @@ function refuseDowngrade(hs: ClientHandshake, hello: ServerHello): void {
     throw new TLSError(
       'TLS_ERR_DOWNGRADE',
       'the server supports TLS 1.3, but somebody in between made it choose an older version',
-    );
-  }
-}
-
-function checkSelectedIdentity(hs: ClientHandshake, suite: CipherSuite, selectedIdentity: number): void {
-  const { session } = hs.offer;
-  if (session === undefined || selectedIdentity !== 0) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server chose PSK ${selectedIdentity}, which was not offered`);
-  }
-  if (cipherSuites[session.cipherSuite].hash !== suite.hash) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the server resumed with ${suite.name}, whose hash is not the session's`,
     );
   }
 }
@@ -332,6 +373,7 @@ function onEncryptedExtensions(
     }
     hs.alpnProtocol = extensions.alpnProtocol;
   }
+  acceptTransport(hs.host.channel.quic, extensions.quicTransportParameters, hs.alpnProtocol);
   if (extensions.recordSizeLimit !== undefined) {
     if (extensions.recordSizeLimit > MAX_PLAINTEXT + 1) {
       throw new TLSError(
@@ -342,12 +384,24 @@ function onEncryptedExtensions(
     hs.host.channel.limitSentRecords(extensions.recordSizeLimit);
     hs.host.channel.limitReceivedRecords(hs.options.recordSizeLimit as number);
   }
+  settleEarlyData(hs, extensions.earlyData === true);
   hs.transcript.add(message.raw);
-  if (!hs.resumed) {
+  if (hs.psk === undefined) {
     return 'ExpectCertificateOrCertificateRequest';
   }
-  hs.peerCertificates = hs.offer.session?.peerCertificates ?? [];
+  hs.peerCertificates = hs.psk.session?.peerCertificates ?? [];
   return 'ExpectFinished';
+}
+
+function settleEarlyData(hs: ClientHandshake, taken: boolean): void {
+  const { earlyData, selectedIdentity, alpnProtocol } = hs;
+  if (!taken) {
+    earlyData?.reject();
+    return;
+  }
+  // Without an offer of ours, or after a HelloRetryRequest, it would be an extension that nobody asked for.
+  present(earlyData).accept({ selectedIdentity, cipherSuite: present(hs.suite).name, alpnProtocol });
+  hs.earlyDataTaken = true;
 }
 
 function onCertificateRequest(hs: ClientHandshake, message: JoinedMessage): 'ExpectCertificate' {
@@ -357,12 +411,25 @@ function onCertificateRequest(hs: ClientHandshake, message: JoinedMessage): 'Exp
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the CertificateRequest of a handshake has a context');
   }
   hs.requestedSchemes = request.signatureAlgorithms;
+  hs.credentialWishes = wishesOf(request);
+  hs.requestedCompressions = request.compressCertificate;
   hs.transcript.add(message.raw);
   return 'ExpectCertificate';
 }
 
 function onCertificate(hs: ClientHandshake, message: JoinedMessage): 'AwaitCertificateVerdict' {
-  const { requestContext, entries } = decodeCertificate(message.body);
+  return takeCertificate(hs, message, message.body);
+}
+
+function onCompressedCertificate(hs: ClientHandshake, message: JoinedMessage): 'AwaitCertificateVerdict' {
+  const { provider, acceptCompressedCertificates } = hs.options;
+  const { body, compression } = unfoldCertificate(provider, message, acceptCompressedCertificates);
+  hs.certificateCompression = compression;
+  return takeCertificate(hs, message, body);
+}
+
+function takeCertificate(hs: ClientHandshake, message: JoinedMessage, body: Uint8Array): 'AwaitCertificateVerdict' {
+  const { requestContext, entries } = decodeCertificate(body);
   if (requestContext.length !== 0) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the server's Certificate has a request context");
   }
@@ -375,12 +442,12 @@ function onCertificate(hs: ClientHandshake, message: JoinedMessage): 'AwaitCerti
   }
   hs.transcript.add(message.raw);
   hs.peerCertificates = entries.map((entry) => entry.certificate);
-  const need: Need = {
-    kind: 'verifyCertificate',
-    chain: hs.peerCertificates,
-    serverName: hs.options.serverName,
-  };
-  hs.host.ask(need);
+  // Those of the issuers say nothing that we judge.
+  const { statusRequest, signedCertificateTimestamps } = entries[0].extensions;
+  hs.ocspResponse = statusRequest === undefined ? undefined : decodeStatusExtension(statusRequest);
+  hs.signedCertificateTimestamps =
+    signedCertificateTimestamps === undefined ? undefined : decodeTimestamps(signedCertificateTimestamps);
+  askForVerdict(hs);
   return 'AwaitCertificateVerdict';
 }
 

@@ -9,39 +9,35 @@
  * Resumed: ServerHello, [NewSessionTicket], change_cipher_spec, {Finished}; then ours. RFC 5246 §7.3, RFC 5077 §3.1.
  */
 
-import type { HandshakeSummary, Need } from '../actions.ts';
-import { concat, EMPTY, sameBytes } from '../bytes/bytes.ts';
-import { type NamedGroupInfo, namedGroupByCode } from '../crypto/groups.ts';
+import type { HandshakeSummary } from '../actions.ts';
+import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { PublicKey } from '../crypto/provider.ts';
-import {
-  certificateSchemes,
-  type SignatureScheme,
-  schemesInTls12,
-  signatureSchemeByCode,
-  signatureSchemes,
-} from '../crypto/signatures.ts';
-import { type CipherSuite12, cipherSuite12ByCode } from '../crypto/suites12.ts';
+import { schemesInTls12, signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { Tls12Exporter } from '../keys/exporter.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
 import { encodeCertificateVerify } from '../messages/certificate-verify.ts';
-import { TLS12 } from '../messages/code-points.ts';
-import { refuseUnsolicited } from '../messages/extension-rules.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
+import { HANDSHAKE_HEADER_LENGTH } from '../messages/handshake-message.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import type { ServerHello } from '../messages/server-hello.ts';
+import { decodeTimestamps } from '../messages/signed-certificate-timestamps.ts';
 import { decodeCertificate12, encodeCertificate12 } from '../messages/tls12/certificate.ts';
 import { clientCertificateTypes, decodeCertificateRequest12 } from '../messages/tls12/certificate-request.ts';
-import { encodeClientKeyExchange } from '../messages/tls12/client-key-exchange.ts';
+import { decodeCertificateStatus } from '../messages/tls12/certificate-status.ts';
 import { decodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
-import { refuseMisplaced12 } from '../messages/tls12/extension-rules.ts';
 import { decodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.ts';
-import { decodeServerKeyExchange, serverKeyExchangeContent } from '../messages/tls12/server-key-exchange.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
+import { askForVerdict, besideChain } from './certificate-messages.ts';
 import type { ClientHandshake } from './client.ts';
 import { chooseClientCredential } from './client-finish.ts';
+import { checkResumption, checkServerHello12, chooseProtocol12, resumedSession } from './client12-hello.ts';
+import { onServerKeyExchange12 } from './client12-key-exchange.ts';
+import { wishesOf } from './credential-choice.ts';
+import { withRecords } from './host.ts';
+import { answerServerShare12, type GroupInfo12 } from './key-exchange12.ts';
 import { present } from './present.ts';
 import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
 
@@ -53,9 +49,13 @@ export interface ClientTls12 {
   readonly resumedBy: 'ticket' | 'id' | undefined;
   /** The server announced a NewSessionTicket. */
   readonly ticketExpected: boolean;
+  /** A CertificateStatus may follow the chain. */
+  readonly statusExpected: boolean;
+  /** It came in the place of the CertificateStatus, and waits for the verdict on the chain. */
+  keyExchange: JoinedMessage | undefined;
   keys: Tls12Keys | undefined;
   clientVerifyData: Uint8Array;
-  group: NamedGroupInfo | undefined;
+  group: GroupInfo12 | undefined;
   serverPublicKey: Uint8Array;
   ticket: { readonly bytes: Uint8Array; readonly lifetimeHint: number } | undefined;
 }
@@ -67,7 +67,7 @@ export type AfterHello12 = 'ExpectServerCertificate12' | 'ExpectTicket12' | 'Exp
 
 /** A ServerHello without supported_versions: the server speaks TLS 1.2, or something older. */
 export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hello: ServerHello): AfterHello12 {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   const { extensions } = hello;
   const suite = checkServerHello12(hs, hello);
   channel.useTls12();
@@ -93,6 +93,8 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
     sessionId: hello.legacySessionIdEcho,
     resumedBy: session === undefined ? undefined : session.ticket.length > 0 ? 'ticket' : 'id',
     ticketExpected: extensions.sessionTicket === true,
+    statusExpected: extensions.statusRequest === true,
+    keyExchange: undefined,
     keys: undefined,
     clientVerifyData: EMPTY,
     group: undefined,
@@ -101,6 +103,9 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   };
   hs.tls12 = tls12;
   if (session === undefined) {
+    const { signedCertificateTimestamps } = extensions;
+    hs.signedCertificateTimestamps =
+      signedCertificateTimestamps === undefined ? undefined : decodeTimestamps(signedCertificateTimestamps);
     return 'ExpectServerCertificate12';
   }
   checkResumption(session, suite, extensions.extendedMasterSecret === true);
@@ -111,88 +116,10 @@ export function onServerHello12(hs: ClientHandshake, message: JoinedMessage, hel
   return tls12.ticketExpected ? 'ExpectTicket12' : 'ExpectChangeCipherSpec12';
 }
 
-/** The protocol is the connection's (RFC 7301 §3.1): a renegotiation keeps it, whether the server says it again or not. */
-function chooseProtocol12(hs: ClientHandshake, chosen: string | undefined): void {
-  const before = hs.previous?.summary.alpnProtocol;
-  if (chosen === undefined) {
-    hs.alpnProtocol = before ?? '';
-    return;
-  }
-  if (!hs.options.alpnProtocols?.includes(chosen)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server chose an application protocol that was not offered');
-  }
-  if (before !== undefined && before !== chosen) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the application protocol in a renegotiation');
-  }
-  hs.alpnProtocol = chosen;
-}
-
-function checkServerHello12(hs: ClientHandshake, hello: ServerHello): CipherSuite12 {
-  const { extensions } = hello;
-  if (hello.legacyVersion !== TLS12) {
-    throw new TLSError(
-      'TLS_ERR_PROTOCOL_VERSION',
-      `the server chose version ${hello.legacyVersion.toString(16)}; TLS 1.2 is the oldest that was offered`,
-    );
-  }
-  if (hello.compressionMethod !== 0) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server chose compression method ${hello.compressionMethod}`);
-  }
-  const suite = cipherSuite12ByCode(hello.cipherSuite);
-  if (suite === undefined || !hs.offer.cipherSuites12.includes(suite.name)) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the server chose cipher suite ${hello.cipherSuite}, which was not offered for TLS 1.2`,
-    );
-  }
-  refuseMisplaced12(extensions.types);
-  refuseUnsolicited(extensions.types, hs.offer.offeredTypes, 'server_hello');
-  if (extensions.ecPointFormats !== undefined && !extensions.ecPointFormats.includes(UNCOMPRESSED)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server does not support uncompressed points (RFC 8422 §5.2)');
-  }
-  const { previous } = hs;
-  const bound = previous === undefined ? EMPTY : concat(previous.clientVerifyData, previous.serverVerifyData);
-  if (extensions.renegotiationInfo === undefined || !sameBytes(extensions.renegotiationInfo, bound)) {
-    throw new TLSError(
-      'TLS_ERR_INSECURE_RENEGOTIATION',
-      'the server does not bind renegotiations to the connection (RFC 5746)',
-    );
-  }
-  if (extensions.extendedMasterSecret !== true && hs.options.allowLegacyMasterSecret !== true) {
-    throw new TLSError(
-      'TLS_ERR_EXTENDED_MASTER_SECRET',
-      'the server does not support extended master secret (allowLegacyMasterSecret goes on without)',
-    );
-  }
-  return suite;
-}
-
-/** The offered session, when the server's echo of the session ID says that it is resumed. */
-function resumedSession(hs: ClientHandshake, hello: ServerHello): ClientSession12 | undefined {
-  const { session12, legacySessionId } = hs.offer;
-  const echoed = legacySessionId.length > 0 && sameBytes(hello.legacySessionIdEcho, legacySessionId);
-  if (echoed && session12 === undefined) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server resumes a session that was not offered');
-  }
-  return echoed ? session12 : undefined;
-}
-
-function checkResumption(session: ClientSession12, suite: CipherSuite12, extendedMasterSecret: boolean): void {
-  if (session.cipherSuite !== suite.name) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the server resumes with ${suite.name}, the session has ${session.cipherSuite}`,
-    );
-  }
-  if (session.extendedMasterSecret !== extendedMasterSecret) {
-    throw new TLSError(
-      'TLS_ERR_EXTENDED_MASTER_SECRET',
-      'the server changed the use of extended master secret in a resumed session (RFC 7627 §5.3)',
-    );
-  }
-}
-
-export function onServerCertificate12(hs: ClientHandshake, message: JoinedMessage): 'AwaitCertificateVerdict12' {
+export function onServerCertificate12(
+  hs: ClientHandshake,
+  message: JoinedMessage,
+): 'AwaitCertificateVerdict12' | 'ExpectCertificateStatusOrServerKeyExchange12' {
   const { certificates } = decodeCertificate12(message.body);
   if (certificates.length === 0) {
     throw new TLSError('TLS_ERR_NO_CERTIFICATE', 'the server sent no certificate');
@@ -203,65 +130,50 @@ export function onServerCertificate12(hs: ClientHandshake, message: JoinedMessag
   }
   hs.transcript.add(message.raw);
   hs.peerCertificates = certificates;
-  const need: Need = { kind: 'verifyCertificate', chain: certificates, serverName: hs.options.serverName };
-  hs.host.ask(need);
+  if (present(hs.tls12).statusExpected) {
+    return 'ExpectCertificateStatusOrServerKeyExchange12';
+  }
+  askForVerdict(hs);
   return 'AwaitCertificateVerdict12';
 }
 
-export function onVerdict12(hs: ClientHandshake, verdict: PublicKey | TLSError): 'ExpectServerKeyExchange12' {
+export function onCertificateStatus12(hs: ClientHandshake, message: JoinedMessage): 'AwaitCertificateVerdict12' {
+  hs.ocspResponse = decodeCertificateStatus(message.body).response;
+  hs.transcript.add(message.raw);
+  askForVerdict(hs);
+  return 'AwaitCertificateVerdict12';
+}
+
+/** A server that has announced a CertificateStatus may send none (RFC 6066 §8): the chain is judged without. */
+export function onServerKeyExchangeWithoutStatus12(
+  hs: ClientHandshake,
+  message: JoinedMessage,
+): 'AwaitCertificateVerdict12' {
+  // The message outlives the record that it came in.
+  const raw = new Uint8Array(message.raw);
+  present(hs.tls12).keyExchange = { type: message.type, raw, body: raw.subarray(HANDSHAKE_HEADER_LENGTH) };
+  askForVerdict(hs);
+  return 'AwaitCertificateVerdict12';
+}
+
+export function onVerdict12(
+  hs: ClientHandshake,
+  verdict: PublicKey | TLSError,
+): 'ExpectServerKeyExchange12' | 'ExpectCertificateRequestOrServerHelloDone12' {
   if (verdict instanceof Error) {
     throw verdict;
   }
   hs.peerKey = verdict;
-  return 'ExpectServerKeyExchange12';
-}
-
-export function onServerKeyExchange12(
-  hs: ClientHandshake,
-  message: JoinedMessage,
-): 'ExpectCertificateRequestOrServerHelloDone12' {
   const tls12 = present(hs.tls12);
-  const { suite, clientRandom, serverRandom, provider } = tls12.keysOptions;
-  const { params, rawParams, scheme: code, signature } = decodeServerKeyExchange(message.body, suite.keyExchange);
-  if (params.kind !== 'ecdhe') {
-    throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'finite-field Diffie-Hellman is not offered');
-  }
-  const group = namedGroupByCode(params.group);
-  if (group === undefined || !hs.offer.namedGroups.includes(group.name) || group.name === 'X25519MLKEM768') {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server chose group ${params.group}, which was not offered`);
-  }
-  const scheme = checkScheme(code, suite, present(hs.peerKey));
-  const content = serverKeyExchangeContent(clientRandom, serverRandom, rawParams);
-  if (!provider.verifyTls12(scheme, present(hs.peerKey), content, signature)) {
-    throw new TLSError(
-      'TLS_ERR_BAD_SIGNATURE',
-      `the server's ${scheme} signature over its key exchange does not verify with its certificate's key`,
-    );
-  }
-  hs.signatureScheme = scheme;
-  tls12.group = group;
-  tls12.serverPublicKey = params.publicKey;
-  hs.transcript.add(message.raw);
-  return 'ExpectCertificateRequestOrServerHelloDone12';
-}
-
-function checkScheme(code: number, suite: CipherSuite12, key: PublicKey): SignatureScheme {
-  const scheme = signatureSchemeByCode(code);
-  if (scheme === undefined || !certificateSchemes.includes(scheme)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server signed with scheme ${code}, which was not offered`);
-  }
-  const isRsa = key.type === 'rsa' || key.type === 'rsa-pss';
-  if (isRsa !== (suite.authentication === 'rsa')) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the server's certificate has a key of type ${key.type}, which ${suite.name} cannot be authenticated with`,
-    );
-  }
-  return scheme;
+  const { keyExchange } = tls12;
+  tls12.keyExchange = undefined;
+  return keyExchange === undefined ? 'ExpectServerKeyExchange12' : onServerKeyExchange12(hs, keyExchange);
 }
 
 export function onCertificateRequest12(hs: ClientHandshake, message: JoinedMessage): 'ExpectServerHelloDone12' {
-  const { certificateTypes, signatureAlgorithms } = decodeCertificateRequest12(message.body);
+  const request = decodeCertificateRequest12(message.body);
+  const { certificateTypes, signatureAlgorithms } = request;
+  hs.credentialWishes = wishesOf(request);
   hs.requestedSchemes = signatureAlgorithms.filter((code) => certificateTypes.includes(certificateTypeOf(code)));
   hs.transcript.add(message.raw);
   return 'ExpectServerHelloDone12';
@@ -287,13 +199,18 @@ export function onServerHelloDone12(
   const chosen =
     hs.requestedSchemes === undefined
       ? undefined
-      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes, schemesInTls12);
+      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes, hs.credentialWishes, schemesInTls12);
   if (hs.requestedSchemes !== undefined) {
-    send(hs, encodeCertificate12({ certificates: chosen?.credential.certificateChain ?? [] }));
+    hs.ownCertificates = chosen?.credential.certificateChain ?? [];
+    send(hs, encodeCertificate12({ certificates: hs.ownCertificates }));
   }
-  const { keyExchange, sharedSecret } = provider.encapsulate(present(tls12.group).name, tls12.serverPublicKey);
-  send(hs, encodeClientKeyExchange({ kind: 'ecdhe', publicKey: keyExchange }));
-  tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, sharedSecret, hs.transcript.digest());
+  const { clientKeyExchange, preMasterSecret } = answerServerShare12(
+    provider,
+    present(tls12.group),
+    tls12.serverPublicKey,
+  );
+  send(hs, clientKeyExchange);
+  tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, preMasterSecret, hs.transcript.digest());
   logMasterSecret(hs, tls12.keys);
   const data = hs.transcript.takeMessages();
   if (chosen === undefined) {
@@ -328,7 +245,7 @@ export function onTicket12(hs: ClientHandshake, message: JoinedMessage): 'Expect
 }
 
 export function onChangeCipherSpec12(hs: ClientHandshake): 'ExpectFinished12' {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   present(present(hs.tls12).keys).protectRead(channel, channel.joiner.boundary());
   return 'ExpectFinished12';
 }
@@ -371,7 +288,7 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
 }
 
 function sendFinished(hs: ClientHandshake, tls12: ClientTls12, keys: Tls12Keys): void {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   channel.changeCipherSpec();
   keys.protectWrite(channel);
   tls12.clientVerifyData = keys.verifyData('client', hs.transcript.digest());
@@ -433,6 +350,8 @@ function summarize12(hs: ClientHandshake, tls12: ClientTls12): HandshakeSummary 
     pskMode: undefined,
     authenticatedAt: hs.resumed && offer.session12 !== undefined ? offer.session12.authenticatedAt : options.now(),
     peerCertificates: hs.peerCertificates,
+    ownCertificates: hs.ownCertificates,
+    ...besideChain(hs),
     offered: offer.described(),
   };
 }
@@ -443,7 +362,6 @@ function logMasterSecret(hs: ClientHandshake, keys: Tls12Keys): void {
   }
 }
 
-const UNCOMPRESSED = 0;
 /** One that leaves no room for the rest of a ClientHello would make it impossible to connect again. */
 const MAX_TICKET_LENGTH = 2 ** 14;
 /** Seconds: what `ClientSession` takes. */

@@ -8,8 +8,10 @@
 import { TLSError } from '../errors.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { decodeHelloRequest, encodeHelloRequest } from '../messages/tls12/empty-messages.ts';
-import type { Established, HandshakeHost, PreviousHandshake } from './host.ts';
+import type { Established, PreviousHandshake, RecordHost } from './host.ts';
+import type { KeyWear } from './key-wear.ts';
 import { Machine } from './machine.ts';
+import { endSession12 } from './session-end12.ts';
 import { connectedClientTransitions12, connectedServerTransitions12, type Handlers } from './transitions.ts';
 
 /** Milliseconds in which a peer's renegotiations are counted. */
@@ -23,10 +25,12 @@ export interface Established12Options {
   /** Renegotiations that the peer may begin within ten minutes. */
   readonly allowance: number;
   readonly now: () => number;
+  /** Of the write key and the read key together, when they are renewed before their usage limit. */
+  readonly wear: KeyWear | undefined;
 }
 
 export class Established12 implements Established {
-  readonly host: HandshakeHost;
+  readonly host: RecordHost;
   readonly #options: Established12Options;
   /** When the peer began renegotiations, newest last; shared by all handshakes of the connection. */
   readonly #begun: number[];
@@ -37,22 +41,26 @@ export class Established12 implements Established {
   /** The peer declined one under these keys: it is not asked again on our own account. */
   #refused = false;
 
-  constructor(host: HandshakeHost, options: Established12Options, before?: Established12) {
+  constructor(host: RecordHost, options: Established12Options, before?: Established12) {
     this.host = host;
     this.#options = options;
     this.#previous = options.previous;
     this.#begun = before === undefined ? [] : before.#begun;
   }
 
-  noteReceivedData(): void {
+  noteReceivedData(bytes: number): void {
     this.#declinedInARow = 0;
+    this.#options.wear?.note(bytes);
   }
 
-  noteSentData(): void {}
+  noteSentData(bytes: number): void {
+    this.#options.wear?.note(bytes);
+  }
 
-  /** Asks for fresh keys in good time before the write key's limit. */
+  /** Asks for fresh keys in good time before the write key's limit, or when they are due by age or volume. */
   answer(): void {
-    if (!this.#asked && !this.#refused && this.#previous.secure && this.host.channel.writeKeyWorn) {
+    const mayAsk = !this.#asked && !this.#refused && this.#previous.secure;
+    if (mayAsk && (this.host.channel.writeKeyWorn || this.#options.wear?.worn === true)) {
       this.renegotiate();
     }
   }
@@ -99,6 +107,12 @@ export class Established12 implements Established {
     return this.#options.role === 'client'
       ? Machine.start(connectedClientTransitions12, connectedClientHandlers12, this, 'Connected')
       : Machine.start(connectedServerTransitions12, connectedServerHandlers12, this, 'Connected');
+  }
+
+  /** A fatal alert was sent or received: the Finished of the last handshake has proved the keys. */
+  endSession(): void {
+    const { context, sessionId } = this.#previous;
+    endSession12(this.host, { role: this.#options.role, context, sessionId });
   }
 
   /** The peer declined; false when nothing was asked. */

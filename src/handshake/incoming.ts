@@ -110,6 +110,15 @@ export class Incoming {
 
   #onData(content: Uint8Array): void {
     const { channel, waiting } = this.#host;
+    const early = this.#runner.earlyDataToCome;
+    if (early !== undefined && !channel.joiner.pending) {
+      channel.noteRecord(content.length === 0);
+      early.take(content.length);
+      if (content.length > 0) {
+        this.#host.emit({ kind: 'earlyData', bytes: content });
+      }
+      return;
+    }
     // While the host is asked, whole messages may wait.
     const joined = !channel.joiner.pending || waiting;
     const betweenMessages = this.#runner.betweenMessages && joined;
@@ -118,7 +127,7 @@ export class Incoming {
     }
     channel.noteRecord(content.length === 0);
     if (content.length > 0) {
-      this.#runner.established.noteReceivedData();
+      this.#runner.established.noteReceivedData(content.length);
       this.#host.emit({ kind: 'data', bytes: content });
     }
   }

@@ -1,6 +1,7 @@
 /** Numbers of the host that would break a handshake in its middle are refused before it begins. */
 
 import type { ClientOptions, ServerOptions } from '../connection-options.ts';
+import { ffdheGroups } from '../crypto/dhe-groups.ts';
 import { TLSError } from '../errors.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 
@@ -8,9 +9,20 @@ import { MAX_PLAINTEXT } from '../record/limits.ts';
 const MIN_RECORD_SIZE_LIMIT = 64;
 /** Records: room for data between one KeyUpdate and the next. */
 const MIN_USAGE_LIMIT = 8;
+/** Milliseconds and bytes: a KeyUpdate for every few records would cost more than the records. */
+const MIN_KEY_AGE = 1000;
+const MIN_KEY_BYTES = 2 ** 16;
 
 /** @throws TLSError `TLS_ERR_CONFIG` */
-export function checkOptions({ recordSizeLimit, usageLimit }: ClientOptions | ServerOptions): void {
+export function checkOptions(options: ClientOptions | ServerOptions): void {
+  const { recordSizeLimit, usageLimit, keyRenewal, ffdheGroups12 } = options;
+  const { afterMilliseconds = MIN_KEY_AGE, afterBytes = MIN_KEY_BYTES } = keyRenewal ?? {};
+  if (!(afterMilliseconds >= MIN_KEY_AGE && afterBytes >= MIN_KEY_BYTES)) {
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      `keyRenewal takes afterMilliseconds from ${MIN_KEY_AGE} and afterBytes from ${MIN_KEY_BYTES}`,
+    );
+  }
   if (recordSizeLimit !== undefined && !isWithin(recordSizeLimit, MIN_RECORD_SIZE_LIMIT, MAX_PLAINTEXT + 1)) {
     throw new TLSError(
       'TLS_ERR_CONFIG',
@@ -19,6 +31,13 @@ export function checkOptions({ recordSizeLimit, usageLimit }: ClientOptions | Se
   }
   if (usageLimit !== undefined && !isWithin(usageLimit, MIN_USAGE_LIMIT, Number.MAX_SAFE_INTEGER)) {
     throw new TLSError('TLS_ERR_CONFIG', `usageLimit must be at least ${MIN_USAGE_LIMIT} records, got ${usageLimit}`);
+  }
+  const known = Object.keys(ffdheGroups);
+  if (
+    ffdheGroups12 !== undefined &&
+    !(ffdheGroups12.length > 0 && ffdheGroups12.every((name) => known.includes(name)))
+  ) {
+    throw new TLSError('TLS_ERR_CONFIG', `ffdheGroups12 must name one or more of ${known.join(', ')}`);
   }
 }
 

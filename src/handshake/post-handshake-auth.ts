@@ -11,7 +11,7 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, Credential } from '../connection-options.ts';
-import type { CryptoProvider, PublicKey } from '../crypto/provider.ts';
+import type { CertificateCompression, CryptoProvider, PublicKey } from '../crypto/provider.ts';
 import {
   certificateSchemes,
   certificateVerifySchemes,
@@ -21,7 +21,7 @@ import {
 } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { finishedVerifyData } from '../keys/finished.ts';
-import { decodeCertificate, encodeCertificate } from '../messages/certificate.ts';
+import { decodeCertificate } from '../messages/certificate.ts';
 import { decodeCertificateRequest, encodeCertificateRequest } from '../messages/certificate-request.ts';
 import {
   certificateVerifyContent,
@@ -31,8 +31,10 @@ import {
 import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
+import { acceptedCodes, certificateMessage, compressionsOf, unfoldCertificate } from './certificate-messages.ts';
 import { chooseClientCredential } from './client-finish.ts';
-import type { HandshakeHost } from './host.ts';
+import { wishesOf } from './credential-choice.ts';
+import type { RecordHost } from './host.ts';
 import type { Transcript } from './transcript.ts';
 
 /**
@@ -46,10 +48,12 @@ const CONTEXT_LENGTH = 16;
 const MAX_FINISHED_LENGTH = 4 + 48;
 
 interface AuthenticatorOptions {
-  readonly host: HandshakeHost;
+  readonly host: RecordHost;
   readonly provider: CryptoProvider;
   /** Up to the client's Finished; taken over. */
   readonly transcript: Transcript;
+  readonly compressCertificates?: readonly CertificateCompression[];
+  readonly acceptCompressedCertificates?: readonly CertificateCompression[];
 }
 
 export type CertificatePolicy = Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>;
@@ -96,14 +100,15 @@ export class ClientAuthenticator {
     this.#answer = [];
     this.#transcript = transcript.fork();
     this.#transcript.add(message.raw);
-    const chosen = chooseClientCredential(this.#credentials, request.signatureAlgorithms);
-    const chain = chosen?.credential.certificateChain ?? [];
-    this.#add(
-      encodeCertificate({
-        requestContext: request.requestContext,
-        entries: chain.map((certificate) => ({ certificate, extensions: {} })),
-      }),
-    );
+    const chosen = chooseClientCredential(this.#credentials, request.signatureAlgorithms, wishesOf(request));
+    const { message: certificate } = certificateMessage({
+      provider,
+      credential: chosen?.credential,
+      requestContext: request.requestContext,
+      compressions: compressionsOf(provider, this.#options.compressCertificates),
+      accepted: request.compressCertificate,
+    });
+    this.#add(certificate);
     if (chosen === undefined) {
       return this.#finish(makeRoom);
     }
@@ -164,6 +169,11 @@ export class ServerAuthenticator {
     this.#options = options;
   }
 
+  /** Certificates may come compressed. */
+  get takesCompressed(): boolean {
+    return (this.#options.acceptCompressedCertificates?.length ?? 0) > 0;
+  }
+
   /** A request is open. */
   get asked(): boolean {
     return this.#context !== undefined;
@@ -186,6 +196,7 @@ export class ServerAuthenticator {
       signatureAlgorithms: certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]),
       signatureAlgorithmsCert: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
       certificateAuthorities: certificateAuthorities.length === 0 ? undefined : certificateAuthorities,
+      compressCertificate: acceptedCodes(this.#options.acceptCompressedCertificates),
     });
     this.#context = context;
     this.#required = required;
@@ -200,8 +211,25 @@ export class ServerAuthenticator {
     if (this.#context === undefined) {
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'the client sent a certificate that was not asked for');
     }
-    const { requestContext, entries } = decodeCertificate(message.body);
-    if (!sameBytes(requestContext, this.#context)) {
+    return this.#takeCertificate(message, message.body, this.#context);
+  }
+
+  onCompressedCertificate(message: JoinedMessage): 'AwaitAuthenticationVerdict' | 'ExpectAuthenticationFinished' {
+    if (this.#context === undefined) {
+      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'the client sent a certificate that was not asked for');
+    }
+    const { provider, acceptCompressedCertificates } = this.#options;
+    const { body } = unfoldCertificate(provider, message, acceptCompressedCertificates);
+    return this.#takeCertificate(message, body, this.#context);
+  }
+
+  #takeCertificate(
+    message: JoinedMessage,
+    body: Uint8Array,
+    context: Uint8Array,
+  ): 'AwaitAuthenticationVerdict' | 'ExpectAuthenticationFinished' {
+    const { requestContext, entries } = decodeCertificate(body);
+    if (!sameBytes(requestContext, context)) {
       throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the client's Certificate answers another request");
     }
     for (const entry of entries) {

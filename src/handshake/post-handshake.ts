@@ -7,7 +7,8 @@ import { trafficSecretLine } from '../keys/key-log.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeKeyUpdate, encodeKeyUpdate } from '../messages/key-update.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
-import type { Established, HandshakeHost } from './host.ts';
+import type { Established, RecordHost } from './host.ts';
+import type { KeyWear } from './key-wear.ts';
 import type { CertificatePolicy, ClientAuthenticator, MakeRoom, ServerAuthenticator } from './post-handshake-auth.ts';
 import type { ReceivedTickets } from './received-tickets.ts';
 import type { connectedClientTransitions, connectedServerTransitions, Handlers } from './transitions.ts';
@@ -24,10 +25,12 @@ export interface PostHandshakeParts {
   readonly serverAuthenticator?: ServerAuthenticator;
   /** When the key log was asked for. */
   readonly clientRandom?: Uint8Array;
+  /** When keys are renewed before their usage limit. */
+  readonly wear?: { readonly read: KeyWear; readonly write: KeyWear };
 }
 
 export class PostHandshake implements Established {
-  readonly host: HandshakeHost;
+  readonly host: RecordHost;
   readonly tickets: ReceivedTickets | undefined;
   /** At a client that offered to authenticate itself later. */
   readonly clientAuthenticator: ClientAuthenticator | undefined;
@@ -35,26 +38,30 @@ export class PostHandshake implements Established {
   readonly serverAuthenticator: ServerAuthenticator | undefined;
   /** Present when the key log was asked for. */
   readonly #clientRandom: Uint8Array | undefined;
+  readonly #wear: PostHandshakeParts['wear'];
   #keyUpdatesInARow = 0;
   #answerDue = false;
   #requestOutstanding = false;
 
-  constructor(host: HandshakeHost, parts: PostHandshakeParts) {
+  constructor(host: RecordHost, parts: PostHandshakeParts) {
     this.host = host;
     this.tickets = parts.tickets;
     this.clientAuthenticator = parts.clientAuthenticator;
     this.serverAuthenticator = parts.serverAuthenticator;
     this.#clientRandom = parts.clientRandom;
+    this.#wear = parts.wear;
   }
 
-  noteReceivedData(): void {
+  noteReceivedData(bytes: number): void {
     this.#keyUpdatesInARow = 0;
+    this.#wear?.read.note(bytes);
     this.tickets?.noteData();
   }
 
   /** A peer that only receives has reason to renew its keys, and to ask us to, as we go on sending. */
-  noteSentData(): void {
+  noteSentData(bytes: number): void {
     this.#keyUpdatesInARow = 0;
+    this.#wear?.write.note(bytes);
     this.clientAuthenticator?.noteSentData();
   }
 
@@ -63,7 +70,11 @@ export class PostHandshake implements Established {
     if (event === 'certificate_request') {
       return this.clientAuthenticator === undefined;
     }
-    return event === 'certificate' && this.serverAuthenticator?.asked !== true;
+    if (event === 'compressed_certificate' && this.serverAuthenticator?.takesCompressed !== true) {
+      return true;
+    }
+    const isCertificate = event === 'certificate' || event === 'compressed_certificate';
+    return isCertificate && this.serverAuthenticator?.asked !== true;
   }
 
   requestCertificate(policy: CertificatePolicy): void {
@@ -81,6 +92,7 @@ export class PostHandshake implements Established {
     }
     const { channel } = this.host;
     const secret = channel.updateRead(channel.joiner.boundary());
+    this.#wear?.read.renewed();
     this.#log(secret);
     this.host.emit({ kind: 'keyUpdate', direction: 'read', generation: secret.generation });
     this.#requestOutstanding = false;
@@ -90,12 +102,14 @@ export class PostHandshake implements Established {
   }
 
   /**
-   * Answers a request, once for however many came together, and asks for a new read key when ours is worn. Called when
-   * everything received was read.
+   * Answers a request, once for however many came together, renews a worn write key, and asks for a new read key when ours
+   * is worn. Called when everything received was read.
    */
   answer(): void {
-    const ask = !this.#requestOutstanding && this.host.channel.readKeyWorn;
-    if (this.#answerDue || ask) {
+    const wear = this.#wear;
+    const readWorn = this.host.channel.readKeyWorn || wear?.read.worn === true;
+    const ask = readWorn && !this.#requestOutstanding;
+    if (this.#answerDue || ask || wear?.write.worn === true) {
       this.update(ask);
     }
   }
@@ -108,6 +122,7 @@ export class PostHandshake implements Established {
     this.#answerDue = false;
     channel.handshake(encodeKeyUpdate({ updateRequested }));
     const secret = channel.updateWrite();
+    this.#wear?.write.renewed();
     this.#log(secret);
     this.host.emit({ kind: 'keyUpdate', direction: 'write', generation: secret.generation });
   }
@@ -151,6 +166,8 @@ export const connectedServerHandlers: Handlers<typeof connectedServerTransitions
   Connected: {
     key_update: onKeyUpdate,
     certificate: (connected, message) => offered(connected.serverAuthenticator).onCertificate(message),
+    compressed_certificate: (connected, message) =>
+      offered(connected.serverAuthenticator).onCompressedCertificate(message),
   },
   AwaitAuthenticationVerdict: {
     verifyCertificate: (connected, verdict) => offered(connected.serverAuthenticator).onVerdict(verdict),

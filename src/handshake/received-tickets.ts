@@ -22,6 +22,7 @@ export class ReceivedTickets {
   readonly #resumptionSecret: Secret | undefined;
   readonly #summary: HandshakeSummary;
   readonly #now: () => number;
+  readonly #externalPskIdentity: Uint8Array | undefined;
   #inARow = 0;
 
   /** Takes `resumptionSecret` over; without one, tickets are checked and thrown away. */
@@ -31,12 +32,15 @@ export class ReceivedTickets {
     readonly resumptionSecret: Secret | undefined;
     readonly summary: HandshakeSummary;
     readonly now: () => number;
+    /** Of the external PSK that began the session. */
+    readonly externalPskIdentity?: Uint8Array | undefined;
   }) {
     this.#provider = options.provider;
     this.#suite = options.suite;
     this.#resumptionSecret = options.resumptionSecret;
     this.#summary = options.summary;
     this.#now = options.now;
+    this.#externalPskIdentity = options.externalPskIdentity;
   }
 
   /** The session of a NewSessionTicket, or undefined for one that is thrown away at once (as one with lifetime 0 must). */
@@ -67,6 +71,8 @@ export class ReceivedTickets {
       receivedAt: this.#now(),
       ticketLifetime: message.ticketLifetime,
       ticketAgeAdd: message.ticketAgeAdd,
+      maxEarlyDataSize: message.maxEarlyDataSize ?? 0,
+      externalPskIdentity: this.#externalPskIdentity,
       authenticatedAt: this.#summary.authenticatedAt,
       serverName: this.#summary.serverName,
       alpnProtocol: this.#summary.alpnProtocol,

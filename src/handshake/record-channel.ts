@@ -29,12 +29,13 @@ import type { OpenedRecord, Opener } from '../record/protection.ts';
 import { Tls12Opener, Tls12Sealer } from '../record/tls12-protection.ts';
 import { RecordOpener, RecordSealer } from '../record/tls13-protection.ts';
 import type { TrafficKeys } from '../record/traffic-keys.ts';
+import type { HandshakeChannel } from './channel.ts';
 
 /**
- * Early data that a server skips after refusing it. A peer could make us try to open records for ever; this is what a
- * client that guessed our largest `max_early_data_size` would send.
+ * Bytes of records that a server skips at least after refusing early data: tickets of another server, or of a former run,
+ * may have allowed what this one does not. A peer could make us try to open records for ever.
  */
-const MAX_SKIPPED_EARLY_DATA = 2 ** 16;
+const MIN_SKIPPED_EARLY_DATA = 2 ** 16;
 /** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
 const UPDATE_AT_REMAINING = 4;
 /** Records left under a TLS 1.2 write key when a renegotiation is asked for: it takes a round trip or more. */
@@ -56,7 +57,7 @@ export interface ChannelOptions {
   readonly allocate: ((length: number) => Uint8Array) | undefined;
 }
 
-export class RecordChannel {
+export class RecordChannel implements HandshakeChannel {
   readonly deframer = new Deframer();
   readonly joiner = new MessageJoiner();
   readonly outgoing: Outgoing;
@@ -76,7 +77,11 @@ export class RecordChannel {
   #emptyRecords = 0;
   #changeCipherSpecLegal = false;
   #skipEarlyData: 'no' | 'undecryptable' | 'all' = 'no';
-  #skipped = 0;
+  /** Bytes of records that may still be skipped. */
+  #skippable = 0;
+  /** A client's early data, beside the handshake that goes on in the clear. */
+  #earlyWriter: ProtectedWriter | undefined;
+  #earlySecret: TrafficSecret | undefined;
   #writeLimit12 = 0;
   #writingEnded = false;
 
@@ -115,12 +120,7 @@ export class RecordChannel {
       if (record.type !== CONTENT_APPLICATION_DATA) {
         return this.#plaintextAfterKeys(record.type, record.fragment);
       }
-      if (record.fragment.length - TAG_LENGTH > this.#receiveLimit) {
-        throw new TLSError(
-          'TLS_ERR_RECORD_OVERFLOW',
-          `a record holds ${record.fragment.length - TAG_LENGTH} bytes, at most ${this.#receiveLimit} were agreed`,
-        );
-      }
+      // What is skipped was made before any limit was agreed.
       if (this.#skipEarlyData === 'undecryptable') {
         const opened = opener.tryOpen(record);
         if (opened === undefined && this.#skip(record.fragment.length)) {
@@ -130,6 +130,12 @@ export class RecordChannel {
         if (opened !== undefined) {
           return opened;
         }
+      }
+      if (record.fragment.length - TAG_LENGTH > this.#readLimit) {
+        throw new TLSError(
+          'TLS_ERR_RECORD_OVERFLOW',
+          `a record holds ${record.fragment.length - TAG_LENGTH} bytes, at most ${this.#readLimit} were agreed`,
+        );
       }
       return opener.open(record);
     }
@@ -152,9 +158,13 @@ export class RecordChannel {
     this.#changeCipherSpecLegal = allowed;
   }
 
-  /** A server that refused early data skips what the client sent of it (RFC 9846 §4.3.10). */
-  skipEarlyData(which: 'undecryptable' | 'all'): void {
+  /**
+   * A server that refused early data skips what the client sent of it (RFC 9846 §4.3.10). `maxEarlyDataSize`: the most that
+   * our tickets allow. Twice that, as small records are half header, tag and type.
+   */
+  skipEarlyData(which: 'undecryptable' | 'all', maxEarlyDataSize = 0): void {
     this.#skipEarlyData = which;
+    this.#skippable = Math.max(MIN_SKIPPED_EARLY_DATA, 2 * maxEarlyDataSize);
   }
 
   /** Opens with this secret from the next record on. The proof comes from the joiner. */
@@ -167,7 +177,7 @@ export class RecordChannel {
       secret.suite.aead,
       secret.trafficKeys(),
       READ_LIMIT,
-      this.#receiveLimit,
+      this.#readLimit,
     );
   }
 
@@ -184,6 +194,11 @@ export class RecordChannel {
     const opener = this.#opener;
     const secret = this.#readSecret;
     return opener !== undefined && secret !== undefined && READ_LIMIT - opener.remaining >= this.#limit(secret);
+  }
+
+  /** Bytes of TLSInnerPlaintext. Early data is sent before the client knows our limit. */
+  get #readLimit(): number {
+    return this.#readSecret?.label === 'CLIENT_EARLY_TRAFFIC_SECRET' ? MAX_PLAINTEXT + 1 : this.#receiveLimit;
   }
 
   /** TLS 1.3: the secret behind the present read key. */
@@ -275,6 +290,34 @@ export class RecordChannel {
     this.#writer = new ProtectedWriter(this.outgoing, sealer, this.#maxFragment);
   }
 
+  /**
+   * A client's keys for early data. They stand beside what the handshake is written with: after a HelloRetryRequest it
+   * goes on in the clear. Alerts go out under them, as a server that takes early data expects nothing else.
+   */
+  protectEarlyWrite(secret: TrafficSecret): void {
+    this.flushHandshake();
+    this.#earlySecret = secret;
+    const { provider } = this.#options;
+    const sealer = new RecordSealer(provider, secret.suite.aead, secret.trafficKeys(), this.#limit(secret));
+    this.#earlyWriter = new ProtectedWriter(this.outgoing, sealer, MAX_PLAINTEXT);
+  }
+
+  /** @throws TLSError `TLS_ERR_USAGE_LIMIT` */
+  earlyData(data: Uint8Array): void {
+    expect(this.#earlyWriter).applicationData(data, 0, data.length);
+  }
+
+  /** The last message under the keys for early data, where the server took it; the keys end. */
+  endEarlyWrite(why: string, endOfEarlyData?: Uint8Array): void {
+    if (endOfEarlyData !== undefined && !this.#writingEnded) {
+      expect(this.#earlyWriter).handshake(endOfEarlyData);
+    }
+    this.#earlyWriter?.sealer.erase(why);
+    this.#earlySecret?.erase(why);
+    this.#earlyWriter = undefined;
+    this.#earlySecret = undefined;
+  }
+
   /** Our KeyUpdate, after its message was queued; returns the new secret. */
   updateWrite(): TrafficSecret {
     this.flushHandshake();
@@ -320,7 +363,7 @@ export class RecordChannel {
     }
     const level = WARNINGS.has(description) ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
     const bytes = new Uint8Array([level, alertCodes[description]]);
-    (this.#writer ?? expect(this.#plaintext)).alert(bytes);
+    (this.#earlyWriter ?? this.#writer ?? expect(this.#plaintext)).alert(bytes);
   }
 
   flushHandshake(): void {
@@ -348,6 +391,7 @@ export class RecordChannel {
   }
 
   erase(why: string): void {
+    this.endEarlyWrite(why);
     this.#writer?.sealer.erase(why);
     this.#opener?.erase(why);
     this.#opener12?.erase(why);
@@ -401,8 +445,8 @@ export class RecordChannel {
   }
 
   #skip(length: number): boolean {
-    this.#skipped += length;
-    return this.#skipped <= MAX_SKIPPED_EARLY_DATA;
+    this.#skippable -= length;
+    return this.#skippable >= 0;
   }
 }
 

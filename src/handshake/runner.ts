@@ -4,12 +4,16 @@ import type { ClientOptions, ServerContext, ServerOptions } from '../connection-
 import { TLSError } from '../errors.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './client.ts';
+import type { ClientEarlyData } from './early-data-client.ts';
+import type { ReceivedEarlyData } from './early-data-server.ts';
 import { establish } from './establish.ts';
 import { Established12 } from './established12.ts';
 import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './host.ts';
 import { Machine } from './machine.ts';
 import { PostHandshake } from './post-handshake.ts';
 import { ServerHandshake, serverHandlers } from './server.ts';
+import { cachedSessionId } from './server12.ts';
+import { endSession12 } from './session-end12.ts';
 import { type ClientState, clientTransitions, type ServerState, serverTransitions } from './transitions.ts';
 
 export class Runner {
@@ -41,6 +45,21 @@ export class Runner {
     return this.#handshake !== undefined;
   }
 
+  /** Of a client, as long as it may be sent. */
+  get earlyDataToSend(): ClientEarlyData | undefined {
+    return this.#handshake instanceof ClientHandshake ? this.#handshake.earlyData : undefined;
+  }
+
+  /** Of a server that took it, up to its end. */
+  get earlyDataToCome(): ReceivedEarlyData | undefined {
+    return this.#machine.state === 'ExpectEndOfEarlyData' ? (this.#handshake as ServerHandshake).earlyData : undefined;
+  }
+
+  /** A server that took early data may answer it before the client's Finished has come: its own flight is complete. */
+  get answersEarlyData(): boolean {
+    return this.#handshake instanceof ServerHandshake && this.#handshake.earlyData !== undefined;
+  }
+
   /** No message of an authentication is expected next: those come without anything between them (RFC 9846 §4.7.2). */
   get betweenMessages(): boolean {
     const { state } = this.#machine;
@@ -55,7 +74,8 @@ export class Runner {
 
   allows(event: string): boolean {
     const running = this.#handshake === undefined ? this.#established : undefined;
-    return this.#machine.allows(event) && !(running instanceof PostHandshake && running.refuses(event));
+    const refused = running instanceof PostHandshake ? running.refuses(event) : this.#refuses(event);
+    return this.#machine.allows(event) && !refused;
   }
 
   step(event: string, payload: unknown): void {
@@ -128,6 +148,27 @@ export class Runner {
     return true;
   }
 
+  /**
+   * TLS 1.2: a fatal alert was sent or received, which ends the session as well. `opened`: what caused it came in a record
+   * that the newest read key opened.
+   */
+  endSession(opened: boolean): void {
+    const established = this.#established;
+    if (established instanceof Established12) {
+      established.endSession();
+    }
+    const handshake = this.#handshake;
+    if (!opened || this.#machine.state !== 'ExpectFinished12' || handshake?.resumed !== true) {
+      return;
+    }
+    if (handshake instanceof ServerHandshake) {
+      const { context, tls12 } = handshake;
+      endSession12(this.#host, { role: 'server', context, sessionId: tls12 && cachedSessionId(tls12) });
+    } else if (established === undefined) {
+      endSession12(this.#host, { role: 'client' });
+    }
+  }
+
   /** The peer has closed: what is under way, or asked for, will not come to its end. */
   abandonRenegotiation(): void {
     if (this.#established instanceof Established12) {
@@ -156,6 +197,11 @@ export class Runner {
     this.#handshake = undefined;
     this.#established?.erase(why);
     this.#established = undefined;
+  }
+
+  /** Known by the message's first byte, as that is all it takes. */
+  #refuses(event: string): boolean {
+    return event === 'compressed_certificate' && (this.#options.acceptCompressedCertificates ?? []).length === 0;
   }
 
   #begin(options: ClientOptions | ServerOptions, previous?: PreviousHandshake): Machine {

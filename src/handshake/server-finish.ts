@@ -15,15 +15,16 @@ import type { MainSecret } from '../keys/ladder.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { decodeCertificate } from '../messages/certificate.ts';
 import { certificateVerifyContent, decodeCertificateVerify } from '../messages/certificate-verify.ts';
+import { encodeEndOfEarlyData } from '../messages/end-of-early-data.ts';
 import { refuseMisplaced, refuseUnsolicited } from '../messages/extension-rules.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { ticketsToSend } from '../session/ticket-issuance.ts';
+import { unfoldCertificate } from './certificate-messages.ts';
 import { present } from './present.ts';
 import type { ServerHandshake } from './server.ts';
+import { choosePskMode } from './server-psk.ts';
 import { issueTickets } from './server-resumption.ts';
-
-const PSK_DHE_KE = 1;
 
 /**
  * Finished, and the tickets with it: without a client certificate the client's Finished is known beforehand. With one the
@@ -33,6 +34,7 @@ export function sendFinished(hs: ServerHandshake): 'ExpectFinished' | 'ExpectCli
   const { provider, now } = hs.options;
   const { channel } = hs.host;
   const verifyData = finishedVerifyData(provider, present(hs.serverHandshakeSecret), hs.transcript.digest());
+  hs.serverVerifyData = verifyData;
   const finished = encodeFinished({ verifyData });
   hs.transcript.add(finished);
   channel.handshake(finished);
@@ -53,7 +55,10 @@ export function sendFinished(hs: ServerHandshake): 'ExpectFinished' | 'ExpectCli
   if (hs.asksForCertificate) {
     return 'ExpectClientCertificate';
   }
-  hs.expectedFinished = finishedVerifyData(provider, present(hs.clientHandshakeSecret), transcriptHash);
+  if (hs.earlyData !== undefined) {
+    hs.transcript.add(encodeEndOfEarlyData());
+  }
+  hs.expectedFinished = finishedVerifyData(provider, present(hs.clientHandshakeSecret), hs.transcript.digest());
   hs.transcript.add(encodeFinished({ verifyData: hs.expectedFinished }));
   sendTickets(hs, mainSecret);
   return 'ExpectFinished';
@@ -63,9 +68,10 @@ export function sendFinished(hs: ServerHandshake): 'ExpectFinished' | 'ExpectCli
 function sendTickets(hs: ServerHandshake, mainSecret: MainSecret): void {
   const { provider, now } = hs.options;
   const { channel } = hs.host;
-  const policy = present(hs.context).tickets;
-  const { ticketRequest, pskKeyExchangeModes } = present(hs.hello).extensions;
-  const canResume = policy !== undefined && pskKeyExchangeModes?.includes(PSK_DHE_KE) === true;
+  const context = present(hs.context);
+  const policy = context.tickets;
+  const { ticketRequest, pskKeyExchangeModes = [] } = present(hs.hello).extensions;
+  const canResume = policy !== undefined && choosePskMode(context, pskKeyExchangeModes) !== undefined;
   const count = canResume ? ticketsToSend(policy, ticketRequest, hs.resumed) : 0;
   if (policy !== undefined && count > 0) {
     const tickets = issueTickets({
@@ -77,8 +83,11 @@ function sendTickets(hs: ServerHandshake, mainSecret: MainSecret): void {
         authenticatedAt: hs.authenticatedAt,
         serverName: present(hs.info).serverName,
         alpnProtocol: hs.alpnProtocol,
-        policyHash: hs.policyHash,
+        policyHash: hs.psk?.policyHash ?? hs.policyHash,
         peerCertificates: hs.peerCertificates,
+        externalPskIdentity: hs.psk?.externalPskIdentity,
+        // Over QUIC tickets that allow early data have another form (RFC 9001 §4.6.1).
+        maxEarlyDataSize: channel.quic === undefined ? policy.earlyData?.maxEarlyDataSize : undefined,
       },
       count,
       now: now(),
@@ -100,7 +109,23 @@ export function onClientCertificate(
   hs: ServerHandshake,
   message: JoinedMessage,
 ): 'AwaitClientVerdict' | 'ExpectFinished' {
-  const { requestContext, entries } = decodeCertificate(message.body);
+  return takeClientCertificate(hs, message, message.body);
+}
+
+export function onCompressedClientCertificate(
+  hs: ServerHandshake,
+  message: JoinedMessage,
+): 'AwaitClientVerdict' | 'ExpectFinished' {
+  const { provider, acceptCompressedCertificates } = hs.options;
+  return takeClientCertificate(hs, message, unfoldCertificate(provider, message, acceptCompressedCertificates).body);
+}
+
+function takeClientCertificate(
+  hs: ServerHandshake,
+  message: JoinedMessage,
+  body: Uint8Array,
+): 'AwaitClientVerdict' | 'ExpectFinished' {
+  const { requestContext, entries } = decodeCertificate(body);
   if (requestContext.length !== 0) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', "the client's Certificate has a request context");
   }
@@ -169,16 +194,17 @@ export function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connec
     exporter: new Tls13Exporter(provider, suite.hash, exporterSecret),
     clientRandom: present(hs.hello).random,
     transcript: present(hs.hello).extensions.postHandshakeAuth === true ? hs.transcript : undefined,
+    verifyData: { clientVerifyData: verifyData, serverVerifyData: hs.serverVerifyData },
   });
   return 'Connected';
 }
 
-function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
+export function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
   return {
     role: 'server',
     version: 'TLSv1.3',
     cipherSuite: suite.name,
-    namedGroup: present(hs.group).name,
+    namedGroup: hs.group?.name,
     signatureScheme: hs.scheme,
     serverName: present(hs.info).serverName,
     alpnProtocol: hs.alpnProtocol,
@@ -187,10 +213,21 @@ function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSummary {
     extendedMasterSecret: true,
     refusal: hs.refusal,
     helloRetried: hs.helloRetried,
-    pskMode: hs.resumed ? 'psk_dhe_ke' : undefined,
+    ...earlyDataOutcome(hs),
+    pskMode: hs.psk === undefined ? undefined : hs.pskMode,
+    authenticatedBy: hs.psk?.externalPsk === undefined ? 'certificate' : 'externalPsk',
+    externalPsk: hs.psk?.externalPsk,
     authenticatedAt: hs.authenticatedAt,
     peerCertificates: hs.peerCertificates,
+    certificateCompression: hs.certificateCompression,
   };
+}
+
+function earlyDataOutcome(hs: ServerHandshake): Pick<HandshakeSummary, 'earlyData' | 'earlyDataRefusal'> {
+  if (hs.earlyData !== undefined) {
+    return { earlyData: 'taken' };
+  }
+  return hs.earlyDataRefusal === undefined ? {} : { earlyData: 'refused', earlyDataRefusal: hs.earlyDataRefusal };
 }
 
 /** A line for the key log, if one was asked for. */

@@ -8,12 +8,14 @@ import type { ClientHelloInfo } from '../actions.ts';
 import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
-import { type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
+import { type SignatureScheme, signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello, KeyShareEntry, PreSharedKeyOffer } from '../messages/client-hello.ts';
 import { TLS12 } from '../messages/code-points.ts';
+import { refuseMisplaced } from '../messages/extension-rules.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
+import { byWishes, type CredentialWishes } from './credential-choice.ts';
 
 /** Refuses a hello that offers TLS 1.3 but lacks what TLS 1.3 demands. */
 export function checkClientHello(hello: ClientHello): void {
@@ -27,7 +29,13 @@ export function checkClientHello(hello: ClientHello): void {
   if (hello.compressionMethods.length !== 1) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the client offers compression');
   }
-  if (extensions.supportedGroups === undefined || extensions.keyShares === undefined) {
+  // Of those that are known, oid_filters alone has no place here.
+  refuseMisplaced(extensions.types ?? [], 'client_hello');
+  const mayDoWithout =
+    extensions.preSharedKey !== undefined && extensions.pskKeyExchangeModes?.includes(PSK_KE) === true;
+  const { supportedGroups, keyShares } = extensions;
+  // Whether there is a PSK that makes up for them is seen later.
+  if ((supportedGroups === undefined || keyShares === undefined) && !(mayDoWithout && supportedGroups === keyShares)) {
     throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello lacks supported_groups or key_share');
   }
   if (extensions.preSharedKey === undefined && extensions.signatureAlgorithms === undefined) {
@@ -36,8 +44,7 @@ export function checkClientHello(hello: ClientHello): void {
   if (extensions.preSharedKey !== undefined && extensions.pskKeyExchangeModes === undefined) {
     throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello offers a PSK without psk_key_exchange_modes');
   }
-  const groups = extensions.supportedGroups;
-  const stray = extensions.keyShares.find((share) => !groups.includes(share.group));
+  const stray = keyShares?.find((share) => supportedGroups?.includes(share.group) !== true);
   if (stray !== undefined) {
     throw new TLSError(
       'TLS_ERR_ILLEGAL_PARAMETER',
@@ -48,27 +55,38 @@ export function checkClientHello(hello: ClientHello): void {
 
 export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): ClientHelloInfo {
   const { serverName = '', alpnProtocols = [], signatureAlgorithms = [], sessionTicket = EMPTY } = hello.extensions;
+  const { signatureAlgorithmsCert } = hello.extensions;
   return {
     serverName: isIPv4Literal(serverName) ? '' : serverName,
     alpnProtocols,
-    signatureSchemes: signatureAlgorithms.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined),
+    signatureSchemes: spoken(signatureAlgorithms),
+    ...(signatureAlgorithmsCert === undefined ? {} : { certificateSignatureSchemes: spoken(signatureAlgorithmsCert) }),
+    certificateAuthorities: version === 'TLSv1.3' ? hello.extensions.certificateAuthorities : undefined,
     // In a hello for TLS 1.3 it is a random one, and names no session.
     sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : undefined,
   };
 }
 
-/** The server's order decides, but a client that puts ChaCha20-Poly1305 first has no AES in hardware. */
-export function chooseSuite(options: ServerOptions, hello: ClientHello): CipherSuite {
+function spoken(codes: readonly number[]): readonly SignatureScheme[] {
+  return codes.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined);
+}
+
+/**
+ * What both speak, best first: the server's order decides, but a client that puts ChaCha20-Poly1305 first has no AES in
+ * hardware. Never empty: a PSK may rule out the first, not all.
+ */
+export function commonSuites(options: ServerOptions, hello: ClientHello): readonly CipherSuite[] {
   const ours = options.cipherSuites ?? ALL_SUITES;
-  const first = hello.cipherSuites.map(cipherSuiteByCode).find((suite) => suite !== undefined);
-  if (first?.aead === 'chacha20-poly1305' && ours.includes(first.name)) {
-    return first;
-  }
-  const name = ours.find((suite) => hello.cipherSuites.includes(cipherSuites[suite].code));
-  if (name === undefined) {
+  const common: readonly CipherSuite[] = ours
+    .map((name) => cipherSuites[name])
+    .filter((suite) => hello.cipherSuites.includes(suite.code));
+  if (common.length === 0) {
     throw new TLSError('TLS_ERR_NO_COMMON_SUITE', 'the client offers no cipher suite that this server speaks');
   }
-  return cipherSuites[name];
+  const first = hello.cipherSuites.map(cipherSuiteByCode).find((suite) => suite !== undefined);
+  return first?.aead === 'chacha20-poly1305' && common.includes(first)
+    ? [first, ...common.filter((suite) => suite !== first)]
+    : common;
 }
 
 export interface ChosenGroup {
@@ -84,6 +102,9 @@ export interface ChosenGroup {
 export function chooseGroup(options: ServerOptions, hello: ClientHello): ChosenGroup {
   const { supportedGroups = [], keyShares = [] } = hello.extensions;
   const ours = options.namedGroups ?? ALL_GROUPS;
+  if (hello.extensions.supportedGroups === undefined) {
+    throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'the ClientHello lacks key_share, and no PSK does without');
+  }
   const common = ours
     .map((name) => namedGroups[name])
     .filter((group) => supportedGroups.includes(group.code) && options.provider.supportsGroup(group.name));
@@ -104,15 +125,24 @@ export interface ChosenCredential {
   readonly scheme: SignatureScheme;
 }
 
-/** The first credential whose key can sign in a way the client accepts. */
+/** Of the credentials whose key can sign in a way the client accepts, the one whose chain pleases it most. */
 export function chooseCredential(context: ServerContext, info: ClientHelloInfo): ChosenCredential | undefined {
-  for (const credential of context.credentials) {
+  for (const credential of byWishes(context.credentials, clientWishes(info))) {
     const scheme = credential.schemes.find((candidate) => info.signatureSchemes.includes(candidate));
     if (scheme !== undefined) {
       return { credential, scheme };
     }
   }
   return undefined;
+}
+
+/** What the client would like of our chain, beside a key that signs as it wants. */
+export function clientWishes(info: ClientHelloInfo): CredentialWishes {
+  const { signatureSchemes: own, certificateSignatureSchemes = own, certificateAuthorities = [] } = info;
+  return {
+    chainSchemes: certificateSignatureSchemes.map((scheme) => signatureSchemes[scheme]),
+    authorities: certificateAuthorities,
+  };
 }
 
 /** Empty when the client asks for none or the server has none. */
@@ -158,8 +188,14 @@ export function checkSecondHello(options: {
     sameList(a.supportedVersions, b.supportedVersions) &&
     sameList(a.pskKeyExchangeModes, b.pskKeyExchangeModes) &&
     a.recordSizeLimit === b.recordSizeLimit &&
+    sameList(a.compressCertificate, b.compressCertificate) &&
+    sameBytes(a.statusRequest ?? EMPTY, b.statusRequest ?? EMPTY) &&
+    a.signedCertificateTimestamp === b.signedCertificateTimestamp &&
+    sameNames(a.certificateAuthorities, b.certificateAuthorities) &&
     a.ticketRequest?.newSession === b.ticketRequest?.newSession &&
     a.ticketRequest?.resumption === b.ticketRequest?.resumption &&
+    (a.quicTransportParameters === undefined) === (b.quicTransportParameters === undefined) &&
+    sameBytes(a.quicTransportParameters ?? EMPTY, b.quicTransportParameters ?? EMPTY) &&
     offersNoOther(a.preSharedKey, b.preSharedKey);
   if (!same) {
     throw new TLSError(
@@ -206,6 +242,13 @@ function sameList<T>(a: readonly T[] | undefined, b: readonly T[] | undefined): 
   return a.length === b.length && a.every((value, index) => value === b[index]);
 }
 
+function sameNames(a: readonly Uint8Array[] = [], b: readonly Uint8Array[] = []): boolean {
+  return a.length === b.length && a.every((name, index) => sameBytes(name, b[index]));
+}
+
+/** RFC 9846 §4.3.9. */
+export const PSK_KE = 0;
+export const PSK_DHE_KE = 1;
 const ALL_SUITES = Object.values(cipherSuites).map((suite) => suite.name);
 /** In the server's order of preference. */
 export const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];

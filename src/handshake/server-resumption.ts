@@ -1,109 +1,21 @@
 /**
- * The server's side of resumption: opening the offered tickets, checking the binder, and sealing new tickets.
+ * The server's side of resumption: sealing new tickets. How they come back is in server-psk.ts.
  *
- * RFC 9846 §4.3.11, §4.7.1. The rules a session must meet are in session/session-check.ts.
+ * RFC 9846 §4.7.1.
  */
 
-import type { ResumptionRefusal } from '../actions.ts';
 import type { Secret } from '../bytes/secret.ts';
 import type { ProtocolVersion, ServerContext, TicketPolicy } from '../connection-options.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
-import { pskBinder } from '../keys/finished.ts';
-import { EarlySecret, resumptionPsk } from '../keys/ladder.ts';
-import { bindersLength, type PreSharedKeyOffer } from '../messages/client-hello.ts';
+import { resumptionPsk } from '../keys/ladder.ts';
 import { encodeNewSessionTicket } from '../messages/new-session-ticket.ts';
 import { createPolicyHasher, type PolicyHasher } from '../session/policy-hash.ts';
-import { checkSession } from '../session/session-check.ts';
 import type { SessionState } from '../session/session-state.ts';
-import { openTicket, sealTicket } from '../session/ticket.ts';
+import { sealTicket } from '../session/ticket.ts';
 import { remainingLifetime } from '../session/ticket-issuance.ts';
 import type { TicketKey } from '../session/ticket-key.ts';
-
-const PSK_DHE_KE = 1;
-/**
- * Identities that are tried. Each costs a ticket key derivation and an AEAD operation before anything is authenticated;
- * clients of one site offer one or two.
- */
-const MAX_TRIED_IDENTITIES = 4;
-
-export interface ResumptionOffer {
-  readonly provider: CryptoProvider;
-  readonly policy: TicketPolicy | undefined;
-  readonly now: number;
-  readonly offer: PreSharedKeyOffer;
-  readonly modes: readonly number[];
-  readonly suite: CipherSuite;
-  readonly policyHash: Uint8Array;
-}
-
-export type ResumptionChoice =
-  | { readonly state: SessionState; readonly identity: number }
-  | { readonly refusal: ResumptionRefusal };
-
-/** The first offered session that may be resumed here, or why there is none. The caller erases the state's secret. */
-export function chooseSession(options: ResumptionOffer): ResumptionChoice {
-  const { provider, policy, now, offer, suite, policyHash } = options;
-  if (policy === undefined) {
-    return { refusal: 'disabled' };
-  }
-  if (!options.modes.includes(PSK_DHE_KE)) {
-    return { refusal: 'no_psk_dhe_ke' };
-  }
-  let refusal: ResumptionRefusal = 'unknown_key';
-  const tried = offer.identities.slice(0, MAX_TRIED_IDENTITIES);
-  for (const [identity, { identity: ticket, obfuscatedTicketAge }] of tried.entries()) {
-    const opened = openTicket({ provider, keys: policy.keys, ticket, now });
-    if (opened.state === undefined) {
-      refusal = opened.refusal;
-      continue;
-    }
-    const { state } = opened;
-    const refused = checkSession({
-      state,
-      now,
-      handshakeValidity: policy.handshakeValidity,
-      obfuscatedTicketAge,
-      policyHash,
-      cipherSuite: suite.name,
-    });
-    if (refused === undefined) {
-      return { state, identity };
-    }
-    state.secret.erase('refused');
-    refusal = refused;
-  }
-  return { refusal };
-}
-
-/**
- * Checks the chosen identity's binder over the truncated ClientHello and returns the rung made from its PSK, which is
- * spent. `prefixHash` hashes what goes before the binders, with the messages of a HelloRetryRequest where there was one.
- * @throws TLSError `TLS_ERR_BAD_BINDER`
- */
-export function verifyBinder(options: {
-  readonly provider: CryptoProvider;
-  readonly suite: CipherSuite;
-  readonly psk: Secret;
-  readonly binder: Uint8Array;
-  readonly truncatedHash: Uint8Array;
-}): EarlySecret {
-  const { provider, suite, psk, binder, truncatedHash } = options;
-  const early = EarlySecret.create(provider, suite.hash, psk);
-  psk.erase();
-  const expected = pskBinder(provider, suite.hash, early.resumptionBinderKey(), truncatedHash);
-  if (!provider.equal(binder, expected)) {
-    early.erase('refused');
-    throw new TLSError('TLS_ERR_BAD_BINDER', "the client's PSK binder does not verify");
-  }
-  return early;
-}
-
-/** Where the binders of an encoded ClientHello begin. */
-export function bindersOffset(raw: Uint8Array, offer: PreSharedKeyOffer): number {
-  return raw.length - bindersLength(offer.binders);
-}
 
 /** What new tickets of this connection say. */
 export interface TicketContent {
@@ -114,6 +26,10 @@ export interface TicketContent {
   readonly policyHash: Uint8Array;
   /** The client's, so that a resumption knows it too. */
   readonly peerCertificates: readonly Uint8Array[];
+  /** The external PSK that the session began with, as it is named on the wire. */
+  readonly externalPskIdentity: Uint8Array | undefined;
+  /** Bytes of early data that the tickets allow; undefined for none. */
+  readonly maxEarlyDataSize: number | undefined;
 }
 
 /**
@@ -170,14 +86,17 @@ function issueTicket(options: {
     authenticatedAt: content.authenticatedAt,
     ticketLifetime,
     ticketAgeAdd,
+    maxEarlyDataSize: content.maxEarlyDataSize,
     serverName: content.serverName,
     alpnProtocol: content.alpnProtocol,
     policyHash: content.policyHash,
     peerCertificates: content.peerCertificates,
+    externalPskIdentity: content.externalPskIdentity,
   };
   try {
     const ticket = sealTicket({ provider, key, state });
-    return encodeNewSessionTicket({ ticketLifetime, ticketAgeAdd, ticketNonce, ticket });
+    const { maxEarlyDataSize } = content;
+    return encodeNewSessionTicket({ ticketLifetime, ticketAgeAdd, ticketNonce, ticket, maxEarlyDataSize });
   } finally {
     secret.erase('sealed into a ticket');
   }

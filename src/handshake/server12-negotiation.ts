@@ -1,12 +1,13 @@
 /**
  * What a server chooses from a ClientHello for TLS 1.2: version, suite, group and credential. Pure: nothing is sent.
  *
- * RFC 5246 §7.4.1, RFC 8422 §5.1, RFC 5746 §3.6, RFC 7507 §3, RFC 7627 §5.3.
+ * RFC 5246 §7.4.1, RFC 8422 §5.1, RFC 7919 §4, RFC 5746 §3.6, RFC 7507 §3, RFC 7627 §5.3.
  */
 
 import type { ClientHelloInfo } from '../actions.ts';
 import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
+import { type FfdheGroupInfo, ffdheGroups } from '../crypto/dhe-groups.ts';
 import { type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import { type SignatureScheme, schemesInTls12 } from '../crypto/signatures.ts';
 import {
@@ -19,8 +20,11 @@ import {
 import { TLSError } from '../errors.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
 import { TLS12, TLS13 } from '../messages/code-points.ts';
+import { poolsByWishes } from './credential-choice.ts';
 import type { PreviousHandshake } from './host.ts';
-import { ALL_GROUPS } from './server-negotiation.ts';
+import { ffdheGroups12, type GroupInfo12, isFfdheCode } from './key-exchange12.ts';
+import { present } from './present.ts';
+import { ALL_GROUPS, clientWishes } from './server-negotiation.ts';
 
 /** @throws TLSError `TLS_ERR_PROTOCOL_VERSION`, `TLS_ERR_INAPPROPRIATE_FALLBACK` */
 export function chooseVersion(options: ServerOptions, hello: ClientHello): ProtocolVersion {
@@ -91,7 +95,7 @@ export function commonSuites12(options: ServerOptions, hello: ClientHello): read
 
 export interface Chosen12 {
   readonly suite: CipherSuite12;
-  readonly group: NamedGroupInfo;
+  readonly group: GroupInfo12;
   readonly credential: Credential;
   readonly scheme: SignatureScheme;
 }
@@ -108,14 +112,23 @@ export function chooseFull12(options: {
   if (suites.length === 0) {
     throw new TLSError('TLS_ERR_NO_COMMON_SUITE', 'the client offers no TLS 1.2 cipher suite that this server speaks');
   }
-  const group = chooseGroup12(server, hello);
-  for (const suite of suites) {
-    for (const credential of context.credentials) {
-      const scheme = schemesInTls12(credential.schemes).find((candidate) => info.signatureSchemes.includes(candidate));
-      if (scheme !== undefined && isRsa(scheme) === (suite.authentication === 'rsa')) {
-        return { suite, group, credential, scheme };
-      }
+  const groups = { ecdhe: chooseCurve12(server, hello), dhe: chooseFfdheGroup12(server, hello) };
+  const usable = suites.filter((suite) => groups[suite.keyExchange] !== undefined);
+  // A chain that the client cannot check is worse than a suite that comes second.
+  for (const credentials of poolsByWishes(context.credentials, clientWishes(info))) {
+    const chosen = chooseSigner(usable, credentials, info);
+    if (chosen !== undefined) {
+      return { ...chosen, group: present(groups[chosen.suite.keyExchange]) };
     }
+  }
+  if (usable.length === 0) {
+    const isForDhe = suites.some((suite) => suite.keyExchange === 'dhe');
+    throw new TLSError(
+      'TLS_ERR_NO_COMMON_GROUP',
+      'the client supports no key exchange group that this server speaks for a common cipher suite',
+      // RFC 7919 §4.
+      isForDhe ? { alert: 'insufficient_security' } : {},
+    );
   }
   throw new TLSError(
     'TLS_ERR_NO_COMMON_SIGNATURE_SCHEME',
@@ -123,8 +136,24 @@ export function chooseFull12(options: {
   );
 }
 
+function chooseSigner(
+  suites: readonly CipherSuite12[],
+  credentials: readonly Credential[],
+  info: ClientHelloInfo,
+): Omit<Chosen12, 'group'> | undefined {
+  for (const suite of suites) {
+    for (const credential of credentials) {
+      const scheme = schemesInTls12(credential.schemes).find((candidate) => info.signatureSchemes.includes(candidate));
+      if (scheme !== undefined && isRsa(scheme) === (suite.authentication === 'rsa')) {
+        return { suite, credential, scheme };
+      }
+    }
+  }
+  return undefined;
+}
+
 /** A client that names no groups gets P-256, which every one of them has (RFC 8422 §5.1.1). */
-function chooseGroup12(options: ServerOptions, hello: ClientHello): NamedGroupInfo {
+function chooseCurve12(options: ServerOptions, hello: ClientHello): NamedGroupInfo | undefined {
   const theirs = hello.extensions.supportedGroups ?? [namedGroups.secp256r1.code];
   const name = (options.namedGroups ?? ALL_GROUPS).find(
     (candidate) =>
@@ -132,10 +161,17 @@ function chooseGroup12(options: ServerOptions, hello: ClientHello): NamedGroupIn
       theirs.includes(namedGroups[candidate].code) &&
       options.provider.supportsGroup(candidate),
   );
-  if (name === undefined) {
-    throw new TLSError('TLS_ERR_NO_COMMON_GROUP', 'the client supports no key exchange group that this server speaks');
-  }
-  return namedGroups[name];
+  return name === undefined ? undefined : namedGroups[name];
+}
+
+/**
+ * A client that names finite field groups, be they unknown here, gets one of those or none; one that names no such group
+ * knows nothing of RFC 7919 and takes what it gets (§4).
+ */
+function chooseFfdheGroup12(options: ServerOptions, hello: ClientHello): FfdheGroupInfo | undefined {
+  const theirs = hello.extensions.supportedGroups?.filter(isFfdheCode) ?? [];
+  const ours = ffdheGroups12(options).map((name) => ffdheGroups[name]);
+  return theirs.length === 0 ? ours[0] : ours.find((group) => theirs.includes(group.code));
 }
 
 function isRsa(scheme: SignatureScheme): boolean {

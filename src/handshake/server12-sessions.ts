@@ -5,7 +5,7 @@
 
 import type { ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
-import type { ServerContext, TicketPolicy } from '../connection-options.ts';
+import type { ServerContext, SessionLifetimes, TicketPolicy } from '../connection-options.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
@@ -65,7 +65,7 @@ function check12(
     refusal = checkSession12({
       state,
       now,
-      handshakeValidity: context.tickets?.handshakeValidity ?? DEFAULT_HANDSHAKE_VALIDITY,
+      handshakeValidity: lifetimesOf(context, resumedBy).handshakeValidity,
       policyHash,
       cipherSuites: suites,
       extendedMasterSecret: hello.extensions.extendedMasterSecret === true,
@@ -74,6 +74,9 @@ function check12(
   } catch (error) {
     state.secret.erase('refused');
     throw error;
+  }
+  if (refusal === undefined && context.clientAuthentication?.resumable?.(state.peerCertificates ?? []) === false) {
+    refusal = 'client_untrusted';
   }
   if (refusal !== undefined || state.version !== 'TLSv1.2') {
     state.secret.erase('refused');
@@ -115,12 +118,17 @@ export function rememberById12(
   state: SessionState12,
   now: number,
 ): void {
-  const { sessionCache, tickets } = context;
+  const { sessionCache } = context;
   if (sessionCache === undefined || sessionId.length === 0) {
     return;
   }
-  const policy = tickets ?? { ticketLifetime: TLS12_CACHE_LIFETIME, handshakeValidity: DEFAULT_HANDSHAKE_VALIDITY };
-  const ticketLifetime = remainingLifetime(policy, state.authenticatedAt, now, undefined, 'TLSv1.2');
+  const ticketLifetime = remainingLifetime(
+    lifetimesOf(context, 'id'),
+    state.authenticatedAt,
+    now,
+    undefined,
+    'TLSv1.2',
+  );
   if (ticketLifetime <= 0) {
     return;
   }
@@ -131,6 +139,10 @@ export function rememberById12(
   }
 }
 
+function lifetimesOf({ cachedSessions, tickets }: ServerContext, kind: 'ticket' | 'id'): SessionLifetimes {
+  return (kind === 'id' ? (cachedSessions ?? tickets) : tickets) ?? DEFAULT_LIFETIMES;
+}
+
 /** A name or a chain too long to be kept: the connection can do without a session. All else goes on. */
 function rethrowUnlessTooLong(error: unknown): void {
   if (!(error instanceof TLSError && error.code === 'TLS_ERR_SESSION_STATE')) {
@@ -138,7 +150,5 @@ function rethrowUnlessTooLong(error: unknown): void {
   }
 }
 
-/** Seconds: a day, as for tickets. */
-const DEFAULT_HANDSHAKE_VALIDITY = 86_400;
-/** Seconds: one sealing period of tickets. */
-const TLS12_CACHE_LIFETIME = 3600;
+/** One sealing period of tickets, and a day, as for those. */
+const DEFAULT_LIFETIMES: SessionLifetimes = { ticketLifetime: 3600, handshakeValidity: 86_400 };

@@ -10,34 +10,30 @@
  */
 
 import type { HandshakeSummary } from '../actions.ts';
-import { concat, EMPTY, sameBytes } from '../bytes/bytes.ts';
-import type { NamedGroupInfo } from '../crypto/groups.ts';
-import type { KeyShare } from '../crypto/provider.ts';
+import { EMPTY, sameBytes } from '../bytes/bytes.ts';
+import type { DheShare, KeyShare } from '../crypto/provider.ts';
 import { signatureSchemes } from '../crypto/signatures.ts';
-import { type CipherSuite12, cipherSuites12, TLS_EMPTY_RENEGOTIATION_INFO_SCSV } from '../crypto/suites12.ts';
+import { cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import { Tls12Exporter } from '../keys/exporter.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
-import { TLS12 } from '../messages/code-points.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
-import { DOWNGRADE_TLS12, encodeServerHello } from '../messages/server-hello.ts';
+import { asksForOcsp } from '../messages/status-request.ts';
 import { encodeCertificate12 } from '../messages/tls12/certificate.ts';
+import { encodeCertificateStatus } from '../messages/tls12/certificate-status.ts';
 import { decodeClientKeyExchange } from '../messages/tls12/client-key-exchange.ts';
 import { encodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
-import {
-  encodeServerKeyExchange,
-  encodeServerKeyExchangeParams,
-  serverKeyExchangeContent,
-} from '../messages/tls12/server-key-exchange.ts';
-import { MAX_PLAINTEXT } from '../record/limits.ts';
+import { encodeServerKeyExchange, serverKeyExchangeContent } from '../messages/tls12/server-key-exchange.ts';
 import type { SessionState12 } from '../session/session-state.ts';
-import type { PreviousHandshake } from './host.ts';
+import { type PreviousHandshake, withRecords } from './host.ts';
+import { type GroupInfo12, makeServerShare12 } from './key-exchange12.ts';
 import { present } from './present.ts';
 import type { ServerHandshake } from './server.ts';
 import { contextPolicyHash } from './server-resumption.ts';
 import { certificateRequest12 } from './server12-client-auth.ts';
+import { begin12 } from './server12-hello.ts';
 import { checkClientHello12, chooseFull12, commonSuites12 } from './server12-negotiation.ts';
 import { issueTicket12, openOffered12, type Resumption12, rememberById12 } from './server12-sessions.ts';
 import { Tls12Keys, type Tls12KeysOptions } from './tls12-keys.ts';
@@ -49,25 +45,23 @@ export interface ServerTls12 {
   readonly sessionId: Uint8Array;
   readonly resumedBy: 'ticket' | 'id' | undefined;
   readonly sendsTicket: boolean;
-  readonly group: NamedGroupInfo | undefined;
-  share: KeyShare | undefined;
+  readonly group: GroupInfo12 | undefined;
+  share: KeyShare | DheShare | undefined;
   rawParams: Uint8Array;
   serverVerifyData: Uint8Array;
   readonly secureRenegotiation: boolean;
   keys: Tls12Keys | undefined;
 }
 
-export type AfterHello12 =
-  | 'AwaitSignature12'
-  | 'ExpectClientKeyExchange12'
-  | 'ExpectClientCertificate12'
-  | 'ExpectChangeCipherSpec12';
+type AfterStatus12 = 'AwaitSignature12' | 'ExpectClientKeyExchange12' | 'ExpectClientCertificate12';
+
+export type AfterHello12 = 'AwaitCertificateStatus12' | AfterStatus12 | 'ExpectChangeCipherSpec12';
 
 const SESSION_ID_LENGTH = 32;
 
 /** The context is known, and TLS 1.2 is the version: resume, or begin a full handshake. */
 export function onClientHello12(hs: ServerHandshake): AfterHello12 {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   const hello = present(hs.hello);
   const info = present(hs.info);
   const context = present(hs.context);
@@ -137,122 +131,56 @@ function resume12(hs: ServerHandshake, { state, resumedBy }: Resumption12): 'Exp
 }
 
 function sendFullFlight12(hs: ServerHandshake): AfterHello12 {
-  const { provider } = hs.options;
   const hello = present(hs.hello);
   const context = present(hs.context);
-  const { suite, group, credential, scheme } = chooseFull12({
-    server: hs.options,
-    hello,
-    info: present(hs.info),
-    context,
-  });
+  const chosen = chooseFull12({ server: hs.options, hello, info: present(hs.info), context });
+  hs.chosen12 = chosen;
+  const { certificateChain, ocspResponse } = chosen.credential;
+  if (!asksForOcsp(hello.extensions.statusRequest)) {
+    return onCertificateStatus12(hs, undefined);
+  }
+  if (context.askCertificateStatus === true) {
+    // Before the ServerHello, which announces the message.
+    hs.host.ask({ kind: 'certificateStatus', certificateChain });
+    return 'AwaitCertificateStatus12';
+  }
+  return onCertificateStatus12(hs, ocspResponse);
+}
+
+export function onCertificateStatus12(hs: ServerHandshake, ocspResponse: Uint8Array | undefined): AfterStatus12 {
+  const { provider } = hs.options;
+  const context = present(hs.context);
+  const { suite, group, credential, scheme } = present(hs.chosen12);
   const sendsTicket = offersTicket(hs);
   const sessionId = new Uint8Array(!sendsTicket && context.sessionCache !== undefined ? SESSION_ID_LENGTH : 0);
   provider.random(sessionId);
   hs.credential = credential;
   hs.scheme = scheme;
-  const tls12 = begin12(hs, { suite, sessionId, resumedBy: undefined, sendsTicket, group });
-  send(hs, encodeCertificate12({ certificates: credential.certificateChain }));
-  tls12.share = provider.generateKeyShare(group.name);
-  tls12.rawParams = encodeServerKeyExchangeParams({
-    kind: 'ecdhe',
-    group: group.code,
-    publicKey: tls12.share.publicKey,
+  const { signedCertificateTimestamps: timestamps = [] } = credential;
+  const wantsTimestamps = present(hs.hello).extensions.signedCertificateTimestamp === true;
+  const tls12 = begin12(hs, {
+    suite,
+    sessionId,
+    resumedBy: undefined,
+    sendsTicket,
+    group,
+    sendsStatus: ocspResponse !== undefined,
+    timestamps: wantsTimestamps ? timestamps : [],
   });
+  send(hs, encodeCertificate12({ certificates: credential.certificateChain }));
+  if (ocspResponse !== undefined) {
+    send(hs, encodeCertificateStatus({ response: ocspResponse }));
+  }
+  const { share, rawParams } = makeServerShare12(provider, group);
+  tls12.share = share;
+  tls12.rawParams = rawParams;
   const { clientRandom, serverRandom } = tls12.keysOptions;
-  const data = serverKeyExchangeContent(clientRandom, serverRandom, tls12.rawParams);
+  const data = serverKeyExchangeContent(clientRandom, serverRandom, rawParams);
   if (credential.privateKey === undefined) {
     hs.host.ask({ kind: 'sign', scheme, data });
     return 'AwaitSignature12';
   }
   return onSignature12(hs, provider.sign(scheme, credential.privateKey, data));
-}
-
-/** ServerHello. */
-function begin12(
-  hs: ServerHandshake,
-  choice: {
-    readonly suite: CipherSuite12;
-    readonly sessionId: Uint8Array;
-    readonly resumedBy: 'ticket' | 'id' | undefined;
-    readonly sendsTicket: boolean;
-    readonly group: NamedGroupInfo | undefined;
-  },
-): ServerTls12 {
-  const { provider } = hs.options;
-  const hello = present(hs.hello);
-  const { extensions } = hello;
-  const serverRandom = new Uint8Array(32);
-  provider.random(serverRandom);
-  if (hs.options.versions?.includes('TLSv1.3') === true) {
-    // Tells a client that offered TLS 1.3 that somebody took the offer away (RFC 9846 §4.2.3).
-    serverRandom.set(DOWNGRADE_TLS12, 24);
-  }
-  const extendedMasterSecret = extensions.extendedMasterSecret === true;
-  const signalsRenegotiation =
-    extensions.renegotiationInfo !== undefined || hello.cipherSuites.includes(TLS_EMPTY_RENEGOTIATION_INFO_SCSV);
-  if (present(hs.context).clientAuthentication !== undefined && choice.resumedBy === undefined) {
-    hs.transcript.keepMessages();
-  }
-  hs.transcript.start(choice.suite.hash);
-  hs.transcript.add(hs.rawHello);
-  send(
-    hs,
-    encodeServerHello({
-      legacyVersion: TLS12,
-      random: serverRandom,
-      legacySessionIdEcho: choice.sessionId,
-      cipherSuite: choice.suite.code,
-      compressionMethod: 0,
-      extensions: {
-        extendedMasterSecret: extendedMasterSecret ? true : undefined,
-        renegotiationInfo: signalsRenegotiation ? renegotiatedConnection(hs.previous) : undefined,
-        serverName: extensions.serverName !== undefined && choice.resumedBy === undefined ? true : undefined,
-        ecPointFormats: extensions.ecPointFormats === undefined ? undefined : [0],
-        sessionTicket: choice.sendsTicket ? true : undefined,
-        alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
-        recordSizeLimit: limitRecords12(hs, extensions.recordSizeLimit),
-      },
-    }),
-  );
-  const tls12: ServerTls12 = {
-    keysOptions: {
-      provider,
-      suite: choice.suite,
-      role: 'server',
-      clientRandom: hello.random,
-      serverRandom,
-      extendedMasterSecret,
-    },
-    sessionId: choice.sessionId,
-    resumedBy: choice.resumedBy,
-    sendsTicket: choice.sendsTicket,
-    group: choice.group,
-    share: undefined,
-    rawParams: EMPTY,
-    serverVerifyData: EMPTY,
-    secureRenegotiation: signalsRenegotiation,
-    keys: undefined,
-  };
-  hs.tls12 = tls12;
-  return tls12;
-}
-
-/** RFC 5746 §3.7. */
-function renegotiatedConnection(previous: PreviousHandshake | undefined): Uint8Array {
-  return previous === undefined ? EMPTY : concat(previous.clientVerifyData, previous.serverVerifyData);
-}
-
-/** Agrees on both directions' limits and returns ours; in TLS 1.2 they count the plaintext alone (RFC 8449 §4). */
-function limitRecords12(hs: ServerHandshake, theirs: number | undefined): number | undefined {
-  if (theirs === undefined) {
-    return undefined;
-  }
-  const { channel } = hs.host;
-  const ours = Math.min(hs.options.recordSizeLimit ?? MAX_PLAINTEXT, MAX_PLAINTEXT);
-  channel.limitSentRecords(theirs + 1);
-  channel.limitReceivedRecords(ours + 1);
-  return ours;
 }
 
 export function onSignature12(
@@ -274,17 +202,17 @@ export function onClientKeyExchange12(
   message: JoinedMessage,
 ): 'ExpectClientCertificateVerify12' | 'ExpectChangeCipherSpec12' {
   const tls12 = present(hs.tls12);
-  const { publicKey } = decodeClientKeyExchange(message.body, 'ecdhe');
+  const { publicKey } = decodeClientKeyExchange(message.body, tls12.keysOptions.suite.keyExchange);
   hs.transcript.add(message.raw);
-  const sharedSecret = present(tls12.share).agree(publicKey);
+  const preMasterSecret = present(tls12.share).agree(publicKey);
   tls12.share = undefined;
-  tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, sharedSecret, hs.transcript.digest());
+  tls12.keys = Tls12Keys.exchanged(tls12.keysOptions, preMasterSecret, hs.transcript.digest());
   logMasterSecret(hs, tls12.keys);
   return hs.peerKey === undefined ? 'ExpectChangeCipherSpec12' : 'ExpectClientCertificateVerify12';
 }
 
 export function onClientChangeCipherSpec12(hs: ServerHandshake): 'ExpectFinished12' {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   present(present(hs.tls12).keys).protectRead(channel, channel.joiner.boundary());
   return 'ExpectFinished12';
 }
@@ -322,6 +250,7 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
       summary,
       peerCertificates: hs.peerCertificates,
       context: present(hs.context),
+      sessionId: cachedSessionId(tls12),
     },
   });
   keys.erase('handshake complete');
@@ -330,7 +259,7 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
 
 /** [NewSessionTicket], change_cipher_spec, Finished. */
 function sendFinished12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys): void {
-  const { channel } = hs.host;
+  const { channel } = withRecords(hs.host);
   if (tls12.sendsTicket) {
     const policy = present(present(hs.context).tickets);
     const ticket = issueTicket12({
@@ -362,6 +291,11 @@ function sessionState12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys
     policyHash: hs.policyHash,
     peerCertificates: hs.peerCertificates,
   };
+}
+
+/** Under which the session is kept; beside a ticket it is an echo that names none. */
+export function cachedSessionId(tls12: ServerTls12): Uint8Array {
+  return tls12.resumedBy === 'ticket' ? EMPTY : tls12.sessionId;
 }
 
 function offersTicket(hs: ServerHandshake): boolean {

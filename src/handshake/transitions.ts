@@ -24,14 +24,26 @@ export const clientTransitions = {
   ExpectCertificateOrCertificateRequest: {
     certificate_request: ['ExpectCertificate'],
     certificate: ['AwaitCertificateVerdict'],
+    compressed_certificate: ['AwaitCertificateVerdict'],
   },
-  ExpectCertificate: { certificate: ['AwaitCertificateVerdict'] },
+  ExpectCertificate: {
+    certificate: ['AwaitCertificateVerdict'],
+    compressed_certificate: ['AwaitCertificateVerdict'],
+  },
   AwaitCertificateVerdict: { verifyCertificate: ['ExpectCertificateVerify'] },
   ExpectCertificateVerify: { certificate_verify: ['ExpectFinished'] },
   ExpectFinished: { finished: ['Connected', 'AwaitClientSignature'] },
   AwaitClientSignature: { sign: ['Connected'] },
-  ExpectServerCertificate12: { certificate: ['AwaitCertificateVerdict12'] },
-  AwaitCertificateVerdict12: { verifyCertificate: ['ExpectServerKeyExchange12'] },
+  ExpectServerCertificate12: {
+    certificate: ['AwaitCertificateVerdict12', 'ExpectCertificateStatusOrServerKeyExchange12'],
+  },
+  ExpectCertificateStatusOrServerKeyExchange12: {
+    certificate_status: ['AwaitCertificateVerdict12'],
+    server_key_exchange: ['AwaitCertificateVerdict12'],
+  },
+  AwaitCertificateVerdict12: {
+    verifyCertificate: ['ExpectServerKeyExchange12', 'ExpectCertificateRequestOrServerHelloDone12'],
+  },
   ExpectServerKeyExchange12: { server_key_exchange: ['ExpectCertificateRequestOrServerHelloDone12'] },
   ExpectCertificateRequestOrServerHelloDone12: {
     certificate_request: ['ExpectServerHelloDone12'],
@@ -60,10 +72,15 @@ export const serverTransitions = {
   ExpectClientHello: {
     client_hello: [
       'AwaitContext',
+      'AwaitExternalPsk',
+      'AwaitTicketClaim',
       'ExpectClientHelloAfterRetry',
+      'AwaitCertificateStatus',
       'AwaitSignature',
+      'ExpectEndOfEarlyData',
       'ExpectFinished',
       'ExpectClientCertificate',
+      'AwaitCertificateStatus12',
       'AwaitSignature12',
       'ExpectClientKeyExchange12',
       'ExpectClientCertificate12',
@@ -72,22 +89,68 @@ export const serverTransitions = {
   },
   AwaitContext: {
     context: [
+      'AwaitExternalPsk',
+      'AwaitTicketClaim',
       'ExpectClientHelloAfterRetry',
+      'AwaitCertificateStatus',
       'AwaitSignature',
+      'ExpectEndOfEarlyData',
       'ExpectFinished',
       'ExpectClientCertificate',
+      'AwaitCertificateStatus12',
       'AwaitSignature12',
       'ExpectClientKeyExchange12',
       'ExpectClientCertificate12',
       'ExpectChangeCipherSpec12',
     ],
   },
-  ExpectClientHelloAfterRetry: { client_hello: ['AwaitSignature', 'ExpectFinished', 'ExpectClientCertificate'] },
+  AwaitExternalPsk: {
+    externalPsk: [
+      'AwaitExternalPsk',
+      'AwaitTicketClaim',
+      'ExpectClientHelloAfterRetry',
+      'AwaitCertificateStatus',
+      'AwaitSignature',
+      'ExpectEndOfEarlyData',
+      'ExpectFinished',
+      'ExpectClientCertificate',
+    ],
+  },
+  AwaitTicketClaim: {
+    claimTicket: [
+      'AwaitExternalPsk',
+      'AwaitTicketClaim',
+      'ExpectClientHelloAfterRetry',
+      'AwaitCertificateStatus',
+      'AwaitSignature',
+      'ExpectEndOfEarlyData',
+      'ExpectFinished',
+      'ExpectClientCertificate',
+    ],
+  },
+  ExpectClientHelloAfterRetry: {
+    client_hello: [
+      'AwaitExternalPsk',
+      'AwaitTicketClaim',
+      'AwaitCertificateStatus',
+      'AwaitSignature',
+      'ExpectFinished',
+      'ExpectClientCertificate',
+    ],
+  },
+  ExpectEndOfEarlyData: { end_of_early_data: ['ExpectFinished'] },
+  AwaitCertificateStatus: { certificateStatus: ['AwaitSignature', 'ExpectFinished', 'ExpectClientCertificate'] },
   AwaitSignature: { sign: ['ExpectFinished', 'ExpectClientCertificate'] },
-  ExpectClientCertificate: { certificate: ['AwaitClientVerdict', 'ExpectFinished'] },
+  ExpectClientCertificate: {
+    certificate: ['AwaitClientVerdict', 'ExpectFinished'],
+    compressed_certificate: ['AwaitClientVerdict', 'ExpectFinished'],
+  },
   AwaitClientVerdict: { verifyCertificate: ['ExpectClientCertificateVerify'] },
   ExpectClientCertificateVerify: { certificate_verify: ['ExpectFinished'] },
   ExpectFinished: { finished: ['Connected'] },
+  AwaitCertificateStatus12: {
+    certificateStatus: ['AwaitSignature12', 'ExpectClientKeyExchange12', 'ExpectClientCertificate12'],
+  },
   AwaitSignature12: { sign: ['ExpectClientKeyExchange12', 'ExpectClientCertificate12'] },
   ExpectClientCertificate12: { certificate: ['AwaitClientVerdict12', 'ExpectClientKeyExchange12'] },
   AwaitClientVerdict12: { verifyCertificate: ['ExpectClientKeyExchange12'] },
@@ -109,10 +172,20 @@ export const connectedServerTransitions = {
   Connected: {
     key_update: ['Connected'],
     certificate: ['AwaitAuthenticationVerdict', 'ExpectAuthenticationFinished'],
+    compressed_certificate: ['AwaitAuthenticationVerdict', 'ExpectAuthenticationFinished'],
   },
   AwaitAuthenticationVerdict: { verifyCertificate: ['ExpectAuthenticationCertificateVerify'] },
   ExpectAuthenticationCertificateVerify: { certificate_verify: ['ExpectAuthenticationFinished'] },
   ExpectAuthenticationFinished: { finished: ['Connected'] },
+} as const;
+
+/** Over QUIC there is neither KeyUpdate nor authentication after the handshake (RFC 9001 §6, §4.4). */
+export const connectedClientTransitionsQuic = {
+  Connected: { new_session_ticket: ['Connected'] },
+} as const;
+
+export const connectedServerTransitionsQuic = {
+  Connected: {},
 } as const;
 
 export type ClientState = keyof typeof clientTransitions | keyof typeof connectedClientTransitions;

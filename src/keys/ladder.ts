@@ -2,7 +2,7 @@
  * The TLS 1.3 key schedule, one type per rung. Moving on spends the rung: its secret is erased, and the next rung is
  * the only way to reach what lies further down.
  *
- *     0 ─▶ Extract ◀─ PSK   = EarlySecret ─▶ binder_key
+ *     0 ─▶ Extract ◀─ PSK   = EarlySecret ─▶ binder_key, client_early_traffic_secret
  *            │ Derive-Secret(., "derived", "")
  *            ▼
  *          Extract ◀─ (EC)DHE = HandshakeSecret ─▶ client/server_handshake_traffic_secret
@@ -14,14 +14,19 @@
  */
 
 import { EMPTY } from '../bytes/bytes.ts';
-import type { Secret } from '../bytes/secret.ts';
+import { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite, HashName } from '../crypto/suites.ts';
 import { expandLabel, hkdfExtract, PreparedLabel } from './hkdf.ts';
 import { TrafficSecret, type TrafficSecretLabel } from './traffic.ts';
 
 const DERIVED = new PreparedLabel('derived');
-const RESUMPTION_BINDER = new PreparedLabel('res binder');
+const BINDERS = {
+  external: new PreparedLabel('ext binder'),
+  imported: new PreparedLabel('imp binder'),
+  resumption: new PreparedLabel('res binder'),
+} as const;
+const CLIENT_EARLY = new PreparedLabel('c e traffic');
 const CLIENT_HANDSHAKE = new PreparedLabel('c hs traffic');
 const SERVER_HANDSHAKE = new PreparedLabel('s hs traffic');
 const CLIENT_APPLICATION = new PreparedLabel('c ap traffic');
@@ -30,8 +35,13 @@ const EXPORTER = new PreparedLabel('exp master');
 const RESUMPTION = new PreparedLabel('res master');
 const TICKET_PSK = new PreparedLabel('resumption');
 
-/** The first rung: made from a PSK, or from zeros in a full handshake. */
-export class EarlySecret {
+/** Where a PSK comes from: each has a binder label of its own, so that none passes for another (RFC 9846 §7.1, RFC 9258 §5.2). */
+export type PskKind = keyof typeof BINDERS;
+
+/** The first rung: made from a PSK, or from zeros in a full handshake; the type tells which. */
+export class EarlySecret<FromPsk extends boolean = true> {
+  /** For the compiler alone. */
+  declare readonly fromPsk: FromPsk;
   readonly #provider: CryptoProvider;
   readonly #hash: HashName;
   readonly #secret: Secret;
@@ -42,25 +52,41 @@ export class EarlySecret {
     this.#secret = secret;
   }
 
-  /** `psk` is lent; without one the rung carries no secret at all. */
-  static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret {
+  static create(provider: CryptoProvider, hash: HashName): EarlySecret<false>;
+  /** `psk` is lent. */
+  static create(provider: CryptoProvider, hash: HashName, psk: Secret): EarlySecret;
+  /** Without a PSK the rung carries no secret at all. */
+  static create(provider: CryptoProvider, hash: HashName, psk: Secret | undefined): EarlySecret<boolean>;
+  static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret<boolean> {
     const zeros = constants(provider, hash).zeros;
     const input = psk === undefined ? zeros : psk.expose();
     return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, input, 'earlySecret'));
   }
 
-  /** binder_key of a resumption PSK (RFC 9846 §4.3.11.2). */
-  resumptionBinderKey(): Secret {
+  /** binder_key of a PSK of this kind (RFC 9846 §4.3.11.2). */
+  binderKey(kind: PskKind): Secret {
     const { emptyHash, zeros } = constants(this.#provider, this.#hash);
     return expandLabel(
       this.#provider,
       this.#hash,
       this.#secret.expose(),
-      RESUMPTION_BINDER,
+      BINDERS[kind],
       emptyHash,
       zeros.length,
       'binderKey',
     );
+  }
+
+  /**
+   * client_early_traffic_secret, of no more than the PSK: it is not forward secret. `transcriptHash` covers the whole
+   * ClientHello; `suite` is that of the PSK.
+   */
+  clientEarlyTrafficSecret(suite: CipherSuite, transcriptHash: Uint8Array): TrafficSecret {
+    const label = 'CLIENT_EARLY_TRAFFIC_SECRET';
+    const { hash, hashLength } = suite;
+    const prk = this.#secret.expose();
+    const secret = expandLabel(this.#provider, hash, prk, CLIENT_EARLY, transcriptHash, hashLength, label);
+    return new TrafficSecret(this.#provider, suite, label, secret);
   }
 
   /** On to the next rung with the (EC)DHE or hybrid result, which is erased too. */
@@ -71,6 +97,15 @@ export class EarlySecret {
     sharedSecret.erase();
     this.#secret.erase();
     return new HandshakeSecret(this.#provider, suite, next);
+  }
+
+  /**
+   * On to the next rung with nothing but the PSK (psk_ke): whoever ever learns the PSK reads this connection. Without a PSK
+   * there would be no secret at all: that does not compile.
+   */
+  toHandshakeSecretWithoutKeyExchange(this: EarlySecret<true>, suite: CipherSuite): HandshakeSecret {
+    const { zeros } = constants(this.#provider, this.#hash);
+    return this.toHandshakeSecret(suite, Secret.copy('noSharedSecret', zeros));
   }
 
   erase(why?: string): void {

@@ -17,6 +17,7 @@ import { expandLabel, PreparedLabel } from './hkdf.ts';
 
 /** The labels of RFC 9850, which are also the names of the secrets in the ledger and the key log. */
 export type TrafficSecretLabel =
+  | 'CLIENT_EARLY_TRAFFIC_SECRET'
   | 'CLIENT_HANDSHAKE_TRAFFIC_SECRET'
   | 'SERVER_HANDSHAKE_TRAFFIC_SECRET'
   | 'CLIENT_TRAFFIC_SECRET'

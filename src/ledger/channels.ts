@@ -18,5 +18,13 @@ export interface SecretEnded {
   readonly why: string;
 }
 
+/** A handshake that the policy allows, and that is weaker than it could be. */
+export interface HandshakeWarned {
+  readonly role: 'client' | 'server';
+  /** 'psk_ke': there was no key exchange, so the connection's data is not forward secret. */
+  readonly warning: 'psk_ke';
+}
+
+export const handshakeWarned = channel('mayfly:handshake:warning');
 export const secretBorn = channel('mayfly:secret:born');
 export const secretEnded = channel('mayfly:secret:ended');

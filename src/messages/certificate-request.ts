@@ -10,7 +10,16 @@ import { Reader } from '../bytes/reader.ts';
 import { TLSError } from '../errors.ts';
 import { extensionTypes } from './code-points.ts';
 import type { Encodable } from './fields.ts';
-import { copyOf, nextExtension, opaqueList16, u16List16, writeOpaqueList16, writeU16List16 } from './fields.ts';
+import {
+  copyOf,
+  nextExtension,
+  opaqueList16,
+  u16List8,
+  u16List16,
+  writeOpaqueList16,
+  writeU16List8,
+  writeU16List16,
+} from './fields.ts';
 import { finishMessage, startMessage } from './handshake-message.ts';
 
 export interface CertificateRequest {
@@ -20,6 +29,8 @@ export interface CertificateRequest {
   readonly signatureAlgorithmsCert?: readonly number[];
   /** DER names. */
   readonly certificateAuthorities?: readonly Uint8Array[];
+  /** RFC 8879 §3. */
+  readonly compressCertificate?: readonly number[];
   /** Every extension type in order of appearance. */
   readonly types: readonly number[];
 }
@@ -41,6 +52,10 @@ export function encodeCertificateRequest(message: Encodable<CertificateRequest>)
     writeOpaqueList16(writer, message.certificateAuthorities);
     writer.close(mark, 2);
   }
+  if (message.compressCertificate !== undefined) {
+    writer.u16(extensionTypes.compress_certificate).u16(2 * message.compressCertificate.length + 1);
+    writeU16List8(writer, message.compressCertificate);
+  }
   writer.close(block, 2);
   return finishMessage(writer);
 }
@@ -59,6 +74,7 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
   let signatureAlgorithms: number[] | undefined;
   let signatureAlgorithmsCert: number[] | undefined;
   let certificateAuthorities: Uint8Array[] | undefined;
+  let compressCertificate: number[] | undefined;
   while (block.remaining > 0) {
     const data = nextExtension(block, types);
     switch (types[types.length - 1]) {
@@ -71,6 +87,9 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
       case extensionTypes.certificate_authorities:
         certificateAuthorities = opaqueList16(data, 'authorities', MAX_AUTHORITIES);
         break;
+      case extensionTypes.compress_certificate:
+        compressCertificate = u16List8(data, 'algorithms');
+        break;
       default:
         data.rest();
     }
@@ -79,7 +98,14 @@ export function decodeCertificateRequest(body: Uint8Array): CertificateRequest {
   if (signatureAlgorithms === undefined) {
     throw new TLSError('TLS_ERR_MISSING_EXTENSION', 'CertificateRequest: signature_algorithms is missing');
   }
-  return { requestContext, signatureAlgorithms, signatureAlgorithmsCert, certificateAuthorities, types };
+  return {
+    requestContext,
+    signatureAlgorithms,
+    signatureAlgorithmsCert,
+    certificateAuthorities,
+    compressCertificate,
+    types,
+  };
 }
 
 const EXPECTED_LENGTH = 128;

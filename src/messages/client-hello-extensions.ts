@@ -4,8 +4,9 @@
  *     struct { ExtensionType extension_type; opaque extension_data<0..2^16-1>; } Extension;
  *
  * RFC 9846 §4.3 and its subsections; RFC 6066 §3 (server_name), RFC 7301 §3.1 (ALPN), RFC 8449 §4 (record_size_limit),
- * RFC 9149 §3 (ticket_request), RFC 8879 §3 (compress_certificate); for TLS 1.2: RFC 7627 §5.1 (extended_master_secret),
- * RFC 5077 §3.2 (session_ticket), RFC 5746 §3.2 (renegotiation_info), RFC 8422 §5.1.2 (ec_point_formats).
+ * RFC 9149 §3 (ticket_request), RFC 8879 §3 (compress_certificate), RFC 6962 §3.3.1 (signed_certificate_timestamp); for TLS 1.2: RFC 7627 §5.1 (extended_master_secret),
+ * RFC 5077 §3.2 (session_ticket), RFC 5746 §3.2 (renegotiation_info), RFC 8422 §5.1.2 (ec_point_formats); for QUIC:
+ * RFC 9001 §8.2 (quic_transport_parameters).
  */
 
 import type { Reader } from '../bytes/reader.ts';
@@ -82,6 +83,7 @@ export function writeClientHelloExtensions(writer: Writer, extensions: ClientHel
     writer.close(mark, 2);
   }
   raw(writer, extensionTypes.status_request, e.statusRequest);
+  marker(writer, extensionTypes.signed_certificate_timestamp, e.signedCertificateTimestamp);
   if (e.keyShares !== undefined) {
     const mark = open(writer, extensionTypes.key_share);
     const list = writer.open(2);
@@ -113,6 +115,7 @@ export function writeClientHelloExtensions(writer: Writer, extensions: ClientHel
     writer.close(mark, 2);
   }
   codePoints8(writer, extensionTypes.compress_certificate, e.compressCertificate);
+  raw(writer, extensionTypes.quic_transport_parameters, e.quicTransportParameters);
   for (const { type, data } of e.unknown ?? []) {
     writer.u16(type).vector16(data);
   }
@@ -186,6 +189,12 @@ function readKnown(type: number, data: Reader, into: Mutable<ClientHelloExtensio
       return true;
     case extensionTypes.compress_certificate:
       into.compressCertificate = u16List8(data, 'algorithms');
+      return true;
+    case extensionTypes.quic_transport_parameters:
+      into.quicTransportParameters = copyOf(data.rest());
+      return true;
+    case extensionTypes.signed_certificate_timestamp:
+      into.signedCertificateTimestamp = true;
       return true;
     default:
       return false;
@@ -314,6 +323,8 @@ function noExtensions(): Mutable<ClientHelloExtensions> {
     statusRequest: undefined,
     certificateAuthorities: undefined,
     compressCertificate: undefined,
+    quicTransportParameters: undefined,
+    signedCertificateTimestamp: undefined,
     unknown: undefined,
     types: [],
   };

@@ -73,6 +73,10 @@ export interface ClientHelloExtensions {
   /** DER names. */
   readonly certificateAuthorities?: readonly Uint8Array[];
   readonly compressCertificate?: readonly number[];
+  /** As the QUIC stack encoded them. */
+  readonly quicTransportParameters?: Uint8Array;
+  /** The client wants them, by the way of TLS (RFC 6962 §3.3.1). */
+  readonly signedCertificateTimestamp?: true;
   /** All others, GREASE and padding too; written after the known ones and before pre_shared_key. */
   readonly unknown?: readonly UnknownExtension[];
   /** Decoded only: every extension type in order of appearance. */

@@ -3,13 +3,14 @@
  *
  *     struct { Extension extensions<0..2^16-1>; } EncryptedExtensions;
  *
- * RFC 9846 §4.4.1; RFC 9149 §3 (the server's ticket_request is one byte, expected_count).
+ * RFC 9846 §4.4.1; RFC 9149 §3 (the server's ticket_request is one byte, expected_count); RFC 9001 §8.2.
  */
 
 import { Reader } from '../bytes/reader.ts';
 import { extensionTypes } from './code-points.ts';
 import type { Encodable, Mutable } from './fields.ts';
 import {
+  copyOf,
   nextExtension,
   protocolNames,
   recordSizeLimit,
@@ -32,6 +33,8 @@ export interface EncryptedExtensionsBlock {
   readonly earlyData?: true;
   /** How many tickets the server expects to send. */
   readonly ticketRequest?: number;
+  /** As the QUIC stack encoded them. */
+  readonly quicTransportParameters?: Uint8Array;
   /** Every extension type in order of appearance, unknown ones too: whether each was offered is the client's to check. */
   readonly types: readonly number[];
 }
@@ -65,6 +68,9 @@ export function encodeEncryptedExtensions(message: {
   if (e.ticketRequest !== undefined) {
     writer.u16(extensionTypes.ticket_request).u16(1).u8(e.ticketRequest);
   }
+  if (e.quicTransportParameters !== undefined) {
+    writer.u16(extensionTypes.quic_transport_parameters).vector16(e.quicTransportParameters);
+  }
   writer.close(block, 2);
   return finishMessage(writer);
 }
@@ -82,6 +88,7 @@ export function decodeEncryptedExtensions(body: Uint8Array): EncryptedExtensions
     serverName: undefined,
     earlyData: undefined,
     ticketRequest: undefined,
+    quicTransportParameters: undefined,
     types,
   };
   while (block.remaining > 0) {
@@ -111,6 +118,9 @@ function readKnown(type: number, data: Reader, into: Mutable<EncryptedExtensions
       return;
     case extensionTypes.ticket_request:
       into.ticketRequest = data.u8('expected_count');
+      return;
+    case extensionTypes.quic_transport_parameters:
+      into.quicTransportParameters = copyOf(data.rest());
       return;
     default:
       data.rest();

@@ -1,7 +1,8 @@
 /**
  * Which TLS 1.3 message may carry which extension.
  *
- * RFC 9846 §4.3 (the table and the two MUSTs before it), RFC 9149 §3 (ticket_request), RFC 8449 §4 (record_size_limit).
+ * RFC 9846 §4.3 (the table and the two MUSTs before it), RFC 9149 §3 (ticket_request), RFC 8449 §4 (record_size_limit),
+ * RFC 9001 §8.2 (quic_transport_parameters).
  */
 
 import { TLSError } from '../errors.ts';
@@ -74,6 +75,7 @@ const table: Partial<Record<ExtensionType, readonly ExtensionCarrier[]>> = {
   signature_algorithms_cert: ['client_hello', 'certificate_request'],
   key_share: ['client_hello', 'server_hello', 'hello_retry_request'],
   ticket_request: ['client_hello', 'encrypted_extensions'],
+  quic_transport_parameters: ['client_hello', 'encrypted_extensions'],
   // TLS 1.2 only: a hello may offer them, nothing in TLS 1.3 may answer.
   extended_master_secret: ['client_hello'],
   session_ticket: ['client_hello'],

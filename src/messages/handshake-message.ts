@@ -62,6 +62,8 @@ const caps: Record<HandshakeType, number> = {
   /** The longest hash output. */
   finished: 64,
   certificate_status: 0x1_0000,
+  /** As what it unfolds to. */
+  compressed_certificate: 100 * 1024,
   /** Sent at will after the handshake, so it must not be a way to make the peer buffer. */
   key_update: 1,
   /** Never on the wire. */

@@ -57,6 +57,8 @@ export interface ServerHelloExtensions {
   readonly alpnProtocol?: string;
   readonly serverName?: true;
   readonly statusRequest?: true;
+  /** TLS 1.2; extension_data as it stands (RFC 6962 §3.3.1). */
+  readonly signedCertificateTimestamps?: Uint8Array;
   /** Bytes, at least 64. */
   readonly recordSizeLimit?: number;
   /** Every extension type in order of appearance, unknown ones too: whether each was offered is the client's to check. */
@@ -84,7 +86,8 @@ export function isHelloRetryRequest(message: Pick<ServerHello, 'random'>): boole
 /** The whole handshake message. */
 export function encodeServerHello(message: EncodableServerHello): Uint8Array {
   const e = message.extensions;
-  const variable = (e.keyShare?.keyExchange.length ?? 0) + (e.cookie?.length ?? 0);
+  const variable =
+    (e.keyShare?.keyExchange.length ?? 0) + (e.cookie?.length ?? 0) + (e.signedCertificateTimestamps?.length ?? 0);
   const writer = startMessage('server_hello', EXPECTED_LENGTH + variable);
   writer.u16(message.legacyVersion).bytes(message.random).vector8(message.legacySessionIdEcho);
   writer.u16(message.cipherSuite).u8(message.compressionMethod);
@@ -131,6 +134,9 @@ export function encodeServerHello(message: EncodableServerHello): Uint8Array {
   }
   if (e.statusRequest) {
     writer.u16(extensionTypes.status_request).u16(0);
+  }
+  if (e.signedCertificateTimestamps !== undefined) {
+    writer.u16(extensionTypes.signed_certificate_timestamp).vector16(e.signedCertificateTimestamps);
   }
   if (e.alpnProtocol !== undefined) {
     const mark = writer.u16(extensionTypes.application_layer_protocol_negotiation).open(2);
@@ -215,6 +221,9 @@ function readKnown(type: number, data: Reader, into: Mutable<ServerHelloExtensio
     case extensionTypes.status_request:
       into.statusRequest = true;
       return;
+    case extensionTypes.signed_certificate_timestamp:
+      into.signedCertificateTimestamps = copyOf(data.rest());
+      return;
     case extensionTypes.record_size_limit:
       into.recordSizeLimit = recordSizeLimit(data);
       return;
@@ -238,6 +247,7 @@ function noExtensions(types: number[]): Mutable<ServerHelloExtensions> {
     alpnProtocol: undefined,
     serverName: undefined,
     statusRequest: undefined,
+    signedCertificateTimestamps: undefined,
     recordSizeLimit: undefined,
     types,
   };

@@ -4,7 +4,8 @@
  *     TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE+AESGCM:HIGH:!aNULL
  *
  * Lists that applications carry name many suites that are left out here (CBC, RSA key transport): those are passed over
- * as long as one remains. The keywords and operators are those of OpenSSL's ciphers(1).
+ * as long as one remains. The keywords and operators are those of OpenSSL's ciphers(1), with one exception: suites with DHE
+ * are only added by their name, or by a word for DHE itself (`EDH+AESGCM`), not by `HIGH` or `ALL`.
  */
 
 import { type CipherSuiteName, cipherSuites } from '../crypto/suites.ts';
@@ -24,9 +25,7 @@ const aeads = {
 } as const satisfies Record<CipherSuite12['aead'], { name: string; keywords: readonly string[] }>;
 
 const spoken13 = Object.keys(cipherSuites) as CipherSuiteName[];
-const spoken12: readonly CipherSuite12[] = Object.values(cipherSuites12).filter(
-  (suite) => suite.keyExchange === 'ecdhe',
-);
+const spoken12: readonly CipherSuite12[] = Object.values(cipherSuites12);
 
 /** The name that OpenSSL has for a suite: in TLS 1.3 IANA's own. */
 export function opensslCipherName(name: CipherSuiteName | CipherSuite12Name): string {
@@ -34,11 +33,17 @@ export function opensslCipherName(name: CipherSuiteName | CipherSuite12Name): st
 }
 
 /** In order of preference. */
-export const DEFAULT_CIPHERS: string = [...spoken13, ...spoken12.map(nameOf)].join(':');
+export const DEFAULT_CIPHERS: string = [...spoken13, ...spoken12.filter((suite) => !isDhe(suite)).map(nameOf)].join(
+  ':',
+);
 
-/** The names of all cipher suites, lower case as `node:tls` gives them. */
+/** The names of all cipher suites, lower case as `node:tls` gives them; those with DHE are off unless they are named. */
 export function getCiphers(): string[] {
-  return DEFAULT_CIPHERS.toLowerCase().split(':');
+  return [...spoken13, ...spoken12.map(nameOf)].map((name) => name.toLowerCase());
+}
+
+export function isDhe(suite: CipherSuite12): boolean {
+  return suite.keyExchange === 'dhe';
 }
 
 /**
@@ -94,7 +99,8 @@ function choose12(words: readonly string[]): readonly CipherSuite12[] {
     const operator = /^[!+-]/.exec(word)?.[0];
     const matched = matching(operator === undefined ? word : word.slice(1));
     if (operator === undefined) {
-      chosen = [...chosen, ...matched.filter((suite) => !chosen.includes(suite) && !barred.has(suite))];
+      const added = matched.filter((suite) => !isDhe(suite) || namesDhe(word, suite));
+      chosen = [...chosen, ...added.filter((suite) => !chosen.includes(suite) && !barred.has(suite))];
       continue;
     }
     const rest = chosen.filter((suite) => !matched.includes(suite));
@@ -117,10 +123,14 @@ function matching(word: string): readonly CipherSuite12[] {
   });
 }
 
+function namesDhe(word: string, suite: CipherSuite12): boolean {
+  return word.split('+').some((part) => DHE_WORDS.includes(part) || part === suite.name || part === nameOf(suite));
+}
+
 function keywordsOf(suite: CipherSuite12): readonly string[] {
   return [
     ...[suite.name, nameOf(suite), 'ALL', 'DEFAULT', 'HIGH', 'AEAD', 'TLSV1.2'],
-    ...['ECDHE', 'EECDH', 'KECDHE', 'KEECDH', 'ECDH'],
+    ...(isDhe(suite) ? DHE_WORDS : ['ECDHE', 'EECDH', 'KECDHE', 'KEECDH', 'ECDH']),
     ...(suite.authentication === 'ecdsa' ? ['ECDSA', 'AECDSA'] : ['ARSA']),
     ...aeads[suite.aead].keywords,
   ];
@@ -133,3 +143,5 @@ function nameOf({ keyExchange, authentication, aead }: CipherSuite12): string {
 function isTls13(name: string): name is CipherSuiteName {
   return Object.hasOwn(cipherSuites, name);
 }
+
+const DHE_WORDS: readonly string[] = ['DHE', 'EDH', 'KDHE', 'KEDH', 'DH'];

@@ -5,25 +5,33 @@
 
 import { isIP } from 'node:net';
 import { checkServerIdentity as nodeCheck } from 'node:tls';
-import type { HandshakeSummary, Need } from '../actions.ts';
-import { parseCertificate } from '../certificates/certificate.ts';
+import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
+import { toHex } from '../bytes/bytes.ts';
+import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
+import { checkStaple, mustStaple } from '../certificates/ocsp-check.ts';
 import { type PeerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
 import { Connection } from '../connection.ts';
+import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
+import type { FfdheGroup } from '../crypto/dhe-groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
 import { type ClientSession, type ClientSession12, decodeClientSession } from '../session/client-session.ts';
+import { type ExternalPsk, wireIdentities } from '../session/external-psk.ts';
 import type { ClientSessions } from './client-sessions.ts';
-import type { Driver } from './driver.ts';
+import { authoritiesOf } from './client-verification.ts';
+import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
+import { clientPsks, erasePsks, type PskOptions } from './external-psks.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
-import { parseAlpn, refuseUnsupported } from './tls-options.ts';
+import { answerSign } from './signing.ts';
+import { parseAlpn, parseMinDhSize, refuseUnsupported } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
 import { verifyServerChain } from './trust.ts';
 
 export type CheckServerIdentity = (hostname: string, certificate: PeerCertificate) => Error | undefined;
 
-export interface ClientDriverOptions extends SecureContextOptions {
+export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
   readonly host?: string;
   readonly port?: number;
   readonly secureContext?: SecureContext;
@@ -45,6 +53,11 @@ export interface ClientDriverOptions extends SecureContextOptions {
   readonly allowLegacyMasterSecret?: boolean;
   /** TLS 1.2: renegotiations that the server may ask for within ten minutes; 0 declines all. Default 3. */
   readonly serverRenegotiations?: number;
+  /**
+   * As in `node:tls`, for suites with DHE that `ciphers` names: bits of the prime, up to 8192. Only groups of RFC 7919 are
+   * taken, of which none is below 2048; a number above 3072 has one of the larger ones offered. Default 2048.
+   */
+  readonly minDHSize?: number;
   /** Milliseconds; 0 for never. Default 0, as in `node:tls`. */
   readonly handshakeTimeout?: number;
   /**
@@ -52,8 +65,31 @@ export interface ClientDriverOptions extends SecureContextOptions {
    * since data may be missing.
    */
   readonly allowTruncation?: boolean | ((socket: TLSSocket) => boolean);
+  /**
+   * As in `node:tls`: asks for a stapled OCSP response, which comes as 'OCSPResponse' (null for none) and is not judged: see
+   * `stapling` for that. Default false.
+   */
+  readonly requestOCSP?: boolean;
+  /**
+   * Ours: asks for a stapled OCSP response and judges it. 'check': one that comes must be the issuer's, fresh, and say that
+   * the certificate is good, and one must come where the certificate says so itself (RFC 7633). 'require': one must come.
+   * Sessions count as what they were made under: one from the cache was made under this option; one given as `session` does
+   * not resume where a staple must come. Default: none is asked for.
+   */
+  readonly stapling?: 'check' | 'require';
+  /** Ours: asks for certificate timestamps by TLS; see `signedCertificateTimestamps` of the socket. Default false. */
+  readonly requestSCTs?: boolean;
+  /** Ours, TLS 1.3: tells the server the names of `ca`, so that it can choose among its certificates. Default false. */
+  readonly announceAuthorities?: boolean;
   /** Ours: tickets to ask for (RFC 9149). */
   readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
+  /**
+   * Ours: sent with the first flight where the session allows it (0-RTT, TLS 1.3). It is not forward secret, and whoever
+   * records it can send it again. What the server did not take comes back with 'earlyDataRejected', before 'secureConnect'.
+   */
+  readonly earlyData?: Uint8Array;
+  /** Ours: whether what was written before the handshake goes out as early data; else, or where refused, after it. */
+  readonly earlyWrites?: (socket: TLSSocket) => boolean;
 }
 
 export class ClientDriver implements Driver {
@@ -61,7 +97,9 @@ export class ClientDriver implements Driver {
   readonly handshakeTimeout: number;
   readonly #options: ClientDriverOptions;
   readonly #context: SecureContext;
+  readonly #ffdheGroups12: readonly FfdheGroup[] | undefined;
   readonly #alpnProtocols: readonly string[];
+  readonly #authorities: readonly Uint8Array[] | undefined;
   readonly #strict: boolean;
   /** The name to verify. */
   readonly #hostname: string;
@@ -72,6 +110,9 @@ export class ClientDriver implements Driver {
   /** What the cache has of this connection: TLS 1.2 sessions, whose secrets are the cache's. */
   #kept: ClientSession12[] = [];
   #cacheKey: string | undefined;
+  #pskNames = '';
+  /** What the server asked for and was sent. */
+  #ownCertificates: readonly Uint8Array[] = [];
   #problem: TLSError | Error | undefined;
 
   /** @throws TLSError as `createSecureContext`, and `TLS_ERR_CONFIG` */
@@ -79,11 +120,11 @@ export class ClientDriver implements Driver {
     refuseUnsupported(options);
     this.#options = options;
     this.#context = toSecureContext(options.secureContext ?? options);
-    if (this.#context.credentials.length > 0) {
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'cert, key: client certificates are not supported yet');
-    }
+    this.#ffdheGroups12 = parseMinDhSize(options.minDHSize);
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
     this.#strict = options.rejectUnauthorized !== false;
+    this.#authorities = options.announceAuthorities === true ? authorityNames(this.#context) : undefined;
+    checkStapling(options.stapling);
     this.#hostname = options.servername || options.host || 'localhost';
     this.#serverName = sendable(options.servername ?? options.host ?? '');
     this.#givenSession = options.session ?? undefined;
@@ -104,52 +145,105 @@ export class ClientDriver implements Driver {
   }
 
   createConnection(socket: TLSSocket): Connection {
-    const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12 } = this.#context;
+    const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12, credentials } = this.#context;
+    const { certificateCompression } = this.#context;
+    const { requestOCSP, stapling, requestSCTs } = this.#options;
+    const externalPsks = clientPsks(this.#options);
+    this.#pskNames = namesOf(externalPsks);
     const session = this.#sessionToOffer();
     this.#offered = session;
-    return Connection.client({
+    const { externalPskRequired = false, dangerouslyAllowPskKe = false } = this.#options;
+    const options: ClientOptions = {
       provider: nodeProvider,
       now: Date.now,
       serverName: this.#serverName,
       alpnProtocols: this.#alpnProtocols,
       exportKeyLog: socket.listenerCount('keylog') > 0,
       allocate: allocateOutput,
-      versions,
+      versions: externalPskRequired ? only13(versions) : versions,
+      externalPsks,
+      externalPskRequired,
+      dangerouslyAllowPskKe: dangerouslyAllowPskKe !== false,
       offerTickets12,
       allowLegacyMasterSecret: this.#options.allowLegacyMasterSecret === true,
       serverRenegotiations: this.#options.serverRenegotiations,
+      ffdheGroups12: this.#ffdheGroups12,
+      statusRequest: requestOCSP === true || stapling !== undefined,
+      signedCertificateTimestamp: requestSCTs === true,
+      certificateAuthorities: this.#authorities,
+      compressCertificates: certificateCompression,
+      acceptCompressedCertificates: certificateCompression ?? [],
+      // Absent and not empty: an empty list would have us offer what we cannot do (RFC 9846 §4.3.6).
+      ...(credentials.length === 0 ? {} : { credentials }),
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
       ...(session === undefined ? {} : { session }),
+      earlyData: this.earlyData(socket) !== undefined,
       ...(this.#options.requestTickets === undefined ? {} : { requestTickets: this.#options.requestTickets }),
-    });
+    };
+    try {
+      return Connection.client(options);
+    } finally {
+      erasePsks(externalPsks);
+    }
   }
 
   answer(socket: TLSSocket, need: Need): void {
+    if (need.kind === 'sign') {
+      answerSign(socket, need, this.#context.sign);
+      return;
+    }
     if (need.kind !== 'verifyCertificate') {
       return;
     }
+    if (this.#options.requestOCSP === true) {
+      const { ocspResponse } = need;
+      socket.emit('OCSPResponse', ocspResponse === undefined ? null : Buffer.from(ocspResponse));
+    }
     let answer: PublicKey | TLSError;
     try {
-      answer = this.#verify(need.chain);
+      answer = this.#verify(need);
     } catch (error) {
       answer = asTLSError(error);
     }
     socket.answer(need, answer);
   }
 
+  earlyDataTaken(): EarlyDelivery {
+    return 'held';
+  }
+
+  earlyData(socket: TLSSocket): Uint8Array | 'writes' | undefined {
+    const { earlyData, earlyWrites } = this.#options;
+    return earlyData ?? (earlyWrites?.(socket) === true ? 'writes' : undefined);
+  }
+
   secured(socket: TLSSocket, summary: HandshakeSummary): void {
     this.#settleOffered(socket, summary);
-    if (summary.resumed && !this.#strict) {
+    // Who began with an external PSK has shown no certificate, and needs none.
+    if (summary.resumed && !this.#strict && summary.authenticatedBy !== 'externalPsk') {
       this.#judgeResumed(summary.peerCertificates);
     }
-    socket.authorized = this.#problem === undefined;
-    socket.authorizationError = this.#problem === undefined ? null : codeOf(this.#problem);
+    this.reauthenticated(socket, summary);
     // A client knows the name it asked for, whatever the server acknowledges.
     socket.servername = this.#serverName === '' ? false : this.#serverName;
     socket.emit('secure');
     socket.emit('secureConnect');
+  }
+
+  reauthenticated(socket: TLSSocket, { ownCertificates }: HandshakeSummary): void {
+    this.#ownCertificates = ownCertificates ?? this.#ownCertificates;
+    socket.authorized = this.#problem === undefined;
+    socket.authorizationError = this.#problem === undefined ? null : codeOf(this.#problem);
+  }
+
+  /** What a client trusts is set when it connects. */
+  lateRequest(_socket: TLSSocket, { rejectUnauthorized = this.#strict }: LateRequestOptions): LateRequest {
+    if (rejectUnauthorized !== this.#strict) {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'renegotiate: a client cannot change rejectUnauthorized');
+    }
+    return { made() {} };
   }
 
   failedHandshake(): void {}
@@ -169,15 +263,24 @@ export class ClientDriver implements Driver {
     return true;
   }
 
+  sessionEnded(): void {
+    this.#dropKept();
+  }
+
   keyLog(socket: TLSSocket, line: Buffer): void {
     socket.emit('keylog', Buffer.concat([line, LINE_END]));
   }
 
   keyUpdated(): void {}
 
+  warned(socket: TLSSocket, warning: HandshakeWarning): void {
+    socket.emit('tlsWarning', warning);
+  }
+
   closed(_socket: TLSSocket, error: Error | undefined): void {
     if (error instanceof TLSError && (error.alert !== undefined || error.code === 'TLS_ERR_ALERT_RECEIVED')) {
-      // A session must not outlive a connection of it that failed (RFC 5246 §7.2).
+      // Also where the server has proved nothing (see `sessionEnded`): a session over which it fails would keep us out for
+      // as long as it lives, and whoever can put an alert into a handshake gains no more than a full handshake.
       this.#dropKept();
     }
     this.#offered?.secret.erase('used');
@@ -185,18 +288,20 @@ export class ClientDriver implements Driver {
   }
 
   ownCertificates(): readonly Uint8Array[] {
-    return [];
+    return this.#ownCertificates;
   }
 
-  #verify(chain: readonly Uint8Array[]): PublicKey | TLSError {
+  #verify({ chain, ocspResponse }: VerifyNeed): PublicKey | TLSError {
+    this.#problem = undefined;
     try {
-      const { publicKey } = verifyServerChain(
+      const { publicKey, path } = verifyServerChain(
         this.#context.trust,
         chain,
         this.#hostname,
         !this.#options.checkServerIdentity,
       );
       this.#checkIdentity(chain);
+      this.#checkStaple(path, ocspResponse);
       return publicKey;
     } catch (error) {
       if (this.#strict) {
@@ -204,6 +309,13 @@ export class ClientDriver implements Driver {
       }
       this.#problem = error as Error;
       return nodeProvider.importPublicKey(parseCertificate(chain[0]).publicKey.der);
+    }
+  }
+
+  #checkStaple(path: readonly ParsedCertificate[], ocspResponse: Uint8Array | undefined): void {
+    const { stapling } = this.#options;
+    if (stapling !== undefined) {
+      checkStaple({ path, ocspResponse, now: Date.now(), required: stapling === 'require' });
     }
   }
 
@@ -229,11 +341,24 @@ export class ClientDriver implements Driver {
     if (session.version === 'TLSv1.2') {
       this.#kept.push(session);
     }
-    if (session.serverName !== this.#serverName || (this.#strict && !this.#trusts(session.peerCertificates))) {
+    if (session.version === 'TLSv1.3' && (session.externalPskIdentity?.length ?? 0) > 0) {
+      // It stands and falls with the PSK, as the core sees to.
+      return session;
+    }
+    const lacksStaple = this.#givenSession !== undefined && this.#mustStaple(session.peerCertificates);
+    const isOther = session.serverName !== this.#serverName || lacksStaple;
+    if (isOther || (this.#strict && !this.#trusts(session.peerCertificates))) {
       session.secret.erase('policy changed');
       return undefined;
     }
     return session;
+  }
+
+  /** A session does not tell whether its full handshake came with one. */
+  #mustStaple([leaf]: readonly Uint8Array[]): boolean {
+    const { stapling } = this.#options;
+    const says = () => leaf !== undefined && mustStaple(parseCertificate(leaf));
+    return stapling === 'require' || (stapling === 'check' && says());
   }
 
   /** What cannot be read is not offered, as in `node:tls`: a full handshake follows. */
@@ -270,7 +395,8 @@ export class ClientDriver implements Driver {
       port: Number(this.#options.port ?? 0),
       serverName: this.#serverName,
       alpnProtocols: this.#alpnProtocols,
-      trustPolicy: `${this.#context.trust.roots.id} ${this.#strict} ${identityOf(this.#options.checkServerIdentity)}`,
+      // With whom we can be: to the server a session is proof of it.
+      trustPolicy: `${this.#context.trust.roots.id} ${this.#strict} ${identityOf(this.#options.checkServerIdentity)} ${this.#options.stapling ?? ''} ${this.#context.identity} ${this.#pskNames}`,
     });
     return this.#cacheKey;
   }
@@ -297,6 +423,36 @@ export class ClientDriver implements Driver {
       cache?.drop(this.#key(cache), session);
     }
     this.#kept = [];
+  }
+}
+
+function only13(versions: readonly ProtocolVersion[]): readonly ProtocolVersion[] {
+  const left = versions.filter((version) => version === 'TLSv1.3');
+  if (left.length === 0) {
+    throw new TLSError('TLS_ERR_CONFIG', 'externalPskRequired: TLS 1.2 has none, and TLS 1.3 is ruled out');
+  }
+  return left;
+}
+
+/** By which sessions are told apart: one that began with a PSK is of no use without it. */
+function namesOf(psks: readonly ExternalPsk[]): string {
+  return psks.flatMap((psk) => wireIdentities(psk).map(toHex)).join(' ');
+}
+
+type VerifyNeed = Extract<Need, { kind: 'verifyCertificate' }>;
+
+function authorityNames({ trust }: SecureContext): readonly Uint8Array[] {
+  const { names } = authoritiesOf(trust);
+  if (names.length === 0) {
+    const why = trust.isDefault ? 'it needs a `ca`, as Node has far too many roots' : 'the names of `ca` are too long';
+    throw new TLSError('TLS_ERR_CONFIG', `announceAuthorities: ${why}`);
+  }
+  return names;
+}
+
+function checkStapling(stapling: unknown): void {
+  if (stapling !== undefined && stapling !== 'check' && stapling !== 'require') {
+    throw new TLSError('TLS_ERR_CONFIG', `stapling: expected 'check' or 'require', got ${JSON.stringify(stapling)}`);
   }
 }
 

@@ -92,6 +92,12 @@ export class ConnectionSessions implements ServerSessionCache {
     }
   }
 
+  /** After a session that is on its way to the store: else that would come last. */
+  delete(sessionId: Uint8Array): void {
+    const forget = () => this.#stored.delete(sessionId);
+    void (this.#storing === undefined ? forget() : this.#storing.then(forget));
+  }
+
   /** Erases what was found and not taken. */
   erase(): void {
     this.get()?.secret.erase('not used');

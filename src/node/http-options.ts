@@ -13,6 +13,9 @@ export function httpOptions(options: object): object {
 
 const TLS_OPTIONS: readonly string[] = [
   'cert',
+  'ocspResponse',
+  'signedCertificateTimestamps',
+  'certificateCompression',
   'key',
   'passphrase',
   'sign',
@@ -38,6 +41,7 @@ const TLS_OPTIONS: readonly string[] = [
   'sessions',
   'allowTruncation',
   'idleTimeout',
+  'earlyRequests',
   'requestCert',
   'rejectUnauthorized',
   'pfx',

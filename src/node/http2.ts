@@ -19,6 +19,7 @@ import {
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSError } from '../errors.ts';
+import { guardEarlyRequests, socketOfSession } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect as tlsConnect } from './tls-connect.ts';
@@ -49,7 +50,12 @@ export function createSecureServer(
   const protocols = given.allowHTTP1 === true ? ['h2', 'http/1.1'] : ['h2'];
   const withProtocols = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
   server.on('session', describeSession);
-  return makeTlsServer(server, withProtocols ? { ...given, ALPNProtocols: protocols } : given);
+  guardEarlyRequests(server);
+  return makeTlsServer(server, {
+    ...given,
+    earlyRequests: true,
+    ...(withProtocols ? { ALPNProtocols: protocols } : {}),
+  });
 }
 
 /**
@@ -134,6 +140,7 @@ function holdConnect(session: ClientHttp2Session, socket: TLSSocket): void {
 function describeSession(session: Http2Session): void {
   const socket = (session.socket as unknown as { stream?: unknown }).stream;
   if (socket instanceof TLSSocket) {
+    socketOfSession.set(session, socket);
     endWrapperFirst(session, socket);
     describe(session, socket);
   }

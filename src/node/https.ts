@@ -4,6 +4,8 @@ import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http'
 import * as nodeHttps from 'node:https';
 import type { Server as NetServer } from 'node:net';
 import { ClientSessions } from './client-sessions.ts';
+import { EarlyAgent } from './early-agent.ts';
+import { guardEarlyRequests } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { ServerSessions } from './sessions.ts';
@@ -14,7 +16,15 @@ import type { TLSSocket } from './tls-socket.ts';
 export type ServerOptions = TlsServerOptions & Omit<nodeHttps.ServerOptions, keyof TlsServerOptions>;
 export type RequestOptions = ConnectionOptions & Omit<nodeHttps.RequestOptions, keyof ConnectionOptions>;
 export type AgentOptions = ConnectionOptions &
-  Omit<nodeHttps.AgentOptions, keyof ConnectionOptions> & { readonly sessionCache?: ClientSessions };
+  Omit<nodeHttps.AgentOptions, keyof ConnectionOptions> & {
+    readonly sessionCache?: ClientSessions;
+    /**
+     * GET, HEAD and OPTIONS without a body may go out as early data (0-RTT) when they open a connection that resumes. Who
+     * records that can send them again, and it is not forward secret: see docs/early-data.md. Where the server does not take
+     * it, or answers 425 (Too Early), they are sent once more after the handshake. Default false.
+     */
+    readonly earlyRequests?: boolean;
+  };
 
 type ResponseListener = (response: IncomingMessage) => void;
 
@@ -35,10 +45,12 @@ export class Server extends nodeHttps.Server implements TlsServerSurface {
     const onRequest = typeof options === 'function' ? options : listener;
     super(httpOptions(given) as nodeHttps.ServerOptions, onRequest);
     const withProtocol = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
-    makeTlsServer<NetServer>(
-      this as unknown as NetServer,
-      withProtocol ? { ...given, ALPNProtocols: ['http/1.1'] } : given,
-    );
+    guardEarlyRequests(this);
+    makeTlsServer<NetServer>(this as unknown as NetServer, {
+      ...given,
+      earlyRequests: true,
+      ...(withProtocol ? { ALPNProtocols: ['http/1.1'] } : {}),
+    });
   }
 }
 
@@ -51,9 +63,11 @@ export function createServer(options?: ServerOptions | RequestListener, listener
 /** Node's `https.Agent`, whose connections are ours and resume the sessions of earlier ones. */
 export class Agent extends nodeHttps.Agent {
   readonly sessions: ClientSessions;
+  readonly #early: EarlyAgent | undefined;
 
   constructor(options: AgentOptions = {}) {
     super(options as nodeHttps.AgentOptions);
+    this.#early = options.earlyRequests === true ? new EarlyAgent() : undefined;
     this.sessions = options.sessionCache ?? new ClientSessions();
   }
 
@@ -66,7 +80,20 @@ export class Agent extends nodeHttps.Agent {
       // As in node:https, an empty name means that the Host header holds an address.
       ...(servername ? { servername } : {}),
       sessionCache: this.sessions,
+      ...(this.#early === undefined ? {} : { earlyWrites: this.#early.allows }),
     });
+  }
+
+  /** A connection serves no request that is stricter on its server than the one it was made for. */
+  override getName(options?: object): string {
+    const { stapling = '', allowLegacyMasterSecret = false } = (options ?? {}) as ConnectionOptions;
+    return `${super.getName(options as nodeHttps.RequestOptions)}:${stapling}:${allowLegacyMasterSecret}`;
+  }
+
+  /** Node calls it for each request; its types do not name it. */
+  addRequest(request: ClientRequest, options: object): void {
+    this.#early?.watch(request, options, this);
+    addRequest.call(this, request, options);
   }
 
   override destroy(): void {
@@ -74,6 +101,10 @@ export class Agent extends nodeHttps.Agent {
     this.sessions.clear();
   }
 }
+
+const { addRequest } = nodeHttps.Agent.prototype as unknown as {
+  addRequest(this: Agent, request: ClientRequest, options: object): void;
+};
 
 export const globalAgent: Agent = new Agent({ keepAlive: true, timeout: 5_000 } as AgentOptions);
 

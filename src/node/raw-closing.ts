@@ -22,6 +22,18 @@ export function closeGently(raw: Duplex): void {
   }
 }
 
+/** Destroys a stream that has data left, when that has been read. */
+export function destroyOnceRead(stream: Duplex, error: Error): void {
+  const { read } = stream;
+  stream.read = (size?: number) => {
+    const chunk = read.call(stream, size);
+    if (stream.readableLength === 0) {
+      process.nextTick(() => stream.destroy(error));
+    }
+    return chunk;
+  };
+}
+
 /** True when the first bytes from a client look like an HTTP/1 request. */
 export function isPlainHttp(bytes: Uint8Array): boolean {
   let at = 0;

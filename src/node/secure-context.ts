@@ -1,17 +1,21 @@
 /** SecureContext: certificates and keys, trust and algorithms, read and checked once and shared by many connections. */
 
+import { concat, toHex } from '../bytes/bytes.ts';
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { keyMatchesCertificate } from '../certificates/key-match.ts';
 import { pemToDer } from '../certificates/pem.ts';
 import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
-import type { PrivateKey } from '../crypto/provider.ts';
+import type { CertificateCompression, PrivateKey } from '../crypto/provider.ts';
 import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
+import { sha256 } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import { DEFAULT_CIPHERS, parseCiphers } from './cipher-names.ts';
+import type { ClientCertificateOptions } from './client-verification.ts';
+import { type CredentialOptions, readBesideChain, readCompressions } from './credential-options.ts';
 import { parseGroups, parseVersions, refuseUnsupported, SSL_OP_NO_TICKET, type VersionOptions } from './tls-options.ts';
 import { type CaOption, type Trust, trustFor } from './trust.ts';
 
@@ -21,7 +25,14 @@ export type SignFunction = (scheme: SignatureScheme, data: Uint8Array) => Uint8A
 type PemOption = string | Uint8Array;
 type KeyOption = PemOption | object | { readonly pem: PemOption | object; readonly passphrase?: string };
 
-export interface SecureContextOptions extends VersionOptions {
+export interface SecureContextOptions extends VersionOptions, CredentialOptions {
+  /**
+   * Ours: for a context that serves one of a server's names, whether its clients are asked for a certificate. It goes, with
+   * `rejectUnauthorized`, before the server's own two options.
+   */
+  readonly requestCert?: boolean;
+  /** At a server, beside `requestCert`; at a client see `connect`. Default true. */
+  readonly rejectUnauthorized?: boolean;
   /** PEM, leaf first; an array holds one chain per key type. */
   readonly cert?: PemOption | readonly PemOption[];
   /** PEM or a `KeyObject`; an array holds one key per chain, in any order. */
@@ -29,10 +40,16 @@ export interface SecureContextOptions extends VersionOptions {
   readonly passphrase?: string;
   /** Signs with the key of a certificate for which no `key` is given. */
   readonly sign?: SignFunction;
-  /** Replaces Node's root certificates. */
+  /** Replaces Node's root certificates: at a client for servers' certificates, at a server for clients'. */
   readonly ca?: CaOption;
   /** Names of suites, IANA's or OpenSSL's, with colons in between, in order of preference; a server's order decides. */
   readonly ciphers?: string;
+  /**
+   * At a server, as in `node:tls`: 'auto' serves the TLS 1.2 suites with DHE that `ciphers` names, with ffdhe2048 and
+   * ffdhe3072. They cost a server some twenty times what ECDHE costs, and any client can ask for them. Groups of one's own
+   * are not spoken. Default: none is served.
+   */
+  readonly dhparam?: 'auto';
   readonly ecdhCurve?: string;
   /** Ours: the same as `ecdhCurve`, also as an array. */
   readonly groups?: string | readonly string[];
@@ -52,7 +69,13 @@ export class SecureContext {
   readonly namedGroups: readonly NamedGroup[] | undefined;
   /** A client asks TLS 1.2 servers for tickets. */
   readonly offerTickets12: boolean;
+  /** A server may serve the DHE suites of `cipherSuites12`. */
+  readonly servesDhe: boolean;
+  readonly certificateCompression: readonly CertificateCompression[] | undefined;
+  /** What this context says itself on client certificates. */
+  readonly clientCertificates: Required<ClientCertificateOptions> | undefined;
   readonly #ca: CaOption | undefined;
+  #identity: string | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
   constructor(options: SecureContextOptions = {}) {
@@ -70,7 +93,13 @@ export class SecureContext {
       );
     }
     this.namedGroups = parseGroups(options.groups ?? options.ecdhCurve);
+    this.servesDhe = options.dhparam === 'auto';
+    this.certificateCompression = readCompressions(options.certificateCompression, this.versions.includes('TLSv1.3'));
     this.offerTickets12 = ((options.secureOptions ?? 0) & SSL_OP_NO_TICKET) === 0;
+    this.clientCertificates =
+      options.requestCert === undefined || options.requestCert === null
+        ? undefined
+        : { requestCert: Boolean(options.requestCert), rejectUnauthorized: options.rejectUnauthorized !== false };
     this.sign = options.sign;
     this.#ca = options.ca ?? undefined;
     if (options.ca !== undefined && options.ca !== null) {
@@ -86,6 +115,14 @@ export class SecureContext {
 
   get trust(): Trust {
     return trustFor(this.#ca);
+  }
+
+  /** Tells apart whom a client with this context can be: the same for the same certificates, empty for none. */
+  get identity(): string {
+    this.#identity ??= this.credentials
+      .map(({ certificateChain }) => toHex(sha256(concat(...certificateChain))))
+      .join(' ');
+    return this.#identity;
   }
 }
 
@@ -123,7 +160,7 @@ function readCredentials(options: SecureContextOptions): Credential[] {
     }
     return [];
   }
-  const credentials = chains.map((chain) => {
+  const credentials = chains.map((chain, index) => {
     const privateKey = keys.find((key) => keyMatchesCertificate(key.publicKeySpki, chain.leaf));
     if (privateKey === undefined && (options.sign === undefined || keys.length >= chains.length)) {
       throw new TLSError(
@@ -139,7 +176,14 @@ function readCredentials(options: SecureContextOptions): Credential[] {
     if (schemes.length === 0) {
       throw new TLSError('TLS_ERR_CONFIG', `sigalgs: none of the schemes fits the certificate's key (${type})`);
     }
-    return { certificateChain: chain.ders, schemes, ...(privateKey === undefined ? {} : { privateKey }) };
+    const credential: Credential = {
+      certificateChain: chain.ders,
+      schemes,
+      ...(privateKey === undefined ? {} : { privateKey }),
+    };
+    // Not by spreading, which would ask but once whether the staple is fresh.
+    const beside = readBesideChain(options, chain.ders, index, chains.length);
+    return Object.defineProperties(credential, Object.getOwnPropertyDescriptors(beside));
   });
   const unused = keys.length - credentials.filter((credential) => credential.privateKey !== undefined).length;
   if (unused > 0) {

@@ -1,6 +1,6 @@
 /** What a server counts: cheap sums for a status page or metrics. */
 
-import type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+import type { EarlyDataRefusal, HandshakeSummary, ResumptionRefusal } from '../actions.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
 
 /** Handshakes of one version. */
@@ -24,6 +24,10 @@ export class ServerCounters {
     'TLSv1.2': { full: 0, resumedByTicket: 0, resumedById: 0 },
   };
   helloRetries = 0;
+  /** Connections whose early data was taken. */
+  earlyData = 0;
+  /** Connections whose early data was not taken, by reason. */
+  readonly earlyDataRefusals: Partial<Record<EarlyDataRefusal, number>> = {};
   keyUpdates = 0;
   /** Connections closed because nothing came or went for the idle time-out. */
   idleClosed = 0;
@@ -43,6 +47,13 @@ export class ServerCounters {
     }
     if (summary.helloRetried) {
       this.helloRetries++;
+    }
+    const { earlyData, earlyDataRefusal } = summary;
+    if (earlyData === 'taken') {
+      this.earlyData++;
+    }
+    if (earlyDataRefusal !== undefined) {
+      this.earlyDataRefusals[earlyDataRefusal] = (this.earlyDataRefusals[earlyDataRefusal] ?? 0) + 1;
     }
     if (summary.refusal !== undefined) {
       this.refusals[summary.refusal] = (this.refusals[summary.refusal] ?? 0) + 1;

@@ -3,19 +3,25 @@
  * driver serves all connections of a server; its contexts are made once and shared.
  */
 
-import type { ClientHelloInfo, HandshakeSummary, Need } from '../actions.ts';
+import type { ClientHelloInfo, HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
 import { Connection } from '../connection.ts';
 import type { ServerContext, ServerOptions } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
+import { schemesInTls12 } from '../crypto/signatures.ts';
+import { cipherSuites12 as cipherSuites12ByName } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
-import type { Driver } from './driver.ts';
+import { isDhe } from './cipher-names.ts';
+import { ClientVerifier } from './client-verification.ts';
+import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
+import { type PskOptions, ServerPsks } from './external-psks.ts';
 import { ConnectionSessions } from './external-sessions.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
 import { ServerSessions, type SessionOptions } from './sessions.ts';
+import { answerSign } from './signing.ts';
 import { parseAlpn, refuseUnsupported, SSL_OP_NO_TICKET } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -23,16 +29,25 @@ export type SNICallback = (
   servername: string,
   callback: (error: Error | null, context?: SecureContext | SecureContextOptions | null) => void,
 ) => void;
+/** Without a response nothing is stapled; with an error the connection ends. */
+export type OcspCallback = (error: Error | null, response?: Uint8Array | null) => void;
 export type ALPNCallback = (hello: { servername: string; protocols: string[] }) => string | undefined;
 
-export interface ServerDriverOptions extends SecureContextOptions {
+export interface ServerDriverOptions extends SecureContextOptions, PskOptions {
   readonly secureContext?: SecureContext;
   readonly ALPNProtocols?: readonly string[] | Uint8Array;
   /** Picks from the client's protocols; undefined refuses. Cannot stand beside `ALPNProtocols`. */
   readonly ALPNCallback?: ALPNCallback;
   /** Picks a context by name, now or later; none means the server's own. */
   readonly SNICallback?: SNICallback;
-  /** Milliseconds. Default 120000. */
+  /** Clients are asked for a certificate, which has to lead to `ca`. Default false. */
+  readonly requestCert?: boolean;
+  /**
+   * A client that is asked and has no certificate, or none that is trusted, is refused in the handshake. False: it is let in,
+   * and its socket's `authorized` and `authorizationError` tell. Default true.
+   */
+  readonly rejectUnauthorized?: boolean;
+  /** Milliseconds, also for handshakes on the running connection. Default 120000. */
   readonly handshakeTimeout?: number;
   /**
    * TLS 1.2: also clients without extended master secret (RFC 7627). A man in the middle can tie their sessions to his own
@@ -55,9 +70,15 @@ export interface ServerEvents {
   wantsKeyLog(): boolean;
   /** Keeps TLS 1.2 sessions by ID, in the place of the server's own cache. */
   sessionStore(): ExternalSessionCache | undefined;
+  wantsCertificateStatus(): boolean;
+  /** Asks for what to staple; `callback` is called once, now or later. */
+  certificateStatus(certificateChain: readonly Uint8Array[], callback: OcspCallback): void;
+  /** Early data was taken: hands the socket out at once, where somebody wants it so. */
+  early(socket: TLSSocket): EarlyDelivery;
   secured(socket: TLSSocket): void;
   failed(socket: TLSSocket, error: Error): void;
   keyLog(socket: TLSSocket, line: Buffer): void;
+  warned(socket: TLSSocket, warning: HandshakeWarning): void;
   closed(socket: TLSSocket): void;
 }
 
@@ -77,6 +98,10 @@ export class ServerDriver implements Driver {
   /** The context of connections that were not served by the default one, for `sign` needs. */
   readonly #chosen = new WeakMap<TLSSocket, SecureContext>();
   readonly #external = new WeakMap<TLSSocket, ConnectionSessions>();
+  /** Sockets that were handed out with early data. */
+  readonly #handedOut = new WeakSet<TLSSocket>();
+  readonly #clients: ClientVerifier;
+  readonly #psks: ServerPsks;
   readonly #allowLegacyMasterSecret: boolean;
   readonly #clientRenegotiations: number | undefined;
   #default: SecureContext;
@@ -101,11 +126,31 @@ export class ServerDriver implements Driver {
     this.sessions =
       sessions instanceof ServerSessions ? sessions : new ServerSessions({ ...noTickets, ...sessions }, sessionTimeout);
     this.#default = toSecureContext(options.secureContext ?? options);
+    servedSuites12(this.#default);
+    this.#clients = new ClientVerifier(options);
+    this.#psks = new ServerPsks(options);
+    const { clientCertificates } = this.#default;
+    if (
+      options.requestCert !== undefined &&
+      (clientCertificates?.requestCert ?? options.requestCert) !== options.requestCert
+    ) {
+      throw new TLSError('TLS_ERR_CONFIG', 'requestCert: the server and its secureContext say opposite things');
+    }
   }
 
-  /** New connections are served with this one from now on; sessions of the former one no longer resume. */
-  setSecureContext(options: SecureContext | SecureContextOptions): void {
-    this.#default = toSecureContext(options);
+  /**
+   * New connections are served with this one from now on. The `open` ones stay as they are, those in handshake too. Sessions
+   * resume as before where the certificates are the same; with others, each client makes one full handshake.
+   */
+  setSecureContext(options: SecureContext | SecureContextOptions, open: Iterable<TLSSocket> = []): void {
+    const context = toSecureContext(options);
+    servedSuites12(context);
+    for (const socket of open) {
+      if (!this.#chosen.has(socket)) {
+        this.#chosen.set(socket, this.#default);
+      }
+    }
+    this.#default = context;
     this.#options = undefined;
   }
 
@@ -124,6 +169,7 @@ export class ServerDriver implements Driver {
   }
 
   createConnection(socket: TLSSocket): Connection {
+    this.#clients.asks(socket, this.#clients.checkOf(this.#default));
     const wantsKeyLog = this.#events?.wantsKeyLog() ?? false;
     if (this.#options === undefined || this.#options.exportKeyLog !== wantsKeyLog) {
       this.#options = this.#makeOptions(wantsKeyLog);
@@ -140,11 +186,39 @@ export class ServerDriver implements Driver {
     if (need.kind === 'context') {
       this.#chooseContext(socket, need);
     } else if (need.kind === 'sign') {
-      this.#sign(socket, need);
+      answerSign(socket, need, (this.#chosen.get(socket) ?? this.#default).sign);
+    } else if (need.kind === 'claimTicket') {
+      this.sessions.claim(need.ticketId, need.expiresAt).then((claim) => {
+        process.nextTick(() => socket.answer(need, claim));
+      });
+    } else if (need.kind === 'verifyCertificate') {
+      socket.answer(need, this.#clients.verdict(socket, need.chain));
+    } else if (need.kind === 'externalPsk') {
+      this.#psks.answer(socket, need);
+    } else if (need.kind === 'certificateStatus') {
+      this.#askForStatus(socket, need);
     }
   }
 
+  /** Where clients are asked for certificates nothing is done for one that may be a recording. */
+  earlyDataTaken(socket: TLSSocket): EarlyDelivery {
+    const asksForCertificate = this.#clients.checkOf(this.#chosen.get(socket) ?? this.#default) !== undefined;
+    const delivery = asksForCertificate ? 'held' : (this.#events?.early(socket) ?? 'held');
+    if (delivery === 'stream') {
+      this.#handedOut.add(socket);
+    }
+    return delivery;
+  }
+
+  earlyData(): undefined {}
+
   secured(socket: TLSSocket, summary: HandshakeSummary): void {
+    const problem = this.#clients.settle(socket, summary);
+    if (problem !== undefined) {
+      this.failedHandshake(socket, problem);
+      socket.giveUp('access_denied', problem);
+      return;
+    }
     this.counters.secured(summary);
     const storing = this.#external.get(socket)?.storing;
     if (storing === undefined) {
@@ -153,6 +227,33 @@ export class ServerDriver implements Driver {
     }
     // As in node:tls: the client may come back with its session as soon as it has seen data.
     storing.then(() => process.nextTick(() => this.#announce(socket)));
+  }
+
+  reauthenticated(socket: TLSSocket, summary: HandshakeSummary): void {
+    const problem = this.#clients.settle(socket, summary);
+    if (problem !== undefined) {
+      socket.giveUp('access_denied', problem);
+    }
+  }
+
+  lateRequest(socket: TLSSocket, options: LateRequestOptions): LateRequest {
+    const { requestCert, rejectUnauthorized, ca } = options;
+    if (requestCert === undefined && rejectUnauthorized === undefined && ca === undefined) {
+      return { made() {} };
+    }
+    const served = this.#chosen.get(socket) ?? this.#default;
+    const check = this.#clients.lateCheck(socket, served, options);
+    const { clientAuthentication: _, ...context } = this.#contextOf(served);
+    const sessionCache = this.#external.get(socket) ?? context.sessionCache;
+    return {
+      policy: check?.policy,
+      context: {
+        ...context,
+        ...(sessionCache === undefined ? {} : { sessionCache }),
+        ...(check === undefined ? {} : { clientAuthentication: check.policy }),
+      },
+      made: () => this.#clients.asks(socket, check),
+    };
   }
 
   failedHandshake(socket: TLSSocket, error: Error): void {
@@ -164,6 +265,8 @@ export class ServerDriver implements Driver {
     return false;
   }
 
+  sessionEnded(): void {}
+
   keyLog(socket: TLSSocket, line: Buffer): void {
     const withEnd = Buffer.concat([line, LINE_END]);
     socket.emit('keylog', withEnd);
@@ -174,6 +277,11 @@ export class ServerDriver implements Driver {
     this.counters.keyUpdates++;
   }
 
+  warned(socket: TLSSocket, warning: HandshakeWarning): void {
+    socket.emit('tlsWarning', warning);
+    this.#events?.warned(socket, warning);
+  }
+
   closed(socket: TLSSocket, error: Error | undefined): void {
     if (error !== undefined && !socket.secureConnecting) {
       this.counters.failed(error);
@@ -182,20 +290,26 @@ export class ServerDriver implements Driver {
   }
 
   ownCertificates(socket: TLSSocket): readonly Uint8Array[] {
-    const context = this.#chosen.get(socket) ?? this.#default;
-    return context.credentials[0]?.certificateChain ?? [];
+    const { credentials } = this.#chosen.get(socket) ?? this.#default;
+    const scheme = socket.mayfly?.signatureScheme;
+    // Of several, the one that signed; a resumption has none that did.
+    const signer = credentials.find(({ schemes }) => scheme !== undefined && schemesInTls12(schemes).includes(scheme));
+    return (signer ?? credentials[0])?.certificateChain ?? [];
   }
 
   #announce(socket: TLSSocket): void {
     if (!socket.destroyed) {
       socket.emit('secure');
-      this.#events?.secured(socket);
+      if (!this.#handedOut.has(socket)) {
+        this.#events?.secured(socket);
+      }
     }
   }
 
   #makeOptions(exportKeyLog: boolean): ServerOptions {
     const asks = this.#named.length > 0 || this.#sniCallback !== undefined;
-    const { versions, cipherSuites, cipherSuites12, namedGroups } = this.#default;
+    const { versions, cipherSuites, namedGroups, certificateCompression } = this.#default;
+    const cipherSuites12 = servedSuites12(this.#default);
     return {
       provider: nodeProvider,
       now: Date.now,
@@ -205,6 +319,8 @@ export class ServerDriver implements Driver {
       versions,
       allowLegacyMasterSecret: this.#allowLegacyMasterSecret,
       clientRenegotiations: this.#clientRenegotiations,
+      compressCertificates: certificateCompression,
+      acceptCompressedCertificates: certificateCompression ?? [],
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
@@ -217,12 +333,22 @@ export class ServerDriver implements Driver {
       return known;
     }
     const callback = this.#alpnCallback;
+    const check = this.#clients.checkOf(context);
+    const events = this.#events;
     const made: ServerContext = {
       credentials: context.credentials,
       alpnProtocols: this.#alpnProtocols,
+      // Listeners come and go.
+      get askCertificateStatus() {
+        return events?.wantsCertificateStatus() ?? false;
+      },
       ...(callback === undefined ? {} : { chooseProtocol: (hello) => chooseProtocol(callback, hello) }),
+      ...(check === undefined ? {} : { clientAuthentication: check.policy }),
+      ...(this.#psks.some ? { externalPsks: 'ask' } : {}),
+      ...(this.#psks.pskKe === undefined ? {} : { dangerouslyAllowPskKe: this.#psks.pskKe }),
       ...(this.sessions.policy === undefined ? {} : { tickets: this.sessions.policy }),
       ...(this.sessions.byId === undefined ? {} : { sessionCache: this.sessions.byId }),
+      cachedSessions: this.sessions.lifetimes,
     };
     this.#contexts.set(context, made);
     return made;
@@ -283,6 +409,7 @@ export class ServerDriver implements Driver {
     if (context !== this.#default) {
       this.#chosen.set(socket, context);
     }
+    this.#clients.asks(socket, this.#clients.checkOf(context));
     const sessions = this.#external.get(socket);
     if (sessions === undefined) {
       socket.answer(need, this.#contextOf(context));
@@ -300,26 +427,28 @@ export class ServerDriver implements Driver {
     }
   }
 
-  #sign(socket: TLSSocket, need: Extract<Need, { kind: 'sign' }>): void {
-    const { sign } = this.#chosen.get(socket) ?? this.#default;
-    const fail = (cause: unknown) => {
-      const detail = cause instanceof Error ? cause.message : String(cause);
-      this.#giveUp(socket, new TLSError('TLS_ERR_SIGN_FAILED', `the sign function failed: ${detail}`, { cause }));
+  #askForStatus(socket: TLSSocket, need: Extract<Need, { kind: 'certificateStatus' }>): void {
+    let answered = false;
+    const answer: OcspCallback = (error, response) => {
+      if (answered) {
+        return;
+      }
+      answered = true;
+      if (error) {
+        this.#giveUp(socket, error);
+      } else if (response === undefined || response === null) {
+        socket.answer(need, undefined);
+      } else if (ArrayBuffer.isView(response) && response.length > 0) {
+        socket.answer(need, new Uint8Array(response));
+      } else {
+        this.#giveUp(socket, new TLSError('TLS_ERR_CONFIG', 'OCSPRequest: expected the bytes of an OCSPResponse'));
+      }
     };
-    if (sign === undefined) {
-      fail('none was given');
-      return;
+    try {
+      this.#events?.certificateStatus(need.certificateChain, answer);
+    } catch (error) {
+      answer(asError(error));
     }
-    // The data is the core's: a signer that keeps it must not see it change.
-    Promise.resolve()
-      .then(() => sign(need.scheme, need.data.slice()))
-      .then((signature) => {
-        if (!ArrayBuffer.isView(signature)) {
-          throw new TypeError('it must return the signature as bytes');
-        }
-        return signature;
-      })
-      .then((signature) => process.nextTick(() => socket.answer(need, signature)), fail);
   }
 
   #giveUp(socket: TLSSocket, error: Error): void {
@@ -345,6 +474,15 @@ function chooseProtocol(callback: ALPNCallback, hello: ClientHelloInfo): string 
     );
   }
   return chosen;
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG` nothing is left */
+function servedSuites12({ cipherSuites, cipherSuites12, servesDhe, versions }: SecureContext) {
+  const served = cipherSuites12?.filter((name) => servesDhe || !isDhe(cipherSuites12ByName[name]));
+  if (served?.length === 0 && cipherSuites12?.length !== 0 && (versions.length === 1 || cipherSuites?.length === 0)) {
+    throw new TLSError('TLS_ERR_CONFIG', "ciphers: all of them are DHE suites, which take the option dhparam: 'auto'");
+  }
+  return served;
 }
 
 function checkTimeout(ms: number): number {

@@ -4,15 +4,17 @@
  * to several servers, and sessions by a `cache` outside.
  */
 
-import type { ServerSessionCache, TicketPolicy } from '../connection-options.ts';
+import type { ServerSessionCache, SessionLifetimes, TicketPolicy } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { TLSError } from '../errors.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
 import { LocalTicketKeys, type TicketKeyEvent } from '../session/local-ticket-keys.ts';
 import { SessionCache, type SessionCacheStats } from '../session/session-cache.ts';
-import { checkTicketPolicy } from '../session/ticket-issuance.ts';
+import type { SharedSingleUseRegister, TicketClaim } from '../session/single-use-register.ts';
+import { checkSessionLifetimes, checkTicketPolicy } from '../session/ticket-issuance.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
+import { type EarlyDataOptions, TicketRegisters } from './ticket-registers.ts';
 import { parsePeriod } from './tls-options.ts';
 
 export interface SessionOptions {
@@ -45,6 +47,16 @@ export interface SessionOptions {
   readonly ticketsPerResumption?: number;
   /** Most tickets that a client can ask for. Default 8. */
   readonly maxTickets?: number;
+  /**
+   * TLS 1.3: each ticket resumes once; another try leads to a full handshake. True remembers them in this process, which does
+   * for a ring that no other process has; else give the register that all of them ask. Default false.
+   */
+  readonly singleUse?: boolean | SharedSingleUseRegister;
+  /**
+   * TLS 1.3: takes early data (0-RTT). It is not forward secret, and it can be replayed to every server that knows the ticket
+   * keys and does not ask the same register: see docs/early-data.md. Default false.
+   */
+  readonly earlyData?: boolean | EarlyDataOptions;
   /** A ring made elsewhere: `rotate` is then its own affair, and it is not closed with the server. */
   readonly keys?: TicketKeySource;
   /** Told of each step in the life of a key of this server's own ring. */
@@ -56,8 +68,11 @@ export class ServerSessions implements TicketKeySource {
   readonly policy: TicketPolicy | undefined;
   /** Undefined when session IDs are off. */
   readonly byId: ServerSessionCache | undefined;
+  /** Of sessions by ID: no longer than tickets of TLS 1.2, which hold the same. */
+  readonly lifetimes: SessionLifetimes;
   /** Takes the place of `byId`. */
   readonly external: Pick<SessionOptions, 'cache' | 'onCacheError'>;
+  readonly #registers: TicketRegisters;
   readonly #given: TicketKeySource | undefined;
   readonly #make: () => LocalTicketKeys;
   readonly #makeCache: () => SessionCache;
@@ -71,14 +86,30 @@ export class ServerSessions implements TicketKeySource {
     const validity = parsePeriod('sessions.handshakeValidity', options.handshakeValidity ?? '24h');
     const { onEvent, dangerouslyLongTls12Sessions = false, maxSessions, maxSessionBytes } = options;
     const ticketLifetime = Math.max(1, Math.floor(lifetime / 1_000));
+    const handshakeValidity = Math.max(1, Math.floor(validity / 1_000));
+    const sealingPeriod = Math.max(1, Math.floor(rotateEvery / 1_000));
+    this.lifetimes = {
+      ticketLifetime: dangerouslyLongTls12Sessions ? ticketLifetime : Math.min(ticketLifetime, sealingPeriod),
+      handshakeValidity,
+      dangerouslyLongTls12Sessions,
+    };
+    checkSessionLifetimes(this.lifetimes);
+    this.#registers = new TicketRegisters({
+      earlyData: options.earlyData,
+      singleUse: options.singleUse,
+      sharedKeys: options.keys !== undefined,
+    });
+    const { singleUse, earlyData } = this.#registers;
     const policy: TicketPolicy = {
       keys: this,
       ticketsPerConnection: options.ticketsPerConnection ?? 2,
       ticketsPerResumption: options.ticketsPerResumption ?? 1,
       maxTickets: options.maxTickets ?? 8,
       ticketLifetime,
-      handshakeValidity: Math.max(1, Math.floor(validity / 1_000)),
+      handshakeValidity,
       dangerouslyLongTls12Sessions,
+      ...(singleUse === undefined ? {} : { singleUse }),
+      ...(earlyData === undefined ? {} : { earlyData }),
     };
     this.#given = options.keys;
     this.#make = () =>
@@ -87,6 +118,7 @@ export class ServerSessions implements TicketKeySource {
         clock: systemClock,
         rotateEvery,
         ticketLifetime: lifetime,
+        dangerouslyLongTls12Sessions,
         onEvent,
       });
     this.#makeCache = () =>
@@ -110,6 +142,7 @@ export class ServerSessions implements TicketKeySource {
       this.byId = {
         set: (sessionId, state) => this.#sessions.set(sessionId, state),
         get: (sessionId, now) => this.#sessions.get(sessionId, now),
+        delete: (sessionId) => this.#cache?.delete(sessionId),
       };
     }
   }
@@ -158,6 +191,12 @@ export class ServerSessions implements TicketKeySource {
     this.#own = undefined;
     this.#cache?.close();
     this.#cache = undefined;
+    this.#registers.close();
+  }
+
+  /** Asks the register that was given. */
+  claim(ticketId: Uint8Array, expiresAt: number): Promise<TicketClaim> {
+    return this.#registers.claim(ticketId, expiresAt);
   }
 
   get #sessions(): SessionCache {

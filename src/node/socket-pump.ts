@@ -5,12 +5,13 @@
 
 import { addAbortSignal, type Duplex } from 'node:stream';
 import type { Action, Answers, HandshakeSummary, Need } from '../actions.ts';
+import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
-import type { Driver } from './driver.ts';
-import { closeGently, isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
+import type { Driver, EarlyDelivery } from './driver.ts';
+import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
-import { type Callback, SocketWriter } from './socket-writer.ts';
+import { SocketEnding } from './socket-ending.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export interface PumpOptions {
@@ -21,29 +22,23 @@ export interface PumpOptions {
   readonly signal?: AbortSignal;
 }
 
-export abstract class SocketPump extends SocketWriter implements RawOwner {
-  protected readonly driver: Driver;
-  /** The newest session of a client. */
-  protected session: ClientSession | undefined;
-  #sessionTaken = false;
-  #handshakeTimer: NodeJS.Timeout | undefined;
+export abstract class SocketPump extends SocketEnding implements RawOwner {
   #plaintextIn = 0;
   #rawPaused = false;
-  #rawClosed = false;
-  #peerClosed = false;
-  #truncated = false;
-  /** An alert is on its way: the transport must not be cut off. */
-  #alerted = false;
-  #hadError = false;
+  #earlyDelivery: EarlyDelivery = 'held';
+  /** Of a server, at most what its tickets allow. */
+  #heldEarlyData: Uint8Array[] = [];
+  /** Of a client: what the caller gave, and what went out. */
+  #earlyDataOption: Uint8Array | undefined;
+  #earlyDataSent: 'option' | 'writes' | undefined;
 
   protected constructor(raw: Duplex | undefined, options: PumpOptions) {
-    super(undefined, {
+    super(options.driver, {
       allowHalfOpen: options.allowHalfOpen ?? false,
       // As a net.Socket does: 'close' comes when the transport has closed, and tells of errors.
       emitClose: false,
       ...(options.highWaterMark === undefined ? {} : { highWaterMark: options.highWaterMark }),
     });
-    this.driver = options.driver;
     if (raw !== undefined) {
       this.adopt(raw);
     }
@@ -55,11 +50,6 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   /** Decrypted bytes received. */
   get bytesRead(): number {
     return this.#plaintextIn;
-  }
-
-  /** The transport ended without close_notify: what was received may lack its end. */
-  get truncated(): boolean {
-    return this.#truncated;
   }
 
   /**
@@ -77,21 +67,12 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     const { connection } = this;
     if (connection !== undefined && !this.destroyed) {
       this.#run(() => connection.resume(need, answer));
+      if (!this.secureConnecting && connection.state === 'Connected') {
+        // A client's own answer to a request for its certificate ends without further notice.
+        this.handshakeOver();
+      }
       this.#readOn();
     }
-  }
-
-  /** Gives up with a fatal alert, for a reason of the host's own. */
-  giveUp(alert: 'internal_error' | 'access_denied' | 'user_canceled', error: TLSError): void {
-    const { connection } = this;
-    if (this.destroyed) {
-      return;
-    }
-    if (connection !== undefined) {
-      this.transmit(connection.abort(alert));
-    }
-    this.#alerted = true;
-    this.#fail(error);
   }
 
   /** Takes a transport that is there, or being opened. */
@@ -100,8 +81,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     listenTo(raw, this);
     this.adoptTimeout();
     if (raw.destroyed) {
-      this.#rawClosed = true;
-      process.nextTick(onRawDead, this);
+      this.rawDead();
     }
   }
 
@@ -111,14 +91,11 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       return;
     }
     const { driver } = this;
-    if (driver.handshakeTimeout > 0) {
-      this.#handshakeTimer = setTimeout(onHandshakeTimeout, driver.handshakeTimeout, this);
-      this.#handshakeTimer.unref();
-    }
+    this.limitHandshake();
     this.#run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;
-      return connection.start();
+      return [...connection.start(), ...this.#sendEarlyData(connection)];
     });
     if (!this.destroyed) {
       this.raw?.resume();
@@ -150,6 +127,10 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
         this.flush();
       }
     }
+    if (!this.secureConnecting && connection.state !== 'Connected') {
+      // The peer has begun a handshake, and may leave it at that.
+      this.limitHandshake();
+    }
     return this.#reads();
   }
 
@@ -167,86 +148,16 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
   /** A client that speaks plain HTTP to the TLS port is told so in its own language. */
   #answerPlainHttp(actions: readonly Action[], bytes: Uint8Array): void {
     const last = actions.at(-1);
-    if (last?.kind !== 'failed' || last.error.code !== 'TLS_ERR_NOT_TLS' || this.driver.role !== 'server') {
-      return;
-    }
-    if (isPlainHttp(bytes)) {
+    const isOther = last?.kind === 'failed' && last.error.code === 'TLS_ERR_NOT_TLS';
+    if (isOther && this.driver.role === 'server' && isPlainHttp(bytes)) {
       this.raw?.end(plainHttpAnswer());
     }
-  }
-
-  rawEnded(): void {
-    const { connection } = this;
-    if (this.destroyed || this.#peerClosed) {
-      return;
-    }
-    this.#truncated = true;
-    if (!this.secureConnecting && this.driver.allowsTruncation(this as unknown as TLSSocket)) {
-      // The core is not told, so that our side may still answer.
-      this.push(null);
-      return;
-    }
-    const failed = connection?.transportEnded().find((action) => action.kind === 'failed');
-    const error =
-      failed?.kind === 'failed' && !this.secureConnecting
-        ? failed.error
-        : new TLSError('TLS_ERR_TRUNCATED', 'the peer closed the connection before the handshake was complete');
-    this.#failAfterData(error);
-  }
-
-  override rawFailed(error: Error): void {
-    this.#fail(error);
-  }
-
-  rawClosed(): void {
-    this.#rawClosed = true;
-    if (this.destroyed) {
-      this.emit('close', this.#hadError);
-      return;
-    }
-    // Closed by someone else, without error or end. 'close' follows.
-    if (this.secureConnecting) {
-      this.#fail(new TLSError('TLS_ERR_TRUNCATED', 'the transport was closed before the handshake was complete'));
-    } else {
-      this.destroy();
-    }
-  }
-
-  handshakeTimedOut(): void {
-    const error = new TLSError(
-      'TLS_ERR_HANDSHAKE_TIMEOUT',
-      `the handshake was not complete after ${this.driver.handshakeTimeout} ms`,
-    );
-    this.giveUp('user_canceled', error);
   }
 
   override _read(): void {
     if (this.#rawPaused) {
       this.#rawPaused = false;
       this.#readOn();
-    }
-  }
-
-  override _destroy(error: Error | null, callback: Callback): void {
-    const { connection, raw } = this;
-    this.#hadError = error !== null;
-    clearTimeout(this.#handshakeTimer);
-    this.clearTimer();
-    const unsent = this.endWriting(error);
-    connection?.erase('closed');
-    if (!this.#sessionTaken) {
-      this.session?.secret.erase('closed');
-    }
-    this.session = undefined;
-    this.driver.closed(this as unknown as TLSSocket, error ?? undefined);
-    callback(error);
-    unsent?.(error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent'));
-    if (raw === undefined || this.#rawClosed) {
-      process.nextTick(emitClose, this, this.#hadError);
-    } else if (this.#alerted) {
-      closeGently(raw);
-    } else {
-      raw.destroy();
     }
   }
 
@@ -295,6 +206,15 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       case 'data':
         this.#deliver(action.bytes);
         return;
+      case 'earlyDataAccepted':
+        this.#takeEarlyData(action.summary);
+        return;
+      case 'earlyData':
+        this.#deliverEarlyData(action.bytes);
+        return;
+      case 'earlyDataRejected':
+        // Told of once the handshake is complete: all of it is known here.
+        return;
       case 'need':
         this.driver.answer(this as unknown as TLSSocket, action.need);
         return;
@@ -304,29 +224,37 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       case 'session':
         this.#remember(action.session);
         return;
+      case 'sessionEnded':
+        this.driver.sessionEnded();
+        return;
       case 'keyLog':
         this.driver.keyLog(this as unknown as TLSSocket, asBuffer(action.line));
+        return;
+      case 'warning':
+        this.driver.warned(this as unknown as TLSSocket, action.warning);
         return;
       case 'keyUpdate':
         this.driver.keyUpdated();
         return;
       case 'renegotiated':
-        this.renegotiated(action.summary);
+      case 'clientAuthenticated':
+        this.handshakeOver();
+        this.reauthenticated(action.summary);
         this.#goOn();
         return;
       case 'renegotiationDeclined':
-        this.renegotiationDeclined();
+        this.handshakeOver();
+        this.unanswered(
+          new TLSError('TLS_ERR_ALERT_RECEIVED', 'the peer declined the renegotiation (no_renegotiation)'),
+        );
         this.#goOn();
         return;
       case 'peerClosed':
-        this.#peerClosed = true;
-        if (!this.destroyed) {
-          this.push(null);
-        }
+        this.peerEnded();
+        this.unanswered(new TLSError('TLS_ERR_WRONG_STATE', 'the peer closed before it answered'));
         return;
       case 'failed':
-        this.#alerted = true;
-        this.#fail(action.error);
+        this.failAlerted(action.error);
     }
   }
 
@@ -350,35 +278,85 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
     if (this.destroyed) {
       return;
     }
-    clearTimeout(this.#handshakeTimer);
-    this.#handshakeTimer = undefined;
+    this.handshakeOver();
     this.secureConnecting = false;
+    this.earlyData = false;
+    this.#settleEarlyData(summary);
     this.secured(summary);
+    for (const bytes of this.#heldEarlyData.splice(0)) {
+      this.#deliver(bytes);
+    }
     if (!this.destroyed) {
       this.release();
     }
   }
 
+  #sendEarlyData(connection: Connection): Action[] {
+    const wanted = connection.role === 'client' ? this.driver.earlyData(this as unknown as TLSSocket) : undefined;
+    const room = connection.earlyDataRoom;
+    const bytes = wanted === 'writes' ? this.earlyWrites(room) : wanted;
+    this.#earlyDataOption = wanted === 'writes' ? undefined : wanted;
+    if (bytes === undefined || bytes.length === 0 || bytes.length > room) {
+      return [];
+    }
+    this.#earlyDataSent = wanted === 'writes' ? 'writes' : 'option';
+    return connection.sendEarlyData(bytes);
+  }
+
+  /** Writes that were not taken wait here still, and go out as if they had never been sent: that was asked for. */
+  #settleEarlyData(summary: HandshakeSummary): void {
+    const sent = this.#earlyDataSent;
+    const option = this.#earlyDataOption;
+    const taken = summary.earlyData === 'taken' && sent !== undefined;
+    this.#earlyDataOption = undefined;
+    if (taken && sent === 'writes') {
+      this.earlyWritesTaken();
+    }
+    if (option !== undefined && !taken) {
+      this.emit('earlyDataRejected', asBuffer(option), sent === undefined ? 'not_sent' : 'refused');
+    }
+  }
+
+  #takeEarlyData(summary: HandshakeSummary): void {
+    if (!this.destroyed) {
+      this.earlyData = true;
+      this.foretold(summary);
+      this.#earlyDelivery = this.driver.earlyDataTaken(this as unknown as TLSSocket);
+    }
+  }
+
+  #deliverEarlyData(bytes: Uint8Array): void {
+    if (this.#earlyDelivery === 'stream') {
+      this.#deliver(bytes);
+    } else if (this.#earlyDelivery === 'events') {
+      this.#plaintextIn += bytes.length;
+      this.emit('earlyData', asBuffer(bytes));
+    } else {
+      this.#heldEarlyData.push(bytes);
+    }
+  }
+
+  /** What the handshake will lead to, if the client is there at all. */
+  protected abstract foretold(summary: HandshakeSummary): void;
+
   protected abstract secured(summary: HandshakeSummary): void;
 
-  protected abstract renegotiated(summary: HandshakeSummary): void;
+  /** A handshake on the running connection is complete, or the client has answered our request for its certificate. */
+  protected abstract reauthenticated(summary: HandshakeSummary): void;
 
-  protected abstract renegotiationDeclined(): void;
+  /** What the peer was asked for on the running connection will not come. */
+  protected abstract unanswered(error: TLSError): void;
 
   /** As in `node:tls`, `getSession()` gives a TLS 1.2 session from 'secureConnect' on, before 'session' tells of it. */
   #foresee(next: Action | undefined): void {
     if (next?.kind === 'session' && !this.destroyed) {
-      this.session = next.session;
+      this.kept.foresee(next.session);
     }
   }
 
   /** Ours: takes the session over that the connection resumes. False where it has a newer one. */
   keepSession(session: ClientSession): boolean {
-    if (this.session !== undefined || this.destroyed) {
-      return false;
-    }
-    this.session = session;
-    return true;
+    return !this.destroyed && this.kept.keep(session);
   }
 
   #remember(session: ClientSession): void {
@@ -386,46 +364,7 @@ export abstract class SocketPump extends SocketWriter implements RawOwner {
       session.secret.erase('closed');
       return;
     }
-    if (!this.#sessionTaken && this.session !== session) {
-      this.session?.secret.erase('replaced');
-    }
-    this.session = session;
-    this.#sessionTaken = this.driver.remember(this as unknown as TLSSocket, session);
-  }
-
-  #fail(error: TLSError | NodeJS.ErrnoException): void {
-    if (this.destroyed) {
-      return;
-    }
-    if (this.secureConnecting && this.driver.role === 'server') {
-      // Control was never handed to a listener: the server tells of it by 'tlsClientError'.
-      this.driver.failedHandshake(this as unknown as TLSSocket, error);
-      this.destroy();
-      return;
-    }
-    this.destroy(error);
-  }
-
-  /** An exception where there should be none must cost this connection only. */
-  protected override crash(error: unknown): void {
-    this.#alerted = true;
-    this.#fail(error instanceof TLSError ? error : new TLSError('TLS_ERR_INTERNAL', String(error), { cause: error }));
-  }
-
-  /** What was received before the end is read first. */
-  #failAfterData(error: TLSError): void {
-    if (this.secureConnecting || this.readableLength === 0) {
-      this.#fail(error);
-      return;
-    }
-    const { read } = this;
-    this.read = (size?: number) => {
-      const chunk = read.call(this, size);
-      if (this.readableLength === 0) {
-        process.nextTick(() => this.destroy(error));
-      }
-      return chunk;
-    };
+    this.kept.replace(session, (newest) => this.driver.remember(this as unknown as TLSSocket, newest));
   }
 }
 
@@ -433,18 +372,6 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function onRawDead(pump: SocketPump): void {
-  pump.rawClosed();
-}
-
-function onHandshakeTimeout(pump: SocketPump): void {
-  pump.handshakeTimedOut();
-}
-
 function handRest(pump: SocketPump, actions: readonly Action[]): void {
   pump.handRest(actions);
-}
-
-function emitClose(pump: SocketPump, hadError: boolean): void {
-  pump.emit('close', hadError);
 }

@@ -8,6 +8,7 @@
 import { Socket } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
 import type { Action } from '../actions.ts';
+import { concat } from '../bytes/bytes.ts';
 import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
 import { endLending, type GivenOutput, giveOutput, lendOutput, OUTPUT_SLICE, returnOutput } from './output-buffer.ts';
@@ -26,6 +27,11 @@ export abstract class SocketWriter extends SocketSurface {
   /** From the start to the end of the handshake. */
   secureConnecting = true;
   protected connection: Connection | undefined;
+  /**
+   * Server: what is read now is early data, or comes with it: the client has not shown yet that it is there, and it may all be
+   * a recording. True up to the end of the handshake.
+   */
+  earlyData = false;
   /** While what arrived is being handed on: what is written in between leaves at its end. */
   protected receiving = false;
   #sliceLength: number = OUTPUT_SLICE;
@@ -64,6 +70,7 @@ export abstract class SocketWriter extends SocketSurface {
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {
     if (this.secureConnecting || this.#busy) {
       this.#waiting = { chunks: [chunk], callback };
+      this.#limitHold();
       return;
     }
     if (chunk.length < DIRECT_LENGTH) {
@@ -84,7 +91,8 @@ export abstract class SocketWriter extends SocketSurface {
   }
 
   override _final(callback: Callback): void {
-    if (this.secureConnecting) {
+    // An end on the heels of an answer to early data might overtake the client's Finished, and cut the answer off.
+    if (this.secureConnecting || this.earlyData) {
       this.#finishing = callback;
       return;
     }
@@ -92,6 +100,7 @@ export abstract class SocketWriter extends SocketSurface {
     const { connection, raw } = this;
     if (connection?.holdsData === true) {
       this.#finishing = callback;
+      this.#limitHold();
       return;
     }
     if (connection === undefined || raw === undefined || raw.destroyed) {
@@ -100,6 +109,21 @@ export abstract class SocketWriter extends SocketSurface {
     }
     this.transmit(connection.close());
     raw.end(callback);
+  }
+
+  /** What was written before the handshake, to be sent as early data; undefined unless it is all there and no more than `max`. */
+  protected earlyWrites(max: number): Uint8Array | undefined {
+    const chunks = this.#waiting?.chunks ?? [];
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    return length > 0 && length <= max && length === this.writableLength ? concat(...chunks) : undefined;
+  }
+
+  /** It was taken: it does not go out again. */
+  protected earlyWritesTaken(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    this.#plaintextOut += waiting?.chunks.reduce((sum, chunk) => sum + chunk.length, 0) ?? 0;
+    waiting?.callback();
   }
 
   /** The handshake, or a renegotiation, is over: what waited for it goes out. */
@@ -200,6 +224,13 @@ export abstract class SocketWriter extends SocketSurface {
     }
   }
 
+  /** What waits for the end of a renegotiation must not wait for ever. */
+  #limitHold(): void {
+    if (this.connection?.holdsData === true) {
+      this.limitHandshake();
+    }
+  }
+
   /** The transport has not taken what it was given: more must wait. */
   get #busy(): boolean {
     const { raw, connection } = this;
@@ -211,6 +242,7 @@ export abstract class SocketWriter extends SocketSurface {
   }
 
   abstract rawFailed(error: Error): void;
+  protected abstract limitHandshake(): void;
   protected abstract perform(actions: readonly Action[]): void;
   protected abstract crash(error: unknown): void;
 

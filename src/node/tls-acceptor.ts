@@ -5,12 +5,14 @@
 
 import { type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { HandshakeWarning } from '../actions.ts';
 import { TLSError } from '../errors.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
+import type { EarlyDelivery } from './driver.ts';
 import { SessionEvents } from './external-sessions.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
-import { ServerDriver, type ServerDriverOptions, type ServerEvents } from './server-driver.ts';
+import { type OcspCallback, ServerDriver, type ServerDriverOptions, type ServerEvents } from './server-driver.ts';
 import type { ServerSessions } from './sessions.ts';
 import { TLSSocket } from './tls-socket.ts';
 
@@ -22,6 +24,8 @@ export interface TlsServerOptions extends ServerDriverOptions {
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
   readonly pauseOnConnect?: boolean;
+  /** Ours, of HTTP servers: sockets with early data are handed out at once, as requests of safe methods may be in it. */
+  readonly earlyRequests?: boolean;
   /** Milliseconds after which a connection on which nothing came or went is closed; 0 for never. Default 120000. */
   readonly idleTimeout?: number;
 }
@@ -33,6 +37,12 @@ export interface TlsServerSurface {
   /** The open connections, in handshake and after. */
   readonly secureSockets: ReadonlySet<TLSSocket>;
   addContext(hostname: string, context: SecureContext | SecureContextOptions): void;
+  /**
+   * Renews the certificates: new connections are served with these. Those that are open, or in handshake, stay as they are,
+   * and so do the ticket keys. A session is bound to the leaf certificates that it was made under: where these have changed,
+   * each client makes one full handshake ('policy_changed' in `counters.refusals`), and resumes again from then on.
+   * Throws, and changes nothing, when they cannot be used.
+   */
   setSecureContext(options: SecureContext | SecureContextOptions): void;
   getTicketKeys(): never;
   setTicketKeys(keys: unknown): never;
@@ -59,7 +69,7 @@ export function makeTlsServer<T extends NetServer>(server: T, options: TlsServer
     counters: driver.counters,
     secureSockets: acceptor.sockets,
     addContext: (hostname, context) => driver.addContext(hostname, context),
-    setSecureContext: (context) => driver.setSecureContext(context),
+    setSecureContext: (context) => driver.setSecureContext(context, acceptor.sockets),
     getTicketKeys: refuseTicketKeys,
     setTicketKeys: refuseTicketKeys,
   };
@@ -115,6 +125,31 @@ class Acceptor implements ServerEvents {
     return this.#sessionEvents.wanted ? this.#sessionEvents : undefined;
   }
 
+  wantsCertificateStatus(): boolean {
+    return this.#server.listenerCount('OCSPRequest') > 0;
+  }
+
+  certificateStatus([certificate, issuer]: readonly Uint8Array[], callback: OcspCallback): void {
+    const issuerBuffer = issuer === undefined ? null : Buffer.from(issuer);
+    this.#server.emit('OCSPRequest', Buffer.from(certificate), issuerBuffer, callback);
+  }
+
+  early(socket: TLSSocket): EarlyDelivery {
+    const server = this.#server;
+    const { earlyRequests = false } = this.#options;
+    if (!earlyRequests && server.listenerCount('earlyConnection') === 0) {
+      return 'held';
+    }
+    // From here on a failure is the listener's to hear.
+    socket.secureConnecting = false;
+    if (earlyRequests) {
+      server.emit('secureConnection', socket);
+      return 'stream';
+    }
+    server.emit('earlyConnection', socket);
+    return socket.listenerCount('earlyData') > 0 ? 'events' : 'held';
+  }
+
   secured(socket: TLSSocket): void {
     this.#server.emit('secureConnection', socket);
   }
@@ -127,6 +162,10 @@ class Acceptor implements ServerEvents {
 
   keyLog(socket: TLSSocket, line: Buffer): void {
     this.#server.emit('keylog', line, socket);
+  }
+
+  warned(socket: TLSSocket, warning: HandshakeWarning): void {
+    this.#server.emit('tlsWarning', warning, socket);
   }
 
   closed(socket: TLSSocket): void {

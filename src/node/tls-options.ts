@@ -2,6 +2,7 @@
 
 import * as nodeTls from 'node:tls';
 import type { ProtocolVersion } from '../connection-options.ts';
+import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
 
@@ -14,14 +15,11 @@ export const DEFAULT_ECDH_CURVE = 'auto';
 const refused: Readonly<Record<string, string>> = {
   pfx: 'give the certificate as `cert` and the key as `key`, in PEM',
   crl: 'certificate revocation lists are not checked',
-  dhparam: 'finite-field Diffie-Hellman is not offered',
-  pskCallback: 'external pre-shared keys are not supported yet',
+  dhparam: "only 'auto' is, which serves the DHE suites that `ciphers` names with ffdhe2048 and ffdhe3072 (RFC 7919)",
   privateKeyEngine: 'give a `sign` function instead',
   privateKeyIdentifier: 'give a `sign` function instead',
-  clientCertEngine: 'client certificates are not supported yet',
+  clientCertEngine: 'give the certificate as `cert`, and its `key` or a `sign` function',
   ticketKeys: 'ticket keys are made, rotated and erased by the server: see `sessions`',
-  requestCert: 'client certificates are not supported yet',
-  requestOCSP: 'OCSP stapling is not supported yet',
   enableTrace: 'use `keylog` and a packet capture',
   onread: "read with 'data' events, which cost no copy here",
 };
@@ -112,6 +110,21 @@ export function parseGroups(groups: string | readonly string[] | undefined): Nam
     }
     return group;
   });
+}
+
+/**
+ * `minDHSize`: the groups that are large enough, or undefined for the core's own choice.
+ * @throws TLSError `TLS_ERR_CONFIG`
+ */
+export function parseMinDhSize(bits: number | undefined | null): FfdheGroup[] | undefined {
+  if (bits === undefined || bits === null || bits <= 2048) {
+    return undefined;
+  }
+  const large = Object.values(ffdheGroups).filter((group) => 8 * group.length >= bits);
+  if (large.length === 0) {
+    throw new TLSError('TLS_ERR_CONFIG', `minDHSize: expected at most 8192 bits, got ${bits}`);
+  }
+  return [large[0].name];
 }
 
 /**

@@ -6,15 +6,17 @@ import type { HandshakeSummary } from '../actions.ts';
 import { parseCertificate } from '../certificates/certificate.ts';
 import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
+import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
 import { encodeClientSession } from '../session/client-session.ts';
+import { type ChannelBindingType, channelBinding } from './channel-binding.ts';
 import { opensslCipherName } from './cipher-names.ts';
 import { ClientDriver, type ClientDriverOptions } from './client-driver.ts';
 import type { Driver } from './driver.ts';
 import { readOption } from './raw-reader.ts';
 import { ServerDriver, type ServerDriverOptions } from './server-driver.ts';
-import { SocketPump } from './socket-pump.ts';
+import { SocketHandshakes } from './socket-handshakes.ts';
 
 export interface TLSSocketOptions extends ClientDriverOptions, Omit<ServerDriverOptions, 'ALPNProtocols'> {
   readonly isServer?: boolean;
@@ -28,11 +30,14 @@ export interface TLSSocketOptions extends ClientDriverOptions, Omit<ServerDriver
   readonly driver?: Driver;
 }
 
-export class TLSSocket extends SocketPump {
+export class TLSSocket extends SocketHandshakes {
   readonly encrypted = true as const;
-  /** Client: the server's certificate is trusted and for the right name. */
+  /**
+   * Client: the server's certificate is trusted and for the right name. Server: the client has proved to hold the key of a
+   * certificate that is trusted.
+   */
   authorized = false;
-  /** Why not; null when it is. */
+  /** Why not; null when it is, and at a server that did not ask. */
   authorizationError: string | Error | null = null;
   /** The agreed application protocol; false when none was, null before the handshake is complete. */
   alpnProtocol: string | false | null = null;
@@ -40,7 +45,6 @@ export class TLSSocket extends SocketPump {
   servername: string | false | null = null;
   server: unknown;
   #summary: HandshakeSummary | undefined;
-  #onRenegotiated: ((error: Error | null) => void) | undefined;
 
   constructor(socket?: Duplex, options: TLSSocketOptions = {}) {
     super(socket, {
@@ -112,12 +116,17 @@ export class TLSSocket extends SocketPump {
    * At a client; null at a server, {} before the handshake is complete and where it had no key exchange (TLS 1.2, resumed).
    * `size` is in bits.
    */
-  getEphemeralKeyInfo(): { type: string; name: string; size: number } | Record<string, never> | null {
+  getEphemeralKeyInfo(): { type: string; name?: string; size: number } | Record<string, never> | null {
     if (this.driver.role === 'server') {
       return null;
     }
     const group = this.#summary?.namedGroup;
-    return group === undefined ? {} : ephemeralKeys[group];
+    if (group === undefined) {
+      return {};
+    }
+    return group in ephemeralKeys
+      ? ephemeralKeys[group as NamedGroup]
+      : { type: 'DH', size: 8 * ffdheGroups[group as FfdheGroup].length };
   }
 
   isSessionReused(): boolean {
@@ -159,11 +168,15 @@ export class TLSSocket extends SocketPump {
   }
 
   /**
-   * Keying material for another protocol (RFC 9846 §7.5, RFC 5705).
-   * @throws TLSError `TLS_ERR_WRONG_STATE`; in TLS 1.2 without extended master secret `TLS_ERR_EXTENDED_MASTER_SECRET`
+   * Keying material for another protocol (RFC 9846 §7.5, RFC 5705), `length` bytes. In TLS 1.2 an empty context is another one
+   * than none.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete and after the end; in TLS 1.2 without extended
+   * master secret `TLS_ERR_EXTENDED_MASTER_SECRET`; TypeError and RangeError with the codes of `node:tls`
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
-    const material = this.openConnection('exportKeyingMaterial').exportKeyingMaterial(label, context, length);
+    checkExporterArguments(length, label, context);
+    const connection = this.connection ?? this.openConnection('exportKeyingMaterial');
+    const material = connection.exportKeyingMaterial(label, context, length);
     return Buffer.from(material.buffer, material.byteOffset, material.length);
   }
 
@@ -188,58 +201,14 @@ export class TLSSocket extends SocketPump {
     this.#clientDriver('setSession').setSession(session);
   }
 
-  /**
-   * TLS 1.2: a handshake on the running connection, for fresh keys. True when it was begun: `callback` is then told that it is
-   * complete, or that the peer declined. A peer that answers nothing leaves the connection as it was.
-   */
-  renegotiate(options: { readonly requestCert?: boolean }, callback?: (error: Error | null) => void): boolean {
-    try {
-      this.#beginRenegotiation(options);
-    } catch (error) {
-      if (callback !== undefined) {
-        process.nextTick(callback, error);
-      }
-      return false;
-    }
-    this.#onRenegotiated = callback;
-    return true;
-  }
-
-  #beginRenegotiation({ requestCert }: { readonly requestCert?: boolean }): void {
-    if (this.getProtocol() === 'TLSv1.3') {
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'TLS 1.3 has no renegotiation: updateKeys() makes new traffic keys');
-    }
-    if (requestCert === true) {
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'renegotiate: client certificates are not supported yet');
-    }
-    const connection = this.openConnection('renegotiate');
-    this.flush();
-    this.perform(connection.startRenegotiation());
-  }
-
-  protected override renegotiated(summary: HandshakeSummary): void {
+  protected override reauthenticated(summary: HandshakeSummary): void {
     this.#summary = summary;
+    this.driver.reauthenticated(this, summary);
+    if (this.destroyed) {
+      return;
+    }
     this.emit('secure');
-    this.#settleRenegotiation(null);
-  }
-
-  protected override renegotiationDeclined(): void {
-    this.#settleRenegotiation(
-      new TLSError('TLS_ERR_ALERT_RECEIVED', 'the peer declined the renegotiation (no_renegotiation)'),
-    );
-  }
-
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    super._destroy(error, callback);
-    this.#settleRenegotiation(
-      error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the connection ended before the renegotiation did'),
-    );
-  }
-
-  #settleRenegotiation(error: Error | null): void {
-    const callback = this.#onRenegotiated;
-    this.#onRenegotiated = undefined;
-    callback?.(error);
+    this.answered(null);
   }
 
   /** Has no effect: what a peer may renegotiate is set by `clientRenegotiations` and `serverRenegotiations`. */
@@ -252,15 +221,45 @@ export class TLSSocket extends SocketPump {
     );
   }
 
-  getFinished(): never {
-    throw new TLSError(
-      'TLS_ERR_NOT_SUPPORTED',
-      'Finished messages are not kept: bind to a connection with exportKeyingMaterial()',
-    );
+  /**
+   * Ours: bytes that this connection alone has, for authentication above TLS. 'tls-exporter' (RFC 9266) is the one to use;
+   * 'tls-unique' is of TLS 1.2, and 'tls-server-end-point' (RFC 5929) binds to the server's certificate only.
+   * @throws TLSError `TLS_ERR_WRONG_STATE`; `TLS_ERR_NOT_SUPPORTED` not defined for this version or certificate;
+   * `TLS_ERR_EXTENDED_MASTER_SECRET`
+   */
+  getChannelBinding(type: ChannelBindingType): Buffer {
+    const { connection } = this;
+    const summary = this.#summary;
+    if (connection === undefined || summary === undefined) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'there is no channel binding before the handshake is complete');
+    }
+    const { peerCertificates } = summary;
+    const chain = () => (this.driver.role === 'client' ? peerCertificates : this.driver.ownCertificates(this));
+    const binding = channelBinding(type, connection, summary, () => chain()[0]);
+    return Buffer.from(binding.buffer, binding.byteOffset, binding.length);
   }
 
-  getPeerFinished(): never {
-    return this.getFinished();
+  /**
+   * What our Finished of the latest handshake said; undefined before the handshake is complete. In TLS 1.3 both ends' are
+   * kept too, but bind nothing by themselves that `getChannelBinding` does not bind better.
+   */
+  getFinished(): Buffer | undefined {
+    return this.#verifyData(this.driver.role);
+  }
+
+  /** The same of the peer's Finished. */
+  getPeerFinished(): Buffer | undefined {
+    return this.#verifyData(this.driver.role === 'client' ? 'server' : 'client');
+  }
+
+  #verifyData(role: 'client' | 'server'): Buffer | undefined {
+    const verifyData = this.connection?.verifyData(role);
+    return verifyData === undefined ? undefined : Buffer.from(verifyData);
+  }
+
+  /** Ours, at a client: SerializedSCTs that came by TLS because of `requestSCTs`; empty for none, and when resumed. */
+  get signedCertificateTimestamps(): Buffer[] {
+    return (this.#summary?.signedCertificateTimestamps ?? []).map((timestamp) => Buffer.from(timestamp));
   }
 
   getSharedSigalgs(): string[] {
@@ -268,10 +267,14 @@ export class TLSSocket extends SocketPump {
     return scheme === undefined ? [] : [scheme];
   }
 
-  protected override secured(summary: HandshakeSummary): void {
+  protected override foretold(summary: HandshakeSummary): void {
     this.#summary = summary;
     this.alpnProtocol = summary.alpnProtocol === '' ? false : summary.alpnProtocol;
     this.servername = summary.serverName === '' ? false : summary.serverName;
+  }
+
+  protected override secured(summary: HandshakeSummary): void {
+    this.foretold(summary);
     this.driver.secured(this, summary);
   }
 
@@ -281,6 +284,26 @@ export class TLSSocket extends SocketPump {
     }
     return this.driver;
   }
+}
+
+/** As `node:tls` checks them, and with its codes. */
+function checkExporterArguments(length: unknown, label: unknown, context: unknown): void {
+  if (typeof length !== 'number') {
+    throw withCode('ERR_INVALID_ARG_TYPE', new TypeError(`length: expected a number, got ${typeof length}`));
+  }
+  if (!Number.isInteger(length) || length < 1 || length > 0xffff_ffff) {
+    throw withCode('ERR_OUT_OF_RANGE', new RangeError(`length: expected an integer from 1 to 2^32 - 1, got ${length}`));
+  }
+  if (typeof label !== 'string') {
+    throw withCode('ERR_INVALID_ARG_TYPE', new TypeError(`label: expected a string, got ${typeof label}`));
+  }
+  if (context !== undefined && !ArrayBuffer.isView(context)) {
+    throw withCode('ERR_INVALID_ARG_TYPE', new TypeError(`context: expected bytes, got ${typeof context}`));
+  }
+}
+
+function withCode(code: string, error: Error): Error {
+  return Object.assign(error, { code });
 }
 
 function certificateObject(chain: readonly Uint8Array[], detailed: boolean): PeerCertificate | Record<string, never> {

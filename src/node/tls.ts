@@ -8,15 +8,27 @@ import { makeTlsServer, type TlsServerOptions, type TlsServerSurface, transportO
 import type { TLSSocket } from './tls-socket.ts';
 
 export { checkServerIdentity, rootCertificates } from 'node:tls';
-export type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
+export type { HandshakeSummary, HandshakeWarning, ResumptionRefusal } from '../actions.ts';
 export { TLSError } from '../errors.ts';
+export type { ChannelBindingType } from './channel-binding.ts';
 export { DEFAULT_CIPHERS, getCiphers } from './cipher-names.ts';
 export type { CheckServerIdentity } from './client-driver.ts';
 export { ClientSessions } from './client-sessions.ts';
+export { type CredentialOptions, getCertificateCompressionAlgorithms } from './credential-options.ts';
+export type {
+  ClientPskCallback,
+  ExternalPskAnswer,
+  ExternalPskLookUp,
+  ExternalPskOptions,
+  ExternalPskQueryOptions,
+  PskOptions,
+  ServerPskCallback,
+} from './external-psks.ts';
 export { createSecureContext, SecureContext, type SecureContextOptions, type SignFunction } from './secure-context.ts';
 export { ServerCounters } from './server-counters.ts';
-export type { ALPNCallback, SNICallback } from './server-driver.ts';
+export type { ALPNCallback, OcspCallback, SNICallback } from './server-driver.ts';
 export { ServerSessions, type SessionOptions } from './sessions.ts';
+export type { EarlyDataOptions } from './ticket-registers.ts';
 export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
 export { type ConnectionOptions, connect } from './tls-connect.ts';
 export { DEFAULT_ECDH_CURVE, DEFAULT_MAX_VERSION, DEFAULT_MIN_VERSION } from './tls-options.ts';
@@ -25,8 +37,8 @@ export { TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
 type SecureListener = (socket: TLSSocket) => void;
 
 /**
- * Events: 'secureConnection' (socket), 'tlsClientError' (error, socket), 'keylog' (line, socket), and those of
- * `net.Server`.
+ * Events: 'secureConnection' (socket), 'earlyConnection' (socket; see docs/early-data.md), 'tlsClientError' (error, socket),
+ * 'keylog' (line, socket), 'OCSPRequest' (certificate, issuer, callback), and those of `net.Server`.
  */
 export class Server extends NetServer implements TlsServerSurface {
   declare readonly sessions: ServerSessions;

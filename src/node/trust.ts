@@ -1,4 +1,4 @@
-/** Whom a client trusts: prepared stores of root certificates, Node's own roots by default, and verdicts on chains. */
+/** Whom an end trusts: prepared stores of root certificates, Node's own roots by default, and verdicts on chains. */
 
 import { readFileSync } from 'node:fs';
 import * as nodeTls from 'node:tls';
@@ -13,6 +13,10 @@ export interface Trust {
   readonly roots: TrustStore;
   /** Private CAs are often made by hand: their certificates' form is judged more mildly than their content. */
   readonly form: 'strict' | 'tolerant';
+  /** Node's own roots. */
+  readonly isDefault: boolean;
+  /** What `roots` was made of, PEM or DER. */
+  readonly sources: readonly (string | Uint8Array)[];
 }
 
 /**
@@ -22,7 +26,10 @@ export interface Trust {
  */
 export function trustFor(ca: CaOption | undefined | null): Trust {
   if (ca === undefined || ca === null) {
-    defaultTrust ??= { roots: createTrustStore(defaultRoots()), form: 'strict' };
+    if (defaultTrust === undefined) {
+      const sources = defaultRoots();
+      defaultTrust = { roots: createTrustStore(sources), form: 'strict', isDefault: true, sources };
+    }
     return defaultTrust;
   }
   const roots = (Array.isArray(ca) ? ca : [ca]).map(asRoot);
@@ -31,7 +38,7 @@ export function trustFor(ca: CaOption | undefined | null): Trust {
   if (known !== undefined) {
     return known;
   }
-  const trust: Trust = { roots: createTrustStore(roots), form: 'tolerant' };
+  const trust: Trust = { roots: createTrustStore(roots), form: 'tolerant', isDefault: false, sources: roots };
   if (stores.size >= MAX_STORES) {
     stores.delete(stores.keys().next().value as string);
   }
@@ -59,6 +66,22 @@ export function verifyServerChain(
   });
 }
 
+/**
+ * For TLS clients: names are not looked at, the extended key usage is.
+ * @throws TLSError the reason why the chain is not trusted
+ */
+export function verifyClientChain(trust: Trust, chain: readonly Uint8Array[]): VerifiedChain {
+  return verdicts.verify({
+    chain,
+    roots: trust.roots,
+    serverName: '',
+    checkName: false,
+    now: Date.now(),
+    purpose: 'client',
+    form: trust.form,
+  });
+}
+
 /** PEM text stays text, whatever it came in; anything else is DER. */
 function asRoot(root: string | Uint8Array): string | Uint8Array {
   if (typeof root === 'string') {
@@ -68,7 +91,9 @@ function asRoot(root: string | Uint8Array): string | Uint8Array {
     throw new TLSError('TLS_ERR_CONFIG', 'ca: expected PEM text or bytes, or an array of them');
   }
   const looksLikeDer = root[0] === DER_SEQUENCE && root[1] >= 0x80;
-  return looksLikeDer ? root : Buffer.from(root.buffer, root.byteOffset, root.byteLength).toString('latin1');
+  return looksLikeDer
+    ? new Uint8Array(root)
+    : Buffer.from(root.buffer, root.byteOffset, root.byteLength).toString('latin1');
 }
 
 function defaultRoots(): string[] {

@@ -150,10 +150,7 @@ export class RecordOpener implements Opener {
       throw new TLSError('TLS_ERR_PEER_USAGE_LIMIT', `the peer's key has protected its ${this.#limit} records`);
     }
     if (record.fragment.length < TAG_LENGTH + 1) {
-      throw new TLSError(
-        'TLS_ERR_BAD_RECORD_MAC',
-        `a protected record of ${record.fragment.length} bytes is too short`,
-      );
+      return undefined;
     }
     const inner = this.#aead.open(this.#counter.advance(), record.header, record.fragment);
     if (inner === undefined) {

@@ -4,12 +4,14 @@
  *
  *     struct {
  *         opaque magic[4] = "MFCS";
- *         uint8  format = 2;
+ *         uint8  format = 3;
  *         uint16 version;                     0x0304 or 0x0303
  *         uint16 cipherSuite;                 of that version
  *         opaque secret<32..48>;              one-byte length: as long as the suite's hash; in TLS 1.2, 48
  *         select (version) {
  *             case 0x0304: uint32 ticketAgeAdd;
+ *                          uint32 maxEarlyDataSize;       0 for none
+ *                          opaque externalPskIdentity<0..2^16-1>; empty for a session that a certificate began
  *             case 0x0303: uint8 extendedMasterSecret;    0 or 1
  *                          opaque sessionId<0..32>;       empty when there is a ticket, and only then
  *         };
@@ -23,7 +25,7 @@
  *     } EncodedClientSession;
  */
 
-import { sameBytes, utf8 } from '../bytes/bytes.ts';
+import { EMPTY, sameBytes, utf8 } from '../bytes/bytes.ts';
 import { Reader } from '../bytes/reader.ts';
 import { Secret } from '../bytes/secret.ts';
 import { Writer } from '../bytes/writer.ts';
@@ -60,6 +62,13 @@ export interface ClientSession13 extends CommonSession {
   /** The PSK that goes with the ticket (RFC 9846 §4.7.1). */
   readonly secret: Secret;
   readonly ticketAgeAdd: number;
+  /** Bytes of early data that the server takes with this ticket. 0, or absent, for none; decoding always gives a number. */
+  readonly maxEarlyDataSize?: number;
+  /**
+   * The session began with this external PSK (its identity on the wire), not with a certificate: it is offered only by who
+   * still has that PSK. Empty, or absent, for none; decoding always gives bytes.
+   */
+  readonly externalPskIdentity?: Uint8Array;
 }
 
 /** Offered by its session ID or by its ticket: one of the two is empty. */
@@ -166,10 +175,21 @@ function decode13(reader: Reader): ClientSession13 {
   const suite = readSuite(reader);
   const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
   const ticketAgeAdd = reader.u32('ticketAgeAdd');
+  const maxEarlyDataSize = reader.u32('maxEarlyDataSize');
+  const externalPskIdentity = new Uint8Array(reader.vector16('externalPskIdentity'));
   const ticket = new Uint8Array(reader.vector16('ticket', 1));
   const common = readCommon(reader);
   const secret = Secret.copy('resumptionPsk', psk);
-  return { version: 'TLSv1.3', cipherSuite: suite.name, secret, ticketAgeAdd, ticket, ...common };
+  return {
+    version: 'TLSv1.3',
+    cipherSuite: suite.name,
+    secret,
+    ticketAgeAdd,
+    maxEarlyDataSize,
+    externalPskIdentity,
+    ticket,
+    ...common,
+  };
 }
 
 function decode12(reader: Reader): ClientSession12 {
@@ -211,7 +231,15 @@ function encodeOwn13(session: ClientSession13): OwnFields {
   if (session.ticket.length === 0) {
     throw stateError(`${WHAT}.ticket: a TLS 1.3 session needs one`);
   }
-  const fields = new Writer(4).u32(uint32ToEncode(WHAT, 'ticketAgeAdd', session.ticketAgeAdd)).finish();
+  const { externalPskIdentity = EMPTY } = session;
+  if (externalPskIdentity.length > 0xffff) {
+    throw stateError(`${WHAT}.externalPskIdentity: at most 65535 bytes, got ${externalPskIdentity.length}`);
+  }
+  const fields = new Writer(10 + externalPskIdentity.length)
+    .u32(uint32ToEncode(WHAT, 'ticketAgeAdd', session.ticketAgeAdd))
+    .u32(uint32ToEncode(WHAT, 'maxEarlyDataSize', session.maxEarlyDataSize ?? 0))
+    .vector16(externalPskIdentity)
+    .finish();
   return { version: TLS13, suite, fields };
 }
 
@@ -234,7 +262,7 @@ function encodeOwn12(session: ClientSession12): OwnFields {
 
 const WHAT = 'ClientSession';
 const MAGIC = utf8('MFCS');
-const FORMAT = 2;
+const FORMAT = 3;
 /** Bytes (RFC 5246 §7.4.1.2). */
 const MAX_SESSION_ID_LENGTH = 32;
 const NEITHER_OR_BOTH = 'a TLS 1.2 session has either a session ID or a ticket';

@@ -13,6 +13,7 @@ import { TLSError } from '../errors.ts';
 import { Alarm, type Clock, type Moment, momentOf } from './clock.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus, TicketKeyUses } from './ticket-key.ts';
 import {
+  hasEnded12,
   keyState,
   keyTimes,
   MAX_KEYS,
@@ -30,12 +31,15 @@ export interface LocalTicketKeysOptions {
   readonly rotateEvery?: number;
   /** Milliseconds that a ticket may be used: 1 s to 23 h. Default 2 h. */
   readonly ticketLifetime?: number;
+  /** Keys open TLS 1.2 tickets for as long as TLS 1.3's, not for one sealing period after their last. Default false. */
+  readonly dangerouslyLongTls12Sessions?: boolean;
   /** Told of each step in a key's life, after it was taken. Must not throw. */
   readonly onEvent?: (event: TicketKeyEvent) => void;
 }
 
 export interface TicketKeyEvent {
-  readonly kind: 'made' | 'sealing' | 'ended';
+  /** 'ended12': opens TLS 1.2 tickets no more. */
+  readonly kind: 'made' | 'sealing' | 'ended12' | 'ended';
   /** The first 4 bytes of the key's name, hex. */
   readonly name: string;
   readonly why: TicketKeyEventReason;
@@ -52,7 +56,7 @@ export type TicketKeyEventReason =
   | 'flush'
   /** `close()`. */
   | 'close'
-  /** `openUntil` has come. */
+  /** `openUntil` has come, or `openUntil12`. */
   | 'expired'
   /** Too many keys, by `rotate()` or by a wall clock that jumps to and fro: the oldest makes room. */
   | 'crowded_out';
@@ -74,8 +78,11 @@ export class LocalTicketKeys implements TicketKeySource {
   #closed = false;
 
   /** @throws TLSError `TLS_ERR_CONFIG` */
-  constructor({ provider, clock, rotateEvery, ticketLifetime, onEvent }: LocalTicketKeysOptions) {
-    this.#schedule = ticketKeySchedule({ sealingPeriod: rotateEvery, ticketLifetime });
+  constructor(options: LocalTicketKeysOptions) {
+    const { provider, clock, rotateEvery, ticketLifetime, dangerouslyLongTls12Sessions, onEvent } = options;
+    const schedule = ticketKeySchedule({ sealingPeriod: rotateEvery, ticketLifetime });
+    this.#schedule =
+      dangerouslyLongTls12Sessions === true ? { ...schedule, ticketLifetime12: schedule.ticketLifetime } : schedule;
     this.#provider = provider;
     this.#clock = clock;
     this.#onEvent = onEvent;
@@ -114,6 +121,7 @@ export class LocalTicketKeys implements TicketKeySource {
         sealFrom: key.sealFrom,
         sealUntil: key.sealUntil,
         openUntil: key.openUntil,
+        openUntil12: key.openUntil12,
         state: entry === last ? 'sealing' : 'opening',
         ticketsSealed: key.uses.sealed,
         ticketsOpened: key.uses.opened,
@@ -165,9 +173,16 @@ export class LocalTicketKeys implements TicketKeySource {
     const moment = momentOf(this.#clock);
     const last = this.#entries[this.#entries.length - 1];
     const due = moment.wall >= last.key.sealUntil || moment.monotonic >= last.monotonic.sealUntil;
+    const ended12 = this.#entries.filter((entry) => isOver12(entry, moment) && !entry.key.secret12.erased);
     const ended = this.#entries.filter((entry) => hasEnded(entry, moment));
     if (due) {
       this.#make(moment, 'schedule');
+    }
+    for (const { key } of ended12) {
+      key.secret12.erase('expired');
+    }
+    for (const { key } of ended12) {
+      this.#tell('ended12', key, 'expired');
     }
     if (ended.length > 0) {
       this.#end(ended, 'expired');
@@ -178,7 +193,8 @@ export class LocalTicketKeys implements TicketKeySource {
     const name = new Uint8Array(16);
     this.#provider.random(name);
     const secret = Secret.create('ticketKey', 32, (bytes) => this.#provider.random(bytes));
-    const key = { name, secret, ...keyTimes(wall, this.#schedule), uses: { sealed: 0, opened: 0 } };
+    const secret12 = Secret.create('ticketKey', 32, (bytes) => this.#provider.random(bytes));
+    const key = { name, secret, secret12, ...keyTimes(wall, this.#schedule), uses: { sealed: 0, opened: 0 } };
     this.#entries = [...this.#entries, { key, monotonic: keyTimes(monotonic, this.#schedule) }];
     this.#setAlarm();
     this.#tell('made', key, why);
@@ -205,6 +221,7 @@ export class LocalTicketKeys implements TicketKeySource {
     this.#entries = this.#entries.filter((entry) => !ended.includes(entry));
     for (const { key } of ended) {
       key.secret.erase(why);
+      key.secret12.erase(why);
     }
     for (const { key } of ended) {
       this.#tell('ended', key, why);
@@ -236,6 +253,10 @@ export class LocalTicketKeys implements TicketKeySource {
 
 function hasEnded({ key, monotonic }: Entry, moment: Moment): boolean {
   return keyState(key, moment.wall) === 'ended' || keyState(monotonic, moment.monotonic) === 'ended';
+}
+
+function isOver12({ key, monotonic }: Entry, moment: Moment): boolean {
+  return hasEnded12(key, moment.wall) || hasEnded12(monotonic, moment.monotonic);
 }
 
 function nameOf(key: TicketKey): string {

@@ -24,12 +24,8 @@ interface CommonCheck {
 }
 
 export interface CheckSessionOptions extends CommonCheck {
-  /** As the client sent it in its pskIdentity. */
-  readonly obfuscatedTicketAge: number;
   /** The suite chosen for this connection. */
   readonly cipherSuite: CipherSuiteName;
-  /** The client sent early data and the server would take it. Default false. */
-  readonly earlyData?: boolean;
 }
 
 export interface CheckSession12Options extends CommonCheck {
@@ -43,21 +39,20 @@ export interface CheckSession12Options extends CommonCheck {
 
 export type SessionRefusal = Extract<
   ResumptionRefusal,
-  'version_changed' | 'expired_ticket' | 'expired_handshake' | 'policy_changed' | 'suite_changed' | 'age_mismatch'
+  'version_changed' | 'expired_ticket' | 'expired_handshake' | 'policy_changed' | 'suite_changed'
 >;
 
-export type Session12Refusal = Exclude<SessionRefusal, 'age_mismatch'> | 'legacy_master_secret';
+export type Session12Refusal = SessionRefusal | 'legacy_master_secret';
 
 /**
  * Why this session must not be resumed by a TLS 1.3 connection, or undefined. Does not erase the state's secret.
  *
- * The age that the client claims is looked at only for early data, where it bounds replays: there RFC 9846 §4.3.10 wants
- * it near the server's view, and early data refused (not the session) otherwise. So `age_mismatch` comes last: all else
- * was well, and the caller may go on without early data. Without early data the claim protects nothing, as the server
- * knows from the ticket when it was made, and clients whose clock was set, or that were asleep, would lose their session.
+ * The age that the client claims is looked at only for early data (see anti-replay.ts). Otherwise it protects nothing, as the
+ * server knows from the ticket when it was made, and clients whose clock was set, or that were asleep, would lose their
+ * session.
  */
 export function checkSession(options: CheckSessionOptions): SessionRefusal | undefined {
-  const { state, now, earlyData = false } = options;
+  const { state } = options;
   if (state.version !== 'TLSv1.3') {
     return 'version_changed';
   }
@@ -65,13 +60,7 @@ export function checkSession(options: CheckSessionOptions): SessionRefusal | und
   if (refusal !== undefined) {
     return refusal;
   }
-  if (cipherSuites[state.cipherSuite].hash !== cipherSuites[options.cipherSuite].hash) {
-    return 'suite_changed';
-  }
-  if (earlyData && Math.abs(claimedAge(state, options.obfuscatedTicketAge) - (now - state.issuedAt)) > AGE_TOLERANCE) {
-    return 'age_mismatch';
-  }
-  return undefined;
+  return cipherSuites[state.cipherSuite].hash === cipherSuites[options.cipherSuite].hash ? undefined : 'suite_changed';
 }
 
 /**
@@ -122,6 +111,3 @@ function checkPolicy({ state, policyHash }: CommonCheck) {
 export function claimedAge(state: SessionState13, obfuscatedTicketAge: number): number {
   return (obfuscatedTicketAge - state.ticketAgeAdd) >>> 0;
 }
-
-/** Milliseconds: round trips and clock drift, as RFC 9846 §8.3 suggests for clients on the Internet. */
-const AGE_TOLERANCE = 10_000;

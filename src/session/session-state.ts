@@ -3,7 +3,7 @@
  * its codec.
  *
  *     struct {
- *         uint8  format = 2;
+ *         uint8  format = 3;
  *         uint16 version;                     0x0304 or 0x0303
  *         uint16 cipherSuite;                 of that version
  *         opaque secret<32..48>;              one-byte length: as long as the suite's hash; in TLS 1.2, 48
@@ -12,6 +12,8 @@
  *         uint32 ticketLifetime;
  *         select (version) {
  *             case 0x0304: uint32 ticketAgeAdd;
+ *                          uint32 maxEarlyDataSize;       0 for none
+ *                          opaque externalPskIdentity<0..1024>;   empty for a session that a certificate began
  *             case 0x0303: uint8 extendedMasterSecret;    0 or 1
  *         };
  *         opaque serverName<0..255>;
@@ -24,6 +26,7 @@
  * The format is Mayfly's own (RFC 9846 §4.7.1 and RFC 5077 §4 leave it to the server).
  */
 
+import { EMPTY } from '../bytes/bytes.ts';
 import { Reader } from '../bytes/reader.ts';
 import { Secret } from '../bytes/secret.ts';
 import { Writer } from '../bytes/writer.ts';
@@ -59,6 +62,16 @@ export interface SessionState13 extends CommonState {
   readonly secret: Secret;
   /** Added to the ticket's age by the client, modulo 2^32. */
   readonly ticketAgeAdd: number;
+  /**
+   * Bytes of early data that the client was told it may send with this ticket. 0, or absent, for none; decoding always gives
+   * a number.
+   */
+  readonly maxEarlyDataSize?: number;
+  /**
+   * The session began with this external PSK (its identity on the wire), not with a certificate, and ends with it. At most
+   * 1024 bytes. Empty, or absent, for none; decoding always gives bytes.
+   */
+  readonly externalPskIdentity?: Uint8Array;
 }
 
 export interface SessionState12 extends CommonState {
@@ -112,7 +125,14 @@ export function encodeSessionState(state: SessionState, multiple = 1): Secret {
   const certificates = state.peerCertificates ?? NO_CERTIFICATES;
   const listLength = certificates.length === 0 ? 0 : certificatesLength(WHAT, certificates, CERTIFICATES);
   const own = is13 ? uint32ToEncode(WHAT, 'ticketAgeAdd', state.ticketAgeAdd) : Number(state.extendedMasterSecret);
-  const fixed = is13 ? FIXED_LENGTH + 4 : FIXED_LENGTH + 1;
+  const early = is13 ? uint32ToEncode(WHAT, 'maxEarlyDataSize', state.maxEarlyDataSize ?? 0) : 0;
+  const pskIdentity = is13 ? (state.externalPskIdentity ?? EMPTY) : EMPTY;
+  if (pskIdentity.length > MAX_PSK_IDENTITY_LENGTH) {
+    throw stateError(
+      `${WHAT}.externalPskIdentity: at most ${MAX_PSK_IDENTITY_LENGTH} bytes, got ${pskIdentity.length}`,
+    );
+  }
+  const fixed = is13 ? FIXED_LENGTH + 10 + pskIdentity.length : FIXED_LENGTH + 1;
   const bare = fixed + secret.length + serverName.length + alpnProtocol.length + listLength;
   const length = Math.ceil(bare / multiple) * multiple;
   // From here on nothing throws, and the writer never grows: no copy of the secret stays behind. `take` erases its buffer.
@@ -126,7 +146,7 @@ export function encodeSessionState(state: SessionState, multiple = 1): Secret {
     .u64(authenticatedAt)
     .u32(ticketLifetime);
   if (is13) {
-    writer.u32(own);
+    writer.u32(own).u32(early).vector16(pskIdentity);
   } else {
     writer.u8(own);
   }
@@ -166,6 +186,8 @@ function decode13(reader: Reader): SessionState13 {
   const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
   const { issuedAt, authenticatedAt, ticketLifetime } = readTimes(reader);
   const ticketAgeAdd = reader.u32('ticketAgeAdd');
+  const maxEarlyDataSize = reader.u32('maxEarlyDataSize');
+  const externalPskIdentity = new Uint8Array(reader.vector16('externalPskIdentity', 0, MAX_PSK_IDENTITY_LENGTH));
   const { serverName, alpnProtocol, policyHash, peerCertificates } = readBinding(reader);
   return {
     version: 'TLSv1.3',
@@ -175,6 +197,8 @@ function decode13(reader: Reader): SessionState13 {
     authenticatedAt,
     ticketLifetime,
     ticketAgeAdd,
+    maxEarlyDataSize,
+    externalPskIdentity,
     serverName,
     alpnProtocol,
     policyHash,
@@ -237,7 +261,9 @@ function versionToEncode(state: SessionState12): SessionState12 {
 export const POLICY_HASH_LENGTH = 32;
 
 const WHAT = 'SessionState';
-const FORMAT = 2;
+const FORMAT = 3;
+/** Bytes: a session that began with a longer one gets no ticket, which has to fit a ClientHello. */
+const MAX_PSK_IDENTITY_LENGTH = 1024;
 const NO_CERTIFICATES: readonly Uint8Array[] = [];
 /**
  * A ticket travels in one ClientHello, of which some servers and clients take no more than 16 KiB; and each cached session
@@ -247,4 +273,5 @@ const CERTIFICATES: CertificateBounds = { lengthBytes: 2, maxCount: 8, maxLength
 /** All fields but what differs by version, the secret, the two names, and the content of certificates and padding. */
 const FIXED_LENGTH = 1 + 2 + 2 + 1 + 8 + 8 + 4 + 1 + 1 + POLICY_HASH_LENGTH + 2 + 1;
 /** The longest state there is, without padding: bounds the tickets that are worth opening. */
-export const MAX_STATE_LENGTH = FIXED_LENGTH + 4 + MASTER_SECRET_LENGTH + 2 * 255 + CERTIFICATES.maxLength;
+export const MAX_STATE_LENGTH =
+  FIXED_LENGTH + 10 + MAX_PSK_IDENTITY_LENGTH + MASTER_SECRET_LENGTH + 2 * 255 + CERTIFICATES.maxLength;

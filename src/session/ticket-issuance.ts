@@ -1,11 +1,11 @@
 /** How many tickets a connection gets and how long each may live. RFC 9846 §4.7.1, RFC 9149; RFC 5077 §5.6. */
 
-import type { TicketPolicy } from '../connection-options.ts';
+import type { SessionLifetimes, TicketPolicy } from '../connection-options.ts';
 import { TLSError } from '../errors.ts';
+import { checkEarlyDataPolicy } from './anti-replay.ts';
 import type { TicketKey } from './ticket-key.ts';
 
-type LifetimePolicy = Pick<TicketPolicy, 'ticketLifetime' | 'handshakeValidity' | 'dangerouslyLongTls12Sessions'>;
-type TicketKeyTimes = Pick<TicketKey, 'openUntil'> & Partial<Pick<TicketKey, 'sealFrom' | 'sealUntil'>>;
+type TicketKeyTimes = Pick<TicketKey, 'sealFrom' | 'sealUntil' | 'openUntil' | 'openUntil12'>;
 
 /** What a client asks for in `ticket_request` (RFC 9149 §2): 0..255 each. */
 export interface TicketRequest {
@@ -34,15 +34,17 @@ export function ticketsToSend(policy: TicketPolicy, request: TicketRequest | und
  * @param key that seals the ticket; absent for a cached session
  */
 export function remainingLifetime(
-  policy: LifetimePolicy,
+  policy: SessionLifetimes,
   authenticatedAt: number,
   now: number,
   key?: TicketKeyTimes,
   version: 'TLSv1.2' | 'TLSv1.3' = 'TLSv1.3',
 ): number {
   const sinceHandshake = (now - authenticatedAt) / 1000;
-  const untilKeyEnds = key === undefined ? Number.POSITIVE_INFINITY : (key.openUntil - now) / 1000;
-  const secretLife = version === 'TLSv1.2' ? masterSecretLife(policy, key) : Number.POSITIVE_INFINITY;
+  const is12 = version === 'TLSv1.2';
+  const keyEnd = key === undefined ? Number.POSITIVE_INFINITY : is12 ? key.openUntil12 : key.openUntil;
+  const untilKeyEnds = (keyEnd - now) / 1000;
+  const secretLife = is12 ? masterSecretLife(policy, key) : Number.POSITIVE_INFINITY;
   const validity = Math.min(policy.handshakeValidity, secretLife);
   // A clock that was set back must not lengthen the handshake's validity: hence the cap by `validity` itself.
   const seconds = Math.min(policy.ticketLifetime, validity, validity - sinceHandshake, untilKeyEnds);
@@ -50,13 +52,11 @@ export function remainingLifetime(
 }
 
 /** Seconds after the full handshake that a TLS 1.2 master secret may be kept. */
-function masterSecretLife(policy: LifetimePolicy, key: TicketKeyTimes | undefined): number {
+function masterSecretLife(policy: SessionLifetimes, key: TicketKeyTimes | undefined): number {
   if (policy.dangerouslyLongTls12Sessions === true) {
     return Number.POSITIVE_INFINITY;
   }
-  return key?.sealFrom === undefined || key.sealUntil === undefined
-    ? TLS12_SESSION_LIFETIME
-    : (key.sealUntil - key.sealFrom) / 1000;
+  return key === undefined ? TLS12_SESSION_LIFETIME : (key.sealUntil - key.sealFrom) / 1000;
 }
 
 /**
@@ -67,8 +67,16 @@ export function checkTicketPolicy(policy: Omit<TicketPolicy, 'keys'>): void {
   checkNumber('ticketsPerConnection', policy.ticketsPerConnection, 0, MAX_TICKETS, 'tickets');
   checkNumber('ticketsPerResumption', policy.ticketsPerResumption, 0, MAX_TICKETS, 'tickets');
   checkNumber('maxTickets', policy.maxTickets, 0, MAX_TICKETS, 'tickets');
-  checkNumber('ticketLifetime', policy.ticketLifetime, 1, MAX_TICKET_LIFETIME, 'seconds');
-  checkNumber('handshakeValidity', policy.handshakeValidity, 1, MAX_HANDSHAKE_VALIDITY, 'seconds');
+  checkSessionLifetimes(policy);
+  if (policy.earlyData !== undefined) {
+    checkEarlyDataPolicy(policy.earlyData);
+  }
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG` */
+export function checkSessionLifetimes(lifetimes: SessionLifetimes): void {
+  checkNumber('ticketLifetime', lifetimes.ticketLifetime, 1, MAX_TICKET_LIFETIME, 'seconds');
+  checkNumber('handshakeValidity', lifetimes.handshakeValidity, 1, MAX_HANDSHAKE_VALIDITY, 'seconds');
 }
 
 function checkNumber(name: string, value: number, min: number, max: number, unit: string): void {

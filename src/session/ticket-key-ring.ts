@@ -3,6 +3,7 @@
  * this happens, and what key to make next.
  *
  *     birth ─ distributionDelay ─▶ sealFrom ─ sealingPeriod ─▶ sealUntil ─ ticketLifetime ─▶ openUntil
+ *                                                              sealUntil ─ ticketLifetime12 ─▶ openUntil12
  *
  * A key opens from its birth on: every member of a fleet can open before any member seals. All windows are half open:
  * a key does not seal at `sealUntil`, and is over at `openUntil`. Times are milliseconds on one timeline, whichever.
@@ -11,7 +12,7 @@
 import { TLSError } from '../errors.ts';
 import type { TicketKey } from './ticket-key.ts';
 
-export type TicketKeyTimes = Pick<TicketKey, 'createdAt' | 'sealFrom' | 'sealUntil' | 'openUntil'>;
+export type TicketKeyTimes = Pick<TicketKey, 'createdAt' | 'sealFrom' | 'sealUntil' | 'openUntil' | 'openUntil12'>;
 
 /** Milliseconds. */
 export interface TicketKeySchedule {
@@ -19,6 +20,8 @@ export interface TicketKeySchedule {
   readonly sealingPeriod: number;
   /** How long a ticket may be used, and so how long a key opens after its last ticket. */
   readonly ticketLifetime: number;
+  /** The same of TLS 1.2, whose tickets hold master secrets: at most `ticketLifetime`, and by default `sealingPeriod`. */
+  readonly ticketLifetime12: number;
   /** From a key's birth to its first ticket; 0 in one process. */
   readonly distributionDelay: number;
 }
@@ -26,13 +29,15 @@ export interface TicketKeySchedule {
 export type TicketKeyState = 'waiting' | 'sealing' | 'opening' | 'ended';
 
 /**
- * A schedule within the house's bounds, from defaults (1 h, 2 h, 0) and what is given.
+ * A schedule within the house's bounds, from defaults (1 h, 2 h, in TLS 1.2 1 h, 0) and what is given.
  * @throws TLSError `TLS_ERR_CONFIG`
  */
 export function ticketKeySchedule(given: Partial<TicketKeySchedule> = {}): TicketKeySchedule {
   const { sealingPeriod = HOUR, ticketLifetime = 2 * HOUR, distributionDelay = 0 } = given;
   checkDuration('the sealing period of ticket keys', sealingPeriod, MIN_PERIOD, MAX_SEALING_PERIOD);
   checkDuration('the ticket lifetime', ticketLifetime, MIN_PERIOD, MAX_TICKET_LIFETIME);
+  const { ticketLifetime12 = Math.min(ticketLifetime, sealingPeriod) } = given;
+  checkDuration('the ticket lifetime in TLS 1.2', ticketLifetime12, MIN_PERIOD, ticketLifetime);
   checkDuration('the distribution delay of ticket keys', distributionDelay, 0, MAX_SEALING_PERIOD);
   const life = distributionDelay + sealingPeriod + ticketLifetime;
   if (life > MAX_KEY_LIFE) {
@@ -50,14 +55,20 @@ export function ticketKeySchedule(given: Partial<TicketKeySchedule> = {}): Ticke
         `alive: at most ${MAX_KEYS} are allowed, so rotate less often or shorten the lifetime`,
     );
   }
-  return { sealingPeriod, ticketLifetime, distributionDelay };
+  return { sealingPeriod, ticketLifetime, ticketLifetime12, distributionDelay };
 }
 
 /** The times of a key that is born now. */
 export function keyTimes(now: number, schedule: TicketKeySchedule): TicketKeyTimes {
   const sealFrom = now + schedule.distributionDelay;
   const sealUntil = sealFrom + schedule.sealingPeriod;
-  return { createdAt: now, sealFrom, sealUntil, openUntil: sealUntil + schedule.ticketLifetime };
+  return {
+    createdAt: now,
+    sealFrom,
+    sealUntil,
+    openUntil: sealUntil + schedule.ticketLifetime,
+    openUntil12: sealUntil + schedule.ticketLifetime12,
+  };
 }
 
 /**
@@ -82,6 +93,7 @@ export function retiredTimes(key: TicketKeyTimes, now: number, schedule: TicketK
     sealFrom: Math.min(key.sealFrom, sealUntil),
     sealUntil,
     openUntil: Math.min(key.openUntil, sealUntil + schedule.ticketLifetime),
+    openUntil12: Math.min(key.openUntil12, sealUntil + schedule.ticketLifetime12),
   };
 }
 
@@ -117,11 +129,16 @@ export function endedKeysOf<K extends TicketKeyTimes>(keys: readonly K[], now: n
   return keys.filter((key) => keyState(key, now) === 'ended');
 }
 
+/** Whether the key opens no more of TLS 1.2: its `secret12` is to be erased now, the rest of it perhaps later. */
+export function hasEnded12(key: Pick<TicketKeyTimes, 'openUntil12'>, now: number): boolean {
+  return now >= key.openUntil12;
+}
+
 /** When the state of some key changes next; undefined when no key has a change ahead. */
 export function nextEvent(keys: readonly TicketKeyTimes[], now: number): number | undefined {
   let next = Number.POSITIVE_INFINITY;
   for (const key of keys) {
-    for (const time of [key.sealFrom, key.sealUntil, key.openUntil]) {
+    for (const time of [key.sealFrom, key.sealUntil, key.openUntil12, key.openUntil]) {
       if (time > now && time < next) {
         next = time;
       }

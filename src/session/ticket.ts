@@ -2,13 +2,14 @@
  * Tickets: a session's state, sealed under a key of its own.
  *
  *     ticket = format(1) ‖ key name(16) ‖ salt(32) ‖ AES-256-GCM(key, nonce, EncodedSessionState) ‖ tag(16)
- *     key    = HKDF-Expand(ring key, "mayfly ticket" ‖ salt, 32) = HMAC-SHA-256(ring key, "mayfly ticket" ‖ salt ‖ 0x01)
+ *     format = 1 for a session of TLS 1.3, 2 for one of TLS 1.2; each has its own secret of the ring key
+ *     key    = HKDF-Expand(secret, "mayfly ticket" ‖ salt, 32) = HMAC-SHA-256(secret, "mayfly ticket" ‖ salt ‖ 0x01)
  *     nonce  = the first 12 bytes of the salt
  *     AAD    = format ‖ key name ‖ salt ‖ what it is bound to, for a session kept in a store: its session ID
  *
  * A key per ticket: random nonces under one long-lived key would bound how many tickets it may seal. As each key seals
  * once, its nonce need not be secret; that it differs from ticket to ticket keeps one guess from being tried on many.
- * The ring key is 32 uniformly random bytes, so there is nothing for HKDF-Extract to do. All of it has 256 bits: no
+ * The secret is 32 uniformly random bytes, so there is nothing for HKDF-Extract to do. All of it has 256 bits: no
  * ticket is weaker than the connection it resumes. The state is padded, so that the ticket's length tells next to
  * nothing of the server name.
  *
@@ -16,6 +17,8 @@
  */
 
 import { concat, utf8 } from '../bytes/bytes.ts';
+import type { Secret } from '../bytes/secret.ts';
+import type { ProtocolVersion } from '../connection-options.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
 import { decodeSessionState, encodeSessionState, MAX_STATE_LENGTH, type SessionState } from './session-state.ts';
 import type { TicketKey, TicketKeySource } from './ticket-key.ts';
@@ -43,7 +46,7 @@ export interface OpenTicketOptions {
 }
 
 export type OpenedTicket =
-  | { readonly state: SessionState; readonly refusal?: undefined }
+  | { readonly state: SessionState; readonly key: TicketKey; readonly refusal?: undefined }
   | { readonly state?: undefined; readonly refusal: 'unknown_key' | 'bad_ticket' | 'expired_ticket' };
 
 /**
@@ -56,14 +59,14 @@ export function sealTicket({ provider, key, state, boundTo, random }: SealTicket
     const ticket = new Uint8Array(HEADER_LENGTH + plaintext.length + TAG_LENGTH);
     const header = ticket.subarray(0, HEADER_LENGTH);
     const salt = ticket.subarray(SALT_AT, HEADER_LENGTH);
-    ticket[0] = FORMAT;
+    ticket[0] = FORMATS[state.version];
     ticket.set(key.name, 1);
     if (random === undefined) {
       provider.random(salt);
     } else {
       random(salt);
     }
-    withTicketKey(provider, key, salt, (aead, nonce) => {
+    withTicketKey(provider, secretFor(key, state.version), salt, (aead, nonce) => {
       aead.seal(nonce, associatedData(header, boundTo), plaintext.expose(), ticket, HEADER_LENGTH);
     });
     if (key.uses !== undefined) {
@@ -79,28 +82,31 @@ export function sealTicket({ provider, key, state, boundTo, random }: SealTicket
  * Opens a ticket, or says why not. The state's secret is the caller's to erase. Does not throw on any ticket.
  *
  * A refusal leads to a full handshake, never to an error (RFC 9846 §4.3.11). Nothing of a ticket but its key's name is
- * looked at before the whole of it is authenticated.
+ * looked at before the whole of it is authenticated, and the version of its session, which says which secret opens it.
  */
 export function openTicket({ provider, keys, ticket, boundTo, now }: OpenTicketOptions): OpenedTicket {
-  if (ticket.length < MIN_TICKET_LENGTH || ticket.length > MAX_TICKET_LENGTH || ticket[0] !== FORMAT) {
+  const version = ticket[0] === FORMATS['TLSv1.2'] ? 'TLSv1.2' : 'TLSv1.3';
+  if (ticket.length < MIN_TICKET_LENGTH || ticket.length > MAX_TICKET_LENGTH || ticket[0] !== FORMATS[version]) {
     return BAD_TICKET;
   }
   const key = keys.openingKey(ticket.subarray(1, SALT_AT), now);
-  if (key === undefined || key.secret.erased) {
+  if (key === undefined || secretFor(key, version).erased) {
     return UNKNOWN_KEY;
   }
-  if (now >= key.openUntil) {
+  if (now >= key.openUntil || (version === 'TLSv1.2' && now >= key.openUntil12)) {
     return EXPIRED_TICKET;
   }
   const header = ticket.subarray(0, HEADER_LENGTH);
-  const plaintext = withTicketKey(provider, key, ticket.subarray(SALT_AT, HEADER_LENGTH), (aead, nonce) =>
+  const secret = secretFor(key, version);
+  const plaintext = withTicketKey(provider, secret, ticket.subarray(SALT_AT, HEADER_LENGTH), (aead, nonce) =>
     aead.open(nonce, associatedData(header, boundTo), ticket.subarray(HEADER_LENGTH)),
   );
   if (plaintext === undefined) {
     return BAD_TICKET;
   }
   const state = decodeAndErase(plaintext);
-  if (state === undefined) {
+  if (state === undefined || state.version !== version) {
+    state?.secret.erase('refused');
     return BAD_TICKET;
   }
   const age = now - state.issuedAt;
@@ -111,7 +117,11 @@ export function openTicket({ provider, keys, ticket, boundTo, now }: OpenTicketO
   if (key.uses !== undefined) {
     key.uses.opened++;
   }
-  return { state };
+  return { state, key };
+}
+
+function secretFor(key: TicketKey, version: ProtocolVersion): Secret {
+  return version === 'TLSv1.2' ? key.secret12 : key.secret;
 }
 
 function associatedData(header: Uint8Array, boundTo: Uint8Array | undefined): Uint8Array {
@@ -120,7 +130,7 @@ function associatedData(header: Uint8Array, boundTo: Uint8Array | undefined): Ui
 
 function withTicketKey<T>(
   provider: CryptoProvider,
-  key: TicketKey,
+  secret: Secret,
   salt: Uint8Array,
   callback: (aead: AeadKey, nonce: Uint8Array) => T,
 ): T {
@@ -128,7 +138,7 @@ function withTicketKey<T>(
   info.set(EXPAND_LABEL);
   info.set(salt, EXPAND_LABEL.length);
   info[info.length - 1] = 1;
-  const ticketSecret = provider.hmac('sha256', key.secret.expose(), info);
+  const ticketSecret = provider.hmac('sha256', secret.expose(), info);
   const aead = provider.aead('aes-256-gcm', ticketSecret);
   ticketSecret.fill(0);
   try {
@@ -155,7 +165,7 @@ function decodeAndErase(plaintext: Uint8Array): SessionState | undefined {
  */
 export const MAX_CLOCK_SKEW = 60_000;
 
-const FORMAT = 1;
+const FORMATS: Readonly<Record<ProtocolVersion, number>> = { 'TLSv1.3': 1, 'TLSv1.2': 2 };
 const SALT_AT = 1 + 16;
 const SALT_LENGTH = 32;
 const HEADER_LENGTH = SALT_AT + SALT_LENGTH;

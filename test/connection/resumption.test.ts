@@ -4,8 +4,7 @@ import type { ResumptionRefusal } from '../../src/actions.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import type { ClientOptions, ServerOptions, TicketPolicy } from '../../src/connection-options.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
-import { cipherSuites } from '../../src/crypto/suites.ts';
-import { chooseSession } from '../../src/handshake/server-resumption.ts';
+import { choosePskMode } from '../../src/handshake/server-psk.ts';
 import { pskBinder } from '../../src/keys/finished.ts';
 import { EarlySecret } from '../../src/keys/ladder.ts';
 import {
@@ -209,16 +208,8 @@ describe('a session that is refused leads to a full handshake, and the server kn
       assert.equal(selected, undefined);
       assert.equal(error, undefined);
     }
-    const choice = chooseSession({
-      provider: nodeProvider,
-      policy: world.context.tickets,
-      now: world.now(),
-      offer: { identities: [{ identity: session.ticket, obfuscatedTicketAge: 0 }], binders: [new Uint8Array(32)] },
-      modes: [0],
-      suite: cipherSuites.TLS_AES_128_GCM_SHA256,
-      policyHash: new Uint8Array(32),
-    });
-    assert.deepEqual(choice, { refusal: 'no_psk_dhe_ke' });
+    assert.equal(choosePskMode(world.context, [0]), undefined);
+    assert.equal(choosePskMode(world.context, [0x2a, 1]), 'psk_dhe_ke');
   });
 
   test('at the client, a session that cannot be used is not even offered', () => {
@@ -282,7 +273,7 @@ function offer(
     const cut = raw.length - bindersLength(given);
     const early = EarlySecret.create(nodeProvider, 'sha256', session.secret);
     const hash = nodeProvider.hash('sha256', raw.subarray(0, cut));
-    raw.set(pskBinder(nodeProvider, 'sha256', early.resumptionBinderKey(), hash), cut + 2 + binderFor * 33 + 1);
+    raw.set(pskBinder(nodeProvider, 'sha256', early.binderKey('resumption'), hash), cut + 2 + binderFor * 33 + 1);
     early.erase();
   }
   const server = world.server(serverOptions);

@@ -31,9 +31,13 @@ const serverTable: Table = { ...serverTransitions, ...connectedServerTransitions
 const answered: Record<string, string> = {
   AwaitCertificateVerdict: 'ExpectCertificateVerify',
   AwaitContext: 'ExpectFinished',
+  AwaitExternalPsk: 'ExpectFinished',
+  AwaitTicketClaim: 'ExpectFinished',
   AwaitSignature: 'ExpectFinished',
+  AwaitCertificateStatus: 'ExpectFinished',
   AwaitCertificateVerdict12: 'ExpectServerKeyExchange12',
   AwaitSignature12: 'ExpectClientKeyExchange12',
+  AwaitCertificateStatus12: 'ExpectClientKeyExchange12',
   AwaitClientSignature: 'Connected',
   AwaitClientVerdict: 'ExpectClientCertificateVerify',
   AwaitClientSignature12: 'ExpectTicket12',
@@ -67,12 +71,20 @@ function refuses(stage: Stage | Stage12, state: string, content: Uint8Array, wha
   );
 }
 
+const ANSWERED_WITH_A_FLIGHT = [
+  'AwaitContext',
+  'AwaitExternalPsk',
+  'AwaitTicketClaim',
+  'AwaitCertificateStatus',
+  'AwaitSignature',
+];
+
 /** In these states the victim goes on to other keys before it refuses. */
 function readingKeys(state: string): { afterServerHello?: string; afterFinished?: string } {
   if (state === 'AwaitClientSignature') {
     return { afterFinished: 'CLIENT_TRAFFIC_SECRET_0' };
   }
-  return state === 'AwaitContext' || state === 'AwaitSignature' ? FLIGHT_KEYS : {};
+  return ANSWERED_WITH_A_FLIGHT.includes(state) ? FLIGHT_KEYS : {};
 }
 
 for (const [role, table] of [

@@ -14,7 +14,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ['keys'],
   ['session', 'certificates'],
   ['handshake'],
-  ['connection'],
+  ['connection', 'quic'],
+  ['fleet'],
   ['node', 'index'],
   ['cli'],
 ];
@@ -30,16 +31,34 @@ const CONTRACT_HEIGHT = heightOf('session') as number;
 const CRYPTO_NAMES = ['provider', 'suites', 'suites12', 'groups', 'dhe-groups', 'signatures'].map(
   (name) => `src/crypto/${name}.ts`,
 );
-const CORE = ['bytes', 'record', 'messages', 'keys', 'session', 'handshake', 'connection', ...CONTRACTS];
+const CORE = [
+  'bytes',
+  'record',
+  'messages',
+  'keys',
+  'session',
+  'handshake',
+  'connection',
+  'quic',
+  'fleet',
+  ...CONTRACTS,
+];
+
+/** The fleet stands beside the connection: it implements what `session` declares, and knows nothing of TLS. */
+const FLEET_USES = ['errors', 'ledger', 'ledger/channels', 'bytes', 'crypto', 'keys', 'session', 'fleet'];
+const FLEET_USERS = ['fleet', 'node', 'cli'];
 
 /** Modules of Node that only these may import; `types` may also be named by those who handle what they are given. */
 const DOORS: readonly { modules: readonly string[]; owner: string; types: readonly string[] }[] = [
-  { modules: ['node:crypto'], owner: 'crypto', types: [] },
+  { modules: ['node:crypto', 'node:zlib'], owner: 'crypto', types: [] },
   { modules: ['node:net', 'node:tls', 'node:http', 'node:https', 'node:http2'], owner: 'node', types: ['cli'] },
 ];
 
 /** npm packages by the folder that may import them; elsewhere in the core there are none. */
-const PACKAGES: Readonly<Record<string, readonly string[]>> = { crypto: ['@noble/post-quantum'] };
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  crypto: ['@noble/post-quantum'],
+  fleet: ['@redis/client'],
+};
 
 const NO_DEPENDENCY = new Set([...CORE, 'errors', 'alerts', 'ledger', 'ledger/channels', 'crypto', 'certificates']);
 
@@ -91,6 +110,8 @@ describe('imports', () => {
       ['src/session/a.ts', 'src/actions.ts', true],
       ['src/actions.ts', 'src/session/b.ts', true],
       ['src/cli/a.ts', 'src/node/b.ts', false],
+      ['src/fleet/a.ts', 'src/session/b.ts', false],
+      ['src/node/a.ts', 'src/fleet/b.ts', false],
       ['src/bytes/secret.ts', 'src/ledger/channels.ts', false],
     ];
     const refused: [string, string, boolean][] = [
@@ -105,6 +126,10 @@ describe('imports', () => {
       ['src/connection.ts', 'src/node/b.ts', true],
       ['src/bytes/secret.ts', 'src/ledger/metrics.ts', false],
       ['src/node/a.ts', 'src/cli/b.ts', true],
+      ['src/fleet/a.ts', 'src/handshake/b.ts', true],
+      ['src/fleet/a.ts', 'src/certificates/b.ts', false],
+      ['src/fleet/a.ts', 'src/node/b.ts', false],
+      ['src/index.ts', 'src/fleet/b.ts', false],
       ['src/node/a.ts', 'src/index.ts', true],
     ];
     for (const [from, to, typeOnly] of allowed) {
@@ -171,6 +196,9 @@ describe('imports', () => {
 
 function isAllowed(from: string, to: string, typeOnly: boolean): boolean {
   const [user, used] = [moduleOf(from), moduleOf(to)];
+  if ((user === 'fleet' && !FLEET_USES.includes(used)) || (used === 'fleet' && !FLEET_USERS.includes(user))) {
+    return false;
+  }
   if (CONTRACTS.includes(user)) {
     return typeOnly && (CONTRACTS.includes(used) || (heightOf(used) ?? Number.POSITIVE_INFINITY) <= CONTRACT_HEIGHT);
   }

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { skipUnless } from '../support/tools.ts';
 import { launchChromium, visit } from './chromium.ts';
-import { Site } from './site.ts';
+import { Site, wideCertificate } from './site.ts';
 import { hangGuard } from './support.ts';
 
 describe('Chromium on our servers', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, () => {
@@ -18,7 +18,7 @@ describe('Chromium on our servers', { ...hangGuard, ...skipUnless('chromium', 'c
 
   for (const protocol of ['h2', 'http/1.1'] as const) {
     test(`loads a page with five images over ${protocol}, and resumes while the ring turns`, async () => {
-      const site = await Site.start(protocol);
+      const site = await Site.start(protocol, wideCertificate());
       const context = await browser.newContext();
       const { sessions, counters } = site.server;
       try {
@@ -26,6 +26,7 @@ describe('Chromium on our servers', { ...hangGuard, ...skipUnless('chromium', 'c
         assert.equal(site.connections[0].alpnProtocol, protocol);
         assert.equal(site.connections[0].namedGroup, 'X25519MLKEM768');
         assert.equal(site.connections[0].resumed, false);
+        assert.equal(site.connections[0].certificateCompression, 'brotli');
 
         await visit(site, context);
         assert.equal(site.connections[0].resumed, true, 'the second visit resumes');

@@ -10,7 +10,7 @@ import { createServer } from '../../src/node/https.ts';
 import type { HandshakeSummary, ServerCounters, ServerSessions, TLSSocket, TlsOptions } from '../../src/node/tls.ts';
 import { run } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
-import { authorityFile, certificateFor, listen } from './support.ts';
+import { authorityFile, certificateFor, listen, type Pem } from './support.ts';
 
 type Host = NetServer & {
   readonly counters: ServerCounters;
@@ -33,7 +33,7 @@ const files = new Map(
   ]),
 );
 
-export interface SiteOptions extends Pick<TlsOptions, 'sessions' | 'maxVersion'> {
+export interface SiteOptions extends Pick<TlsOptions, 'sessions' | 'maxVersion' | 'cert' | 'key'> {
   /** Each answer ends its connection, so that the next request needs another. */
   readonly closes?: boolean;
 }
@@ -113,6 +113,11 @@ export class Site {
     }
     response.end(file.body);
   }
+}
+
+/** A certificate with so many names that it is worth compressing. */
+export function wideCertificate(): Pem {
+  return certificateFor('ecdsa-p256', ...Array.from({ length: 40 }, (_, i) => `host-${i}.of.some.long.domain.test`));
 }
 
 /** The five images of the page. */

@@ -73,7 +73,7 @@ describe('key ladder', () => {
     const zeros = Secret.copy('psk', new Uint8Array(32));
     const a = EarlySecret.create(nodeProvider, 'sha256');
     const b = EarlySecret.create(nodeProvider, 'sha256', zeros);
-    assert.equal(hexOf(a.resumptionBinderKey()), hexOf(b.resumptionBinderKey()));
+    assert.equal(hexOf(a.binderKey('resumption')), hexOf(b.binderKey('resumption')));
     assert.equal(zeros.erased, false, 'a PSK is lent');
   });
 
@@ -103,7 +103,7 @@ describe('spending a rung', () => {
     const shared = secret(32);
     early.toHandshakeSecret(suite, shared);
     assert.equal(shared.erased, true);
-    refuses('TLS_ERR_SECRET_ERASED', () => early.resumptionBinderKey());
+    refuses('TLS_ERR_SECRET_ERASED', () => early.binderKey('resumption'));
     refuses('TLS_ERR_SECRET_ERASED', () => early.toHandshakeSecret(suite, secret(32)));
   });
 
@@ -144,7 +144,7 @@ describe('spending a rung', () => {
   });
 
   it('a binder spends its key', () => {
-    const key = EarlySecret.create(nodeProvider, 'sha256', secret(32)).resumptionBinderKey();
+    const key = EarlySecret.create(nodeProvider, 'sha256', secret(32)).binderKey('resumption');
     pskBinder(nodeProvider, 'sha256', key, helloHash);
     refuses('TLS_ERR_SECRET_ERASED', () => pskBinder(nodeProvider, 'sha256', key, helloHash));
   });

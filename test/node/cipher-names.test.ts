@@ -32,7 +32,7 @@ function byOpenssl(list: string): string[] {
 describe('the ciphers option', () => {
   test('every suite has the name that OpenSSL has for it', skipUnless('openssl'), () => {
     const text = execFileSync(requireTool('openssl'), ['ciphers', '-stdname', 'ALL'], { encoding: 'latin1' });
-    for (const name of [...Object.keys(cipherSuites), ...spoken.map((suite) => suite.name)]) {
+    for (const name of [...Object.keys(cipherSuites), ...Object.keys(cipherSuites12)]) {
       const [, , openssl] = new RegExp(`^(${name}) +- (\\S+)`, 'm').exec(text) ?? [];
       assert.equal(opensslCipherName(name as CipherSuite12Name), openssl);
     }
@@ -54,7 +54,8 @@ describe('the ciphers option', () => {
     'AESGCM:!ECDSA:nonsense',
   ]) {
     test(`means what it means to OpenSSL: ${list.slice(0, 60)}`, skipUnless('openssl'), () => {
-      const ours = parseCiphers(list).cipherSuites12?.map(opensslCipherName) ?? [];
+      const chosen = parseCiphers(list).cipherSuites12?.map(opensslCipherName) ?? [];
+      const ours = chosen.filter((name) => !name.startsWith('DHE'));
       const theirs = byOpenssl(list);
       assert.deepEqual([...ours].sort(), [...theirs].sort());
       if (!/ALL|DEFAULT|HIGH|AESGCM|\+/.test(list)) {
@@ -100,6 +101,24 @@ describe('the ciphers option', () => {
     refuses('TLS_ERR_CONFIG', () => parseCiphers(':'));
   });
 
+  test('suites with DHE are added by their names and by words for DHE, and by nothing wider', () => {
+    const names = (list: string) => parseCiphers(list).cipherSuites12?.map(opensslCipherName) ?? [];
+    const dhe = (list: string) => names(list).filter((name) => name.startsWith('DHE'));
+    for (const list of ['ALL', 'DEFAULT', 'HIGH', 'AESGCM:CHACHA20', 'aRSA', 'TLSv1.2', 'AES128+aRSA', 'ALL:+AES256']) {
+      assert.deepEqual(dhe(list), [], list);
+    }
+    assert.deepEqual(names('DHE-RSA-AES128-GCM-SHA256'), ['DHE-RSA-AES128-GCM-SHA256']);
+    assert.deepEqual(names('TLS_DHE_RSA_WITH_AES_256_GCM_SHA384'), ['DHE-RSA-AES256-GCM-SHA384']);
+    assert.deepEqual(names('dhe-rsa-chacha20-poly1305'), ['DHE-RSA-CHACHA20-POLY1305']);
+    for (const word of ['DHE', 'EDH', 'kDHE', 'kEDH']) {
+      assert.equal(dhe(word).length, 3, word);
+      assert.deepEqual(names(word), dhe(word), 'and nothing else');
+    }
+    assert.deepEqual(dhe('EECDH+AESGCM:EDH+AESGCM'), ['DHE-RSA-AES128-GCM-SHA256', 'DHE-RSA-AES256-GCM-SHA384']);
+    assert.deepEqual(dhe('ECDHE:DHE:!AES128:-CHACHA20'), ['DHE-RSA-AES256-GCM-SHA384'], 'wider words take away');
+    assert.deepEqual(dhe('HIGH:DHE:!DHE'), []);
+  });
+
   test('the default list is taken as it stands, and names every suite', () => {
     const all = parseCiphers(tls.DEFAULT_CIPHERS);
     assert.deepEqual(all.cipherSuites, Object.keys(cipherSuites));
@@ -107,6 +126,8 @@ describe('the ciphers option', () => {
       all.cipherSuites12,
       spoken.map((suite) => suite.name),
     );
-    assert.deepEqual(tls.getCiphers(), tls.DEFAULT_CIPHERS.toLowerCase().split(':'));
+    const dhe = tls.getCiphers().filter((name) => name.startsWith('dhe'));
+    assert.equal(dhe.length, 3);
+    assert.deepEqual(tls.getCiphers(), [...tls.DEFAULT_CIPHERS.toLowerCase().split(':'), ...dhe]);
   });
 });

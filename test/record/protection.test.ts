@@ -253,6 +253,17 @@ describe('skipping what cannot be opened', () => {
     assert.equal(read.tryOpen(asRecord(sealed(write, DATA, pattern(5))))?.content.length, 5);
     assert.equal(read.open(asRecord(sealed(write, DATA, pattern(6)))).content.length, 6);
   });
+
+  it('tryOpen gives nothing for a record too short for a tag, which open refuses', () => {
+    const read = opener();
+    for (const length of [0, 4, 16]) {
+      const header = new Uint8Array([23, 3, 3, 0, length]);
+      const short = asRecord(new Uint8Array([...header, ...pattern(length)]));
+      assert.equal(read.tryOpen(short), undefined);
+      refuses('TLS_ERR_BAD_RECORD_MAC', () => read.open(short));
+    }
+    assert.equal(read.remaining, gcm.usageLimit);
+  });
 });
 
 describe('usage limit', () => {

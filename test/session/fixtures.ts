@@ -18,6 +18,8 @@ export function sessionState(changes: Partial<SessionState13> = {}): SessionStat
     cipherSuite,
     secret: pattern('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: 0xdeadbeef,
+    maxEarlyDataSize: 0,
+    externalPskIdentity: NO_BYTES,
     ...state,
     ...changes,
   };
@@ -43,6 +45,8 @@ export function clientSession(changes: Partial<ClientSession13> = {}): ClientSes
     ticket: new Uint8Array(200).fill(3),
     secret: pattern('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: 42,
+    maxEarlyDataSize: 16_384,
+    externalPskIdentity: NO_BYTES,
     ...session,
     ...changes,
   };
@@ -121,6 +125,8 @@ const anySessionState13: fc.Arbitrary<SessionState13> = suite13.chain((cipherSui
     cipherSuite: fc.constant(cipherSuite),
     secret: secret('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: uint32,
+    maxEarlyDataSize: uint32,
+    externalPskIdentity: fc.uint8Array({ maxLength: 300 }),
     ...commonState,
   }),
 );
@@ -135,6 +141,8 @@ const anyClientSession13: fc.Arbitrary<ClientSession13> = suite13.chain((cipherS
     cipherSuite: fc.constant(cipherSuite),
     secret: secret('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: uint32,
+    maxEarlyDataSize: uint32,
+    externalPskIdentity: fc.uint8Array({ maxLength: 300 }),
     ticket: fc.uint8Array({ minLength: 1, maxLength: 400 }),
     receivedAt: time,
     ...common,

@@ -79,6 +79,10 @@ describe('ticket keys of this process', () => {
               assert(clock.now() < entry.bornWall + life, 'opens before openUntil by the wall clock');
               assert(clock.monotonic() < entry.bornMonotonic + life, 'and by the monotonic clock');
             }
+            if (!entry.key.secret12.erased) {
+              assert(clock.now() < entry.bornWall + 2 * rotateEvery, 'opens TLS 1.2 tickets before openUntil12');
+              assert(clock.monotonic() < entry.bornMonotonic + 2 * rotateEvery, 'and by the monotonic clock');
+            }
           }
         };
         look();
@@ -101,12 +105,17 @@ describe('ticket keys of this process', () => {
               over.every((entry) => entry.key.secret.erased),
               'the timer alone erases on time',
             );
+            const over12 = known.filter((entry) => clock.monotonic() >= entry.bornMonotonic + 2 * rotateEvery);
+            assert(
+              over12.every((entry) => entry.key.secret12.erased),
+              'and what opens TLS 1.2 tickets before',
+            );
           }
         }
         look();
         const made = events.filter((event) => event.kind === 'made').length;
         keys.close();
-        assert(known.every((entry) => entry.key.secret.erased));
+        assert(known.every((entry) => entry.key.secret.erased && entry.key.secret12.erased));
         assert.equal(events.filter((event) => event.kind === 'ended').length, made);
         assert.equal(clock.timers, 0);
       }),
@@ -121,6 +130,67 @@ describe('ticket keys of this process', () => {
     assert.equal(secret.erased, false);
     clock.advance(1);
     assert.equal(secret.erased, true);
+    keys.close();
+  });
+
+  it('what opens TLS 1.2 tickets is erased one sealing period after the last of them, and is told of', () => {
+    const { clock, events, keys, sealing } = start();
+    const { secret, secret12, name } = sealing();
+    clock.advance(2 * HOUR - 1);
+    assert.equal(secret12.erased, false);
+    clock.advance(1);
+    assert.deepEqual([secret12.erased, secret.erased], [true, false]);
+    const short = Buffer.from(name.subarray(0, 4)).toString('hex');
+    const told = () => events.filter((event) => event.name === short).map(({ kind, why }) => `${kind} ${why}`);
+    assert.deepEqual(told(), ['made start', 'sealing start', 'ended12 expired']);
+    clock.advance(HOUR);
+    assert.deepEqual(told(), ['made start', 'sealing start', 'ended12 expired', 'ended expired']);
+    keys.close();
+  });
+
+  it('a late timer, a wall clock set forward, rotation and flush end the TLS 1.2 secret too', () => {
+    const ends: ((parts: ReturnType<typeof start>) => void)[] = [
+      ({ clock, keys }) => {
+        clock.stall(2 * HOUR);
+        keys.status();
+      },
+      ({ clock }) => {
+        clock.jump(2 * HOUR);
+        clock.advance(MAX_WAIT);
+      },
+      ({ clock, keys }) => {
+        clock.advance(MINUTE);
+        keys.rotate();
+        clock.advance(HOUR);
+      },
+    ];
+    for (const end of ends) {
+      const parts = start();
+      const { secret, secret12 } = parts.sealing();
+      end(parts);
+      assert.deepEqual([secret12.erased, secret.erased], [true, false]);
+      parts.keys.close();
+    }
+    const { keys, sealing } = start();
+    const { secret12 } = sealing();
+    keys.flush();
+    assert.equal(secret12.erased, true);
+    const last = sealing();
+    keys.close();
+    assert.equal(last.secret12.erased, true);
+  });
+
+  it('keys open TLS 1.2 tickets to their own end where the operator says so', () => {
+    const clock = new SimulatedClock();
+    const long = { dangerouslyLongTls12Sessions: true };
+    const keys = new LocalTicketKeys({ provider, clock, rotateEvery: HOUR, ticketLifetime: 2 * HOUR, ...long });
+    const key = keys.sealingKey(clock.now());
+    assert(key);
+    assert.equal(key.openUntil12, key.openUntil);
+    clock.advance(3 * HOUR - 1);
+    assert.deepEqual([key.secret12.erased, key.secret.erased], [false, false]);
+    clock.advance(1);
+    assert.deepEqual([key.secret12.erased, key.secret.erased], [true, true]);
     keys.close();
   });
 

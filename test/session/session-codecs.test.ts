@@ -121,7 +121,12 @@ function rules<T extends ClientSession | SessionState>({ name, any, example, wro
   });
 }
 
-const wrongAge = [{ ticketAgeAdd: 2 ** 32 }, { ticketAgeAdd: -1 }];
+const wrongAge = [
+  { ticketAgeAdd: 2 ** 32 },
+  { ticketAgeAdd: -1 },
+  { maxEarlyDataSize: 2 ** 32 },
+  { maxEarlyDataSize: -1 },
+];
 const wrong12 = [
   { extendedMasterSecret: undefined },
   { extendedMasterSecret: 1 },
@@ -166,7 +171,8 @@ describe('session state codec', () => {
     assert.equal(bytes12[flagAt], 1);
     for (const [bytes, at, value] of [
       [bytes13, 0, 1],
-      [bytes13, 0, 3],
+      [bytes13, 0, 2],
+      [bytes13, 0, 4],
       [bytes13, 2, 0x02],
       [bytes13, 2, 0x03],
       [bytes13, 3, 0x99],
@@ -190,18 +196,19 @@ describe('session state codec', () => {
       Array.from({ length }, (_, i) => (i + 1).toString(16).padStart(2, '0')).join('');
     assert.equal(
       hex(sessionState()),
-      `0203041301${'20'}${secretOf(32)}${times}00001c20deadbeef${names}${'07'.repeat(32)}0000` + `0c${'00'.repeat(12)}`,
+      `0303041301${'20'}${secretOf(32)}${times}00001c20deadbeef000000000000${names}${'07'.repeat(32)}0000` +
+        `06${'00'.repeat(6)}`,
     );
     const certificate = new Uint8Array([0xaa, 0xbb, 0xcc]);
     assert.equal(
       hex(sessionState12({ peerCertificates: [certificate] })),
-      `020303c02b${'30'}${secretOf(48)}${times}00000e1001${names}${'07'.repeat(32)}00050003aabbcc` +
+      `030303c02b${'30'}${secretOf(48)}${times}00000e1001${names}${'07'.repeat(32)}00050003aabbcc` +
         `0a${'00'.repeat(10)}`,
     );
   });
 
-  it('a state without peerCertificates is encoded as one with none', () => {
-    const { peerCertificates: _, ...without } = sessionState();
+  it('a state without what is optional is encoded as one with none', () => {
+    const { peerCertificates: _, maxEarlyDataSize: __, externalPskIdentity: ___, ...without } = sessionState();
     assert.deepEqual(encodeSessionState(without).expose(), encodeSessionState(sessionState()).expose());
   });
 
@@ -231,6 +238,7 @@ describe('session state codec', () => {
       serverName: 'n'.repeat(255),
       alpnProtocol: 'n'.repeat(255),
       peerCertificates: [new Uint8Array(12_286)],
+      externalPskIdentity: new Uint8Array(1024),
     });
     assert.equal(encodeSessionState(longest).length, MAX_STATE_LENGTH);
   });

@@ -92,14 +92,12 @@ describe('session check', () => {
     state: sessionState(),
     now: T0 + HOUR,
     handshakeValidity: 86_400,
-    obfuscatedTicketAge: (0xdeadbeef + HOUR) >>> 0,
     policyHash: new Uint8Array(32).fill(7),
     cipherSuite: 'TLS_CHACHA20_POLY1305_SHA256',
   };
 
   it('accepts a session of the same policy and hash, also under another suite', () => {
     assert.equal(checkSession(good), undefined);
-    assert.equal(checkSession({ ...good, earlyData: true }), undefined);
   });
 
   it('refuses once the full handshake at the head of the chain is too old', () => {
@@ -117,14 +115,6 @@ describe('session check', () => {
     assert.equal(checkSession({ ...good, now: T0 + 2 * HOUR }), 'expired_ticket');
     assert.equal(checkSession({ ...good, policyHash: new Uint8Array(32).fill(8) }), 'policy_changed');
     assert.equal(checkSession({ ...good, cipherSuite: 'TLS_AES_256_GCM_SHA384' }), 'suite_changed');
-  });
-
-  it('looks at the claimed age for early data only', () => {
-    const late = { ...good, obfuscatedTicketAge: good.obfuscatedTicketAge + 10_001 };
-    assert.equal(checkSession(late), undefined);
-    assert.equal(checkSession({ ...late, earlyData: true }), 'age_mismatch');
-    const near = { ...good, obfuscatedTicketAge: good.obfuscatedTicketAge - 9_999, earlyData: true };
-    assert.equal(checkSession(near), undefined);
   });
 });
 
@@ -205,13 +195,15 @@ describe('ticket issuance', () => {
     assert.equal(remainingLifetime(tickets, T0, T0 + 23 * HOUR), 3600);
     assert.equal(remainingLifetime(tickets, T0, T0 + 23 * HOUR + 1), 3599);
     assert.equal(remainingLifetime(tickets, T0, T0 + 25 * HOUR), 0);
-    assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 + 90_500 }), 90);
-    assert.equal(remainingLifetime(tickets, T0, T0, { openUntil: T0 - 1 }), 0);
+    const key = { sealFrom: T0 - HOUR, sealUntil: T0, openUntil: T0 + 90_500, openUntil12: T0 + 500 };
+    assert.equal(remainingLifetime(tickets, T0, T0, key), 90);
+    assert.equal(remainingLifetime(tickets, T0, T0, { ...key, openUntil: T0 - 1 }), 0);
     assert.equal(remainingLifetime({ ...tickets, ticketLifetime: 60_000, handshakeValidity: 100 }, T0 + HOUR, T0), 100);
   });
 
   it('a TLS 1.2 ticket outlives no sealing period, counted from the full handshake: a renewal adds nothing', () => {
-    const key = { sealFrom: T0 - HOUR / 2, sealUntil: T0 + HOUR / 2, openUntil: T0 + 3 * HOUR };
+    const openUntil = T0 + 3 * HOUR;
+    const key = { sealFrom: T0 - HOUR / 2, sealUntil: T0 + HOUR / 2, openUntil, openUntil12: openUntil };
     const lifetime = (
       sinceHandshake: number,
       changes: Partial<TicketPolicy> = {},
@@ -227,7 +219,7 @@ describe('ticket issuance', () => {
     assert.equal(lifetime(0, {}, { ...key, sealUntil: key.sealFrom + 6 * HOUR }), 7200);
     assert.equal(lifetime(0, { ticketLifetime: 60 }), 60);
     assert.equal(lifetime(0, { handshakeValidity: 90 }), 90);
-    assert.equal(lifetime(0, {}, { ...key, openUntil: T0 + 30_000 }), 30);
+    assert.equal(lifetime(0, {}, { ...key, openUntil12: T0 + 30_000 }), 30);
   });
 
   it('a cached TLS 1.2 session, which no key seals, lives for an hour at most', () => {
@@ -238,7 +230,8 @@ describe('ticket issuance', () => {
 
   it('TLS 1.2 sessions live as long as TLS 1.3’s where the operator says so', () => {
     const long = { ...tickets, dangerouslyLongTls12Sessions: true };
-    const key = { sealFrom: T0, sealUntil: T0 + HOUR, openUntil: T0 + 3 * HOUR };
+    const openUntil = T0 + 3 * HOUR;
+    const key = { sealFrom: T0, sealUntil: T0 + HOUR, openUntil, openUntil12: openUntil };
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       assert.equal(remainingLifetime(long, T0 - 5 * HOUR, T0, key, version), 7200);
       assert.equal(remainingLifetime(long, T0 - 23 * HOUR, T0, key, version), 3600);

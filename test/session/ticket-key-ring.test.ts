@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
   endedKeysOf,
+  hasEnded12,
   keyState,
   keyTimes,
   nextEvent,
@@ -20,17 +21,35 @@ import { HOUR, MINUTE, T0 } from './fixtures.ts';
 
 const config = (message: RegExp) => ({ name: 'TLSError', code: 'TLS_ERR_CONFIG', message });
 
-const anySchedule: fc.Arbitrary<TicketKeySchedule> = fc.record({
-  sealingPeriod: fc.integer({ min: 10 * MINUTE, max: 6 * HOUR }),
-  ticketLifetime: fc.integer({ min: 1000, max: 15 * HOUR }),
-  distributionDelay: fc.integer({ min: 0, max: 3 * HOUR }),
-});
+const anySchedule: fc.Arbitrary<TicketKeySchedule> = fc
+  .record({
+    sealingPeriod: fc.integer({ min: 10 * MINUTE, max: 6 * HOUR }),
+    ticketLifetime: fc.integer({ min: 1000, max: 15 * HOUR }),
+    distributionDelay: fc.integer({ min: 0, max: 3 * HOUR }),
+  })
+  .map(ticketKeySchedule);
 
 describe('ticket key schedule', () => {
   it('defaults to one hour of sealing and two hours of opening', () => {
-    assert.deepEqual(ticketKeySchedule(), { sealingPeriod: HOUR, ticketLifetime: 2 * HOUR, distributionDelay: 0 });
-    const times = keyTimes(T0, ticketKeySchedule());
-    assert.deepEqual(times, { createdAt: T0, sealFrom: T0, sealUntil: T0 + HOUR, openUntil: T0 + 3 * HOUR });
+    const lifetimes = { ticketLifetime: 2 * HOUR, ticketLifetime12: HOUR };
+    assert.deepEqual(ticketKeySchedule(), { sealingPeriod: HOUR, ...lifetimes, distributionDelay: 0 });
+    const ends = { openUntil: T0 + 3 * HOUR, openUntil12: T0 + 2 * HOUR };
+    assert.deepEqual(keyTimes(T0, ticketKeySchedule()), {
+      createdAt: T0,
+      sealFrom: T0,
+      sealUntil: T0 + HOUR,
+      ...ends,
+    });
+  });
+
+  it('tickets of TLS 1.2 live for one sealing period, or for less where all tickets do', () => {
+    assert.equal(ticketKeySchedule({ sealingPeriod: 10 * MINUTE }).ticketLifetime12, 10 * MINUTE);
+    assert.equal(ticketKeySchedule({ ticketLifetime: 5 * MINUTE }).ticketLifetime12, 5 * MINUTE);
+    assert.equal(ticketKeySchedule({ ticketLifetime12: 2 * HOUR }).ticketLifetime12, 2 * HOUR);
+    assert.throws(
+      () => ticketKeySchedule({ ticketLifetime12: 3 * HOUR }),
+      config(/in TLS 1.2 .* to 7200 .* got 10800/),
+    );
   });
 
   it('bounds are enforced with the number that came', () => {
@@ -49,14 +68,19 @@ describe('ticket key schedule', () => {
 
 describe('ticket key ring', () => {
   it('windows are half open: at sealUntil a key only opens, at openUntil it is over', () => {
-    const key = { createdAt: 0, sealFrom: 10, sealUntil: 20, openUntil: 30 };
+    const key = { createdAt: 0, sealFrom: 10, sealUntil: 20, openUntil: 30, openUntil12: 25 };
     const states = [0, 9, 10, 19, 20, 29, 30].map((now) => keyState(key, now));
     assert.deepEqual(states, ['waiting', 'waiting', 'sealing', 'sealing', 'opening', 'opening', 'ended']);
+    assert.deepEqual(
+      [24, 25].map((now) => hasEnded12(key, now)),
+      [false, true],
+    );
+    assert.equal(nextEvent([key], 20), 25);
   });
 
   it('of two keys in their sealing window the one that entered it last seals', () => {
-    const a = { createdAt: 0, sealFrom: 0, sealUntil: 20, openUntil: 40 };
-    const b = { createdAt: 0, sealFrom: 10, sealUntil: 30, openUntil: 50 };
+    const a = { createdAt: 0, sealFrom: 0, sealUntil: 20, openUntil: 40, openUntil12: 40 };
+    const b = { createdAt: 0, sealFrom: 10, sealUntil: 30, openUntil: 50, openUntil12: 50 };
     for (const keys of [
       [a, b],
       [b, a],
@@ -72,6 +96,7 @@ describe('ticket key ring', () => {
     const key = keyTimes(T0, schedule);
     assert.equal(retiredTimes(key, T0 + MINUTE, schedule).sealUntil, T0 + MINUTE);
     assert.equal(retiredTimes(key, T0 + MINUTE, schedule).openUntil, T0 + MINUTE + 2 * HOUR);
+    assert.equal(retiredTimes(key, T0 + MINUTE, schedule).openUntil12, T0 + MINUTE + HOUR);
     assert.deepEqual(retiredTimes(key, T0 + 2 * HOUR, schedule), key);
     const setBack = retiredTimes(key, T0 - HOUR, schedule);
     assert(setBack.sealFrom <= setBack.sealUntil && setBack.sealUntil <= setBack.openUntil);
@@ -95,6 +120,7 @@ describe('ticket key ring', () => {
           for (const key of keys) {
             assert.equal(key.sealFrom - key.createdAt, schedule.distributionDelay);
             assert(key.openUntil - key.createdAt <= 24 * HOUR);
+            assert(key.sealUntil < key.openUntil12 && key.openUntil12 <= key.openUntil);
           }
           const event = nextEvent(keys, now);
           assert(event !== undefined && event > now);

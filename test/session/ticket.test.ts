@@ -1,14 +1,15 @@
 /** Tickets: sealing, opening, and every way to be refused. */
 
 import assert from 'node:assert/strict';
-import { createDecipheriv, createHmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
-import { decodeSessionState } from '../../src/session/session-state.ts';
+import { decodeSessionState, encodeSessionState, type SessionState } from '../../src/session/session-state.ts';
 import { openTicket, sealTicket } from '../../src/session/ticket.ts';
 import type { TicketKey, TicketKeySource } from '../../src/session/ticket-key.ts';
+import { SecretWatch } from '../support/secret-watch.ts';
 import { HOUR, MINUTE, NO_BYTES, plain, sessionState, sessionState12, T0 } from './fixtures.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 
@@ -16,10 +17,12 @@ function ticketKey(): TicketKey {
   return {
     name: new Uint8Array(16).fill(9),
     secret: Secret.copy('ticketKey', new Uint8Array(32).fill(5)),
+    secret12: Secret.copy('ticketKey', new Uint8Array(32).fill(6)),
     createdAt: T0,
     sealFrom: T0,
     sealUntil: T0 + HOUR,
     openUntil: T0 + 3 * HOUR,
+    openUntil12: T0 + 2 * HOUR,
   };
 }
 
@@ -41,6 +44,12 @@ function sealWith(keys: TicketKeySource, now: number): Uint8Array {
   const key = keys.sealingKey(now);
   assert(key);
   return sealTicket({ provider, key, state: sessionState({ issuedAt: now }) });
+}
+
+function flippedFormat(ticket: Uint8Array): Uint8Array {
+  const other = new Uint8Array(ticket);
+  other[0] ^= 3;
+  return other;
 }
 
 describe('ticket', () => {
@@ -177,6 +186,29 @@ describe('ticket', () => {
   it('a source that gives out a key past its openUntil is not believed', () => {
     const ticket = sealTicket({ provider, key, state: sessionState({ ticketLifetime: 80_000 }) });
     assert.equal(openTicket({ provider, keys, ticket, now: key.openUntil }).refusal, 'expired_ticket');
+    const ticket12 = sealTicket({ provider, key, state: sessionState12({ ticketLifetime: 80_000 }) });
+    assert(openTicket({ provider, keys, ticket: ticket12, now: key.openUntil12 - 1 }).state);
+    assert.equal(openTicket({ provider, keys, ticket: ticket12, now: key.openUntil12 }).refusal, 'expired_ticket');
+  });
+
+  it('a ticket of one version does not open as one of the other', () => {
+    for (const state of [sessionState(), sessionState12()]) {
+      const ticket = flippedFormat(sealTicket({ provider, key, state }));
+      assert.equal(openTicket({ provider, keys, ticket, now: T0 }).refusal, 'bad_ticket');
+    }
+  });
+
+  it('a session of one version inside a ticket of the other is refused, authentic or not', () => {
+    const header = sealTicket({ provider, key, state: sessionState12() }).subarray(0, 49);
+    const info = Buffer.concat([Buffer.from('mayfly ticket'), header.subarray(17)]);
+    const cipher = createCipheriv('aes-256-gcm', hkdfExpand(key.secret12.expose(), info), header.subarray(17, 29));
+    cipher.setAAD(header);
+    const sealed = (state: SessionState) => {
+      const body = [cipher.update(encodeSessionState(state, 32).expose()), cipher.final()];
+      return Buffer.concat([header, ...body, cipher.getAuthTag()]);
+    };
+    const { refusal } = openTicket({ provider, keys, ticket: sealed(sessionState()), now: T0 });
+    assert.equal(refusal, 'bad_ticket');
   });
 
   it('the plaintext of an opened ticket is erased', () => {
@@ -244,6 +276,37 @@ describe('ticket under the keys of this process', () => {
     assert.equal(old.secret.erased, true);
     assert.equal(openTicket({ provider, keys, ticket, now: clock.now() }).refusal, 'unknown_key');
     keys.close();
+  });
+
+  it('a TLS 1.2 ticket opens for one sealing period after its key’s last seal, then its secret is gone; 1.3’s go on', () => {
+    const clock = new SimulatedClock();
+    const watch = new SecretWatch();
+    const living = () => watch.alive.filter((kind) => kind === 'ticketKey').length;
+    const keys = localKeys(clock);
+    const key = keys.sealingKey(clock.now());
+    assert(key);
+    const bytes = key.secret12.expose();
+    clock.advance(HOUR - 1);
+    const times = { issuedAt: clock.now(), ticketLifetime: 82_800 };
+    const ticket = sealTicket({ provider, key, state: sessionState(times) });
+    const ticket12 = sealTicket({ provider, key, state: sessionState12(times) });
+    clock.advance(HOUR);
+    const opened = openTicket({ provider, keys, ticket: ticket12, now: clock.now() }).state;
+    assert(opened);
+    opened.secret.erase();
+    assert.equal(living(), 4);
+    clock.advance(1);
+    // By the timer alone, before anyone asks.
+    assert.equal(key.secret12.erased, true);
+    assert(bytes.every((byte) => byte === 0));
+    assert.equal(living(), 5, 'a third key has come with two secrets, and one of the first has gone');
+    assert.equal(openTicket({ provider, keys, ticket: ticket12, now: clock.now() }).refusal, 'unknown_key');
+    assert(openTicket({ provider, keys, ticket, now: clock.now() }).state);
+    clock.advance(HOUR);
+    assert.equal(key.secret.erased, true);
+    keys.close();
+    assert.equal(living(), 0);
+    watch.stop();
   });
 
   it('flush kills every outstanding ticket and seals under a new key', () => {

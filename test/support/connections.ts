@@ -10,7 +10,9 @@ import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { PublicKey } from '../../src/crypto/provider.ts';
 import type { TLSError } from '../../src/errors.ts';
 import type { ClientSession12, ClientSession13 } from '../../src/session/client-session.ts';
+import type { ExternalPskQuery, FoundPsk } from '../../src/session/external-psk.ts';
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
+import type { TicketClaim } from '../../src/session/single-use-register.ts';
 import { SimulatedClock } from '../session/simulated-clock.ts';
 
 export interface Identity {
@@ -132,6 +134,12 @@ export class Endpoint {
   need: Need | undefined;
   publicKey: PublicKey;
   verdict: PublicKey | TLSError | undefined;
+  /** The answer to `certificateStatus` needs. */
+  status: Uint8Array | undefined;
+  /** The answers to `externalPsk` and `claimTicket` needs. */
+  externalPsk: (query: ExternalPskQuery) => FoundPsk | undefined = () => undefined;
+  claim: (ticketId: Uint8Array, expiresAt: number) => TicketClaim = () => 'full';
+  readonly warnings: string[] = [];
   summary: HandshakeSummary | undefined;
   error: TLSError | undefined;
   peerClosed = false;
@@ -215,6 +223,10 @@ export class Endpoint {
         case 'keyUpdate':
           this.keyUpdates.push(`${action.direction} ${action.generation}`);
           break;
+        case 'warning':
+          assert(this.summary === undefined, 'warnings come before the handshake is complete');
+          this.warnings.push(action.warning);
+          break;
         case 'peerClosed':
           this.peerClosed = true;
           break;
@@ -247,6 +259,12 @@ export class Endpoint {
     switch (need.kind) {
       case 'verifyCertificate':
         return this.verdict ?? this.publicKey;
+      case 'certificateStatus':
+        return this.status;
+      case 'externalPsk':
+        return this.externalPsk(need.query);
+      case 'claimTicket':
+        return this.claim(need.ticketId, need.expiresAt);
       case 'context':
         return this.world.context;
       case 'sign': {

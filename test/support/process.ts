@@ -103,6 +103,11 @@ export class ToolProcess {
     this.#child.kill('SIGKILL');
   }
 
+  /** For signals that it survives, such as 'SIGSTOP' and 'SIGCONT'. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
   #took(chunks: Buffer[], chunk: Buffer): void {
     chunks.push(chunk);
     this.#wake();

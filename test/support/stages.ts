@@ -4,10 +4,13 @@
  */
 
 import assert from 'node:assert/strict';
+import { Secret } from '../../src/bytes/secret.ts';
 import type { ClientOptions, ServerContext, ServerOptions } from '../../src/connection-options.ts';
 import type { ClientState, ServerState } from '../../src/handshake/transitions.ts';
 import { encodeCertificateRequest } from '../../src/messages/certificate-request.ts';
 import { CONTENT_HANDSHAKE } from '../../src/record/limits.ts';
+import type { ClientSession13 } from '../../src/session/client-session.ts';
+import type { ExternalPsk } from '../../src/session/external-psk.ts';
 import type { Endpoint, World } from './connections.ts';
 import { Puppet } from './puppet.ts';
 
@@ -124,39 +127,54 @@ export function clientIn(world: World, state: ClientState, script: ClientScript 
 
 /** A server in this state. */
 export function serverIn(world: World, state: ServerState, script: ClientScript = {}): Stage {
+  if (state === 'ExpectEndOfEarlyData') {
+    return takingEarlyData(world, script);
+  }
   const retried = state === 'ExpectClientHelloAfterRetry';
+  const session = state === 'AwaitTicketClaim' ? aSession(world) : undefined;
+  const externalPsk = state === 'AwaitExternalPsk' ? anExternalPsk() : undefined;
   const client = world.client({
     ...(retried ? { keyShares: ['secp256r1'] as const } : {}),
+    ...(state === 'AwaitCertificateStatus' ? { statusRequest: true } : {}),
     ...(CLIENT_CERTIFICATE_STATES.has(state) || LATER_CERTIFICATE_STATES.has(state)
       ? { credentials: [world.identity.credential] }
       : {}),
+    ...(session === undefined ? {} : { session }),
+    ...(externalPsk === undefined ? {} : { externalPsks: [externalPsk] }),
     ...script.client,
   });
   const victim = world.server({
     ...(retried ? { namedGroups: ['x25519'] as const } : {}),
     ...(state === 'AwaitContext' ? { context: 'ask' as const } : {}),
+    ...(PSK_STATES.has(state) ? { context: askingForPsks(world) } : {}),
     ...(state === 'AwaitSignature' ? { context: unsigned(world) } : {}),
+    ...(state === 'AwaitCertificateStatus' ? { context: { ...world.context, askCertificateStatus: true } } : {}),
     ...(CLIENT_CERTIFICATE_STATES.has(state) ? { context: asking(world) } : {}),
     ...script.server,
   });
   const hello = client.start().flush();
+  session?.secret.erase();
+  externalPsk?.externalPsk.erase();
   const puppet = new Puppet(victim.keyLog);
   if (state === 'ExpectClientHello') {
     client.forget();
     return stage(victim, puppet, 'plaintext', new Map([['client_hello', hello.slice(5)]]));
   }
-  if (state === 'AwaitContext' || state === 'AwaitSignature') {
-    victim.hold = ['context', 'sign'];
+  if (state === 'AwaitContext' || state === 'AwaitSignature' || state === 'AwaitCertificateStatus') {
+    victim.hold = ['context', 'certificateStatus', 'sign'];
+  }
+  if (PSK_STATES.has(state)) {
+    victim.hold = ['externalPsk', 'claimTicket'];
   }
   victim.receive(hello);
-  if (retried || state === 'AwaitContext') {
+  if (retried || state === 'AwaitContext' || PSK_STATES.has(state)) {
     puppet.read(victim.flush());
     client.forget();
     return stage(victim, puppet, 'plaintext', new Map());
   }
   const down = victim.flush();
   puppet.writeWith('CLIENT_HANDSHAKE_TRAFFIC_SECRET');
-  if (state === 'AwaitSignature') {
+  if (state === 'AwaitSignature' || state === 'AwaitCertificateStatus') {
     client.forget();
     puppet.read(down, { afterServerHello: 'SERVER_HANDSHAKE_TRAFFIC_SECRET' });
     return stage(victim, puppet, 'SERVER_HANDSHAKE_TRAFFIC_SECRET', new Map());
@@ -222,6 +240,53 @@ function askedLater(client: Endpoint, victim: Endpoint, puppet: Puppet, state: S
   return stage(victim, puppet, 'SERVER_TRAFFIC_SECRET_0', flight);
 }
 
+/** A server that has taken early data and waits for its end. The puppet writes under the keys for it. */
+function takingEarlyData(world: World, script: ClientScript): Stage {
+  const context = allowingEarlyData(world);
+  const full = world.connect({}, { context });
+  const [session, ...others] = full.client.sessions;
+  full.client.connection.erase();
+  full.server.connection.erase();
+  for (const { secret } of others) {
+    secret.erase();
+  }
+  const client = world.client({ session, earlyData: true, ...script.client });
+  const victim = world.server({ context, ...script.server });
+  victim.receive(client.start().flush());
+  const down = victim.flush();
+  client.receive(down);
+  const up = client.flush();
+  client.forget();
+  session.secret.erase();
+  const flight = new Map<string, Uint8Array>();
+  const endsAt = 5 + ((up[3] << 8) | up[4]);
+  for (const [label, bytes] of [
+    ['CLIENT_EARLY_TRAFFIC_SECRET', up.subarray(0, endsAt)],
+    ['CLIENT_HANDSHAKE_TRAFFIC_SECRET', up.subarray(endsAt)],
+  ] as const) {
+    const ears = new Puppet(victim.keyLog);
+    ears.readWith(label).read(bytes);
+    for (const { name, raw } of ears.messages) {
+      flight.set(name, raw);
+    }
+    ears.erase();
+  }
+  const puppet = new Puppet(victim.keyLog);
+  puppet.writeWith('CLIENT_EARLY_TRAFFIC_SECRET').readWith('SERVER_TRAFFIC_SECRET_0');
+  puppet.read(ticketsIn(victim, down));
+  puppet.messages.length = 0;
+  return stage(victim, puppet, 'SERVER_TRAFFIC_SECRET_0', flight);
+}
+
+/** Tickets of this context allow early data, and no ticket was ever used. */
+export function allowingEarlyData(world: World): ServerContext {
+  const { tickets } = world.context;
+  assert(tickets !== undefined);
+  const register = { claim: () => 'fresh' as const };
+  const earlyData = { maxEarlyDataSize: 4096, register, recordingSince: 0 };
+  return { ...world.context, tickets: { ...tickets, earlyData } };
+}
+
 /** The records that follow the server's Finished. */
 function ticketsIn(server: Endpoint, down: Uint8Array): Uint8Array {
   for (let at = 0; at < down.length; at += 5 + ((down[at + 3] << 8) | down[at + 4])) {
@@ -237,6 +302,8 @@ function ticketsIn(server: Endpoint, down: Uint8Array): Uint8Array {
   }
   return down.subarray(down.length);
 }
+
+const PSK_STATES = new Set<string>(['AwaitExternalPsk', 'AwaitTicketClaim']);
 
 const CLIENT_CERTIFICATE_STATES = new Set<string>([
   'ExpectClientCertificate',
@@ -254,6 +321,30 @@ const LATER_CERTIFICATE_STATES = new Set<string>([
 /** A context that wants a certificate of its clients. */
 export function asking(world: World): ServerContext {
   return { ...world.context, clientAuthentication: { required: true, certificateAuthorities: [], id: 'all' } };
+}
+
+function askingForPsks(world: World): ServerContext {
+  const { tickets } = world.context;
+  assert(tickets !== undefined);
+  return { ...world.context, externalPsks: 'ask', tickets: { ...tickets, singleUse: 'ask' } };
+}
+
+function aSession(world: World): ClientSession13 {
+  const link = world.connect();
+  const [session, ...others] = link.client.sessions;
+  for (const { secret } of others) {
+    secret.erase();
+  }
+  link.client.connection.erase();
+  link.server.connection.erase();
+  return session;
+}
+
+function anExternalPsk(): ExternalPsk {
+  return {
+    identity: new Uint8Array([1, 2, 3]),
+    externalPsk: Secret.create('externalPsk', 32, (bytes) => bytes.fill(7)),
+  };
 }
 
 function unsigned(world: World): ServerOptions['context'] {

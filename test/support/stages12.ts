@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import type { Need } from '../../src/actions.ts';
-import type { ClientOptions, ServerOptions } from '../../src/connection-options.ts';
+import type { ClientOptions, ServerContext, ServerOptions } from '../../src/connection-options.ts';
 import { cipherSuite12ByCode } from '../../src/crypto/suites12.ts';
 import { encodeCertificateRequest12 } from '../../src/messages/tls12/certificate-request.ts';
 import type { Endpoint, World } from './connections.ts';
@@ -54,6 +54,7 @@ const HOLDS: Readonly<Record<string, Need['kind']>> = {
   AwaitContext: 'context',
   AwaitCertificateVerdict12: 'verifyCertificate',
   AwaitSignature12: 'sign',
+  AwaitCertificateStatus12: 'certificateStatus',
   AwaitClientVerdict12: 'verifyCertificate',
   AwaitClientSignature12: 'sign',
 };
@@ -72,11 +73,18 @@ export function stage12(world: World, role: 'client' | 'server', state: string, 
   const [{ certificateChain, schemes, privateKey }] = world.context.credentials;
   const signer = state === 'AwaitClientSignature12' ? {} : { privateKey };
   const credentials = asks ? [{ certificateChain, schemes, ...signer }] : [];
-  const client = world.client({ versions: ONLY12, credentials, ...script.client });
+  const stapled = state.includes('CertificateStatus');
+  const client = world.client({
+    versions: ONLY12,
+    credentials,
+    ...(stapled ? { statusRequest: true } : {}),
+    ...script.client,
+  });
   const server = world.server({
     versions: ONLY12,
     ...(state === 'AwaitContext' ? { context: 'ask' as const } : {}),
     ...(state === 'AwaitSignature12' ? { context: unsigned(world) } : {}),
+    ...(stapled ? { context: stapling(world, state) } : {}),
     ...(asks ? { context: asking(world) } : {}),
     ...script.server,
   });
@@ -136,6 +144,13 @@ function note(transcript: Uint8Array[], { name, raw }: Message): void {
 }
 
 const NO_HELLOS: Hellos = { clientHello: new Uint8Array(0), serverHello: new Uint8Array(0) };
+
+/** A context that staples, or whose host does. */
+function stapling({ context }: World, state: string): ServerContext {
+  const [credential] = context.credentials;
+  const askCertificateStatus = state === 'AwaitCertificateStatus12';
+  return { ...context, askCertificateStatus, credentials: [{ ...credential, ocspResponse: new Uint8Array([5]) }] };
+}
 
 /** A context whose key lives elsewhere. */
 export function unsigned(world: World): ServerOptions['context'] {

@@ -4,9 +4,8 @@
  *
  * What is not ours: the ClientHello, whose extensions Mayfly chooses and orders otherwise and which always has a legacy
  * session ID. The trace's stands in for it in the transcript; so does the trace's ServerHello, which is handed to the
- * client with the session ID that it expects. What the two hellos have in common is asserted apart. §4 also needs 0-RTT,
- * which is not built: its early_data answer is taken out before the client sees it, and EndOfEarlyData is put into the
- * transcript by hand.
+ * client with the session ID that it expects. What the two hellos have in common is asserted apart. In §4 the trace's hello
+ * also stands in where the keys for early data are made from it.
  */
 
 import assert from 'node:assert/strict';
@@ -17,7 +16,6 @@ import { Secret } from '../../src/bytes/secret.ts';
 import { Connection } from '../../src/connection.ts';
 import type { ClientOptions } from '../../src/connection-options.ts';
 import { decodeClientHello } from '../../src/messages/client-hello.ts';
-import { decodeEncryptedExtensions, encodeEncryptedExtensions } from '../../src/messages/encrypted-extensions.ts';
 import { decodeNewSessionTicket } from '../../src/messages/new-session-ticket.ts';
 import { decodeServerHello, encodeServerHello } from '../../src/messages/server-hello.ts';
 import { recordBytes } from '../record/support.ts';
@@ -186,42 +184,36 @@ describe('RFC 8448 with Mayfly as the client', () => {
     assert.equal(last.kind === 'failed' && last.error.code, 'TLS_ERR_BAD_RECORD_MAC');
   });
 
-  it('§4: the resumed flight is verified, Finished, data and close equal the trace (0-RTT is not built)', () => {
+  it('§4: early data, EndOfEarlyData, Finished, data and close equal the trace', () => {
     const trace = new Trace(4);
     const truncated = trace.value('client', 'calculate PSK binder', 'ClientHello prefix');
     const whole = trace.value('client', 'send handshake', 'payload');
-    const answer = trace.message('server', 'EncryptedExtensions');
-    const { extensions } = decodeEncryptedExtensions(answer.subarray(4));
     const { client, replay } = clientOf(trace, {
       replay: {
+        hashed: { [CLIENT_HELLO]: [truncated, whole] },
         transcript: {
           [CLIENT_HELLO]: [truncated],
           // What is hashed next begins with the length of the binders.
           0: [whole.subarray(truncated.length)],
           [SERVER_HELLO]: [trace.message('server', 'ServerHello')],
-          8: [answer],
-        },
-        received: {
-          from: answer,
-          to: encodeEncryptedExtensions({ extensions: { ...extensions, earlyData: undefined } }),
         },
       },
-      options: { session: sessionOf(trace) },
+      options: { session: sessionOf(trace), earlyData: true },
     });
-    const { channel } = client;
-    const changeCipherSpec = channel.changeCipherSpec.bind(channel);
-    channel.changeCipherSpec = () => {
-      replay.addToTranscript(trace.message('client', 'EndOfEarlyData'));
-      changeCipherSpec();
-    };
-    client.start();
     const [, flight, data, alert] = trace.records('server');
-    const [, , , finished, clientData, clientAlert] = trace.records('client');
+    const [, earlyData, endOfEarlyData, finished, clientData, clientAlert] = trace.records('client');
+    const started = client.start();
+    assert.equal(toHex(sent(started).subarray(-CHANGE_CIPHER_SPEC.length)), toHex(CHANGE_CIPHER_SPEC));
+    assert.equal(client.earlyDataRoom, 1024);
+    const early = trace.value('client', 'send application_data', 'payload');
+    assert.equal(toHex(sent(healthy(client.sendEarlyData(early)))), toHex(earlyData));
     const actions = [...receive(client, trace, serverHelloRecord(trace)), ...receive(client, trace, flight)];
     assert.ok(complete(actions));
     assert.equal(client.summary?.resumed, true);
-    assert.equal(toHex(sent(actions)), toHex(concat(CHANGE_CIPHER_SPEC, finished)));
-    assert.deepEqual(keyLogLines(actions), expectedKeyLog(trace, helloOf(trace).random));
+    assert.equal(client.summary?.earlyData, 'taken');
+    assert.equal(toHex(sent(actions)), toHex(concat(endOfEarlyData, finished)));
+    const log = keyLogLines([...started, ...actions]);
+    assert.deepEqual(log, expectedKeyLog(trace, helloOf(trace).random, true));
     const payload = trace.value('client', 'send application_data', 'payload', 1);
     assert.equal(toHex(sent(client.send(payload))), toHex(clientData));
     const [received] = receive(client, trace, data);
@@ -235,7 +227,7 @@ describe('RFC 8448 with Mayfly as the client', () => {
     replay.assertUsed();
   });
 
-  it('§4: without those helps the early_data that was never offered is refused', () => {
+  it('§4: an early_data that was not offered is refused', () => {
     const trace = new Trace(4);
     const whole = trace.value('client', 'send handshake', 'payload');
     const truncated = trace.value('client', 'calculate PSK binder', 'ClientHello prefix');
@@ -376,6 +368,7 @@ function sessionOf(trace: Trace): ClientOptions['session'] {
     receivedAt: NOW - 6,
     ticketLifetime: ticket.ticketLifetime,
     ticketAgeAdd: ticket.ticketAgeAdd,
+    maxEarlyDataSize: ticket.maxEarlyDataSize,
     authenticatedAt: NOW - 6,
     serverName: 'server',
     alpnProtocol: '',

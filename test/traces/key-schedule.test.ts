@@ -136,7 +136,7 @@ describe('RFC 8448 key schedules, down the ladder', () => {
     const truncated = trace.value('client', 'calculate PSK binder', 'ClientHello prefix');
     const hash = provider.hash('sha256', truncated);
     assert.equal(toHex(hash), toHex(trace.value('client', 'calculate PSK binder', 'binder hash')));
-    const key = EarlySecret.create(provider, 'sha256', pskOf(trace)).resumptionBinderKey();
+    const key = EarlySecret.create(provider, 'sha256', pskOf(trace)).binderKey('resumption');
     assert.equal(hexOf(key), toHex(trace.value('client', 'calculate PSK binder', 'PRK')));
     const expected = trace.value('client', 'calculate PSK binder', 'finished');
     assert.equal(toHex(pskBinder(provider, 'sha256', key, hash)), toHex(expected));

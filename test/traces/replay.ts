@@ -58,33 +58,34 @@ export interface ReplayOptions {
   readonly groups: readonly NamedGroup[];
   /** In the transcript. */
   readonly transcript?: StandIns;
+  /** In what is hashed in one piece: a hello up to its binders. */
+  readonly hashed?: StandIns;
   /** In what is sent. */
   readonly wire?: StandIns;
-  /** In what was decrypted: the start of a record's content and what stands in for it. */
-  readonly received?: { readonly from: Uint8Array; readonly to: Uint8Array };
 }
 
 export class Replay {
   readonly provider: CryptoProvider;
   readonly #options: ReplayOptions;
   readonly #transcript: Replacing;
+  readonly #hashed: Replacing;
   readonly #wire: Replacing;
   readonly #randoms: Uint8Array[];
   #shares = 0;
-  #running: RunningHash | undefined;
   signaturesMade = 0;
   signaturesChecked = 0;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
     this.#transcript = new Replacing(options.transcript);
+    this.#hashed = new Replacing(options.hashed);
     this.#wire = new Replacing(options.wire);
     this.#randoms = [...options.randoms];
     this.provider = {
       ...nodeProvider,
       random: (bytes) => bytes.set(this.#randoms.shift() ?? assert.fail('the trace has no more randomness')),
+      hash: (name, data) => nodeProvider.hash(name, this.#hashed.next(data)),
       createHash: (name) => this.#createHash(nodeProvider.createHash(name)),
-      aead: (name, key) => this.#aead(nodeProvider.aead(name, key)),
       generateKeyShare: (group) => this.#keyShare(group),
       encapsulate: (group, peer) => {
         const share = this.#keyShare(group);
@@ -105,41 +106,19 @@ export class Replay {
     channel.handshake = (message) => send(this.#wire.next(message));
   }
 
-  /** Adds to the transcript a message that Mayfly does not make. */
-  addToTranscript(message: Uint8Array): void {
-    assert.ok(this.#running);
-    this.#running.update(message);
-  }
-
   assertUsed(): void {
     this.#transcript.assertUsed();
+    this.#hashed.assertUsed();
     this.#wire.assertUsed();
     assert.equal(this.#randoms.length, 0, 'randomness of the trace was not used');
     assert.equal(this.#shares, this.#options.groups.length, 'a key share of the trace was not used');
   }
 
   #createHash(inner: RunningHash): RunningHash {
-    const running: RunningHash = {
+    return {
       update: (data: Uint8Array) => inner.update(this.#transcript.next(data)),
       digest: () => inner.digest(),
       copy: () => inner.copy(),
-    };
-    this.#running = running;
-    return running;
-  }
-
-  #aead(inner: ReturnType<CryptoProvider['aead']>): ReturnType<CryptoProvider['aead']> {
-    const { received } = this.#options;
-    return {
-      seal: (nonce, aad, plaintext, out, at) => inner.seal(nonce, aad, plaintext, out, at),
-      open: (nonce, aad, sealed) => {
-        const opened = inner.open(nonce, aad, sealed);
-        if (opened === undefined || received === undefined || !startsWith(opened, received.from)) {
-          return opened;
-        }
-        return concat(received.to, opened.subarray(received.from.length));
-      },
-      erase: (why) => inner.erase(why),
     };
   }
 
@@ -190,9 +169,10 @@ export function keyLogLines(actions: readonly Action[]): string[] {
 }
 
 /** The lines that a trace's secrets make. */
-export function expectedKeyLog(trace: Trace, clientRandom: Uint8Array): string[] {
+export function expectedKeyLog(trace: Trace, clientRandom: Uint8Array, withEarlyData = false): string[] {
   return (
     [
+      ...(withEarlyData ? ([['CLIENT_EARLY_TRAFFIC_SECRET', 'c e traffic']] as const) : []),
       ['CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'c hs traffic'],
       ['SERVER_HANDSHAKE_TRAFFIC_SECRET', 's hs traffic'],
       ['CLIENT_TRAFFIC_SECRET_0', 'c ap traffic'],
@@ -247,8 +227,4 @@ function p256(scalar: Uint8Array): PlainShare {
   const ecdh = createECDH('prime256v1');
   ecdh.setPrivateKey(scalar);
   return { publicKey: new Uint8Array(ecdh.getPublicKey()), agree: (peer) => ecdh.computeSecret(peer) };
-}
-
-function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
-  return Buffer.from(bytes.subarray(0, start.length)).equals(start);
 }

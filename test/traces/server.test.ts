@@ -147,7 +147,50 @@ describe('RFC 8448 with Mayfly as the server', () => {
     }
   });
 
-  it('§4: the resumed flight equals the trace, the refused early data is skipped (0-RTT is not built: no Finished)', () => {
+  it('§4: the early data is taken, and the flight, EndOfEarlyData, Finished, data and close equal the trace', () => {
+    const trace = new Trace(4);
+    const psk = trace.value('client', 'extract secret "early"', 'IKM');
+    const truncated = trace.value('client', 'calculate PSK binder', 'ClientHello prefix');
+    const whole = trace.value('client', 'send handshake', 'payload');
+    const { policy, clientHello } = offerOurTicket(trace, whole, psk);
+    const register = { claim: () => 'fresh' as const };
+    const { server, replay } = serverOf(trace, {
+      tickets: { ...policy, earlyData: { maxEarlyDataSize: 1024, register, recordingSince: 0 } },
+      replay: {
+        hashed: { 1: [truncated] },
+        transcript: {
+          1: [whole],
+          [ENCRYPTED_EXTENSIONS]: [trace.message('server', 'EncryptedExtensions')],
+        },
+      },
+    });
+    const actions = [...healthy(server.receive(recordBytes(22, clientHello, clientHello.length, 0x0301)))];
+    const [hello, flight, data, alert] = trace.records('server');
+    const [, earlyData, endOfEarlyData, finished, ...rest] = trace.records('client');
+    assert.equal(toHex(sent(actions)), toHex(concat(hello, flight)));
+    assert.deepEqual(keyLogLines(actions), expectedKeyLog(trace, clientRandom(trace), true));
+    const [early] = healthy(server.receive(earlyData));
+    const payload = trace.value('client', 'send application_data', 'payload');
+    assert.equal(early.kind === 'earlyData' && toHex(early.bytes), toHex(payload));
+    assert.deepEqual(healthy(server.receive(endOfEarlyData)), []);
+    assert.deepEqual(
+      healthy(server.receive(finished)).map(({ kind }) => kind),
+      ['handshakeComplete'],
+    );
+    assert.equal(server.summary?.earlyData, 'taken');
+    const received = healthy(server.receive(rest[0]));
+    const later = trace.value('client', 'send application_data', 'payload', 1);
+    assert.equal(received[0].kind === 'data' && toHex(received[0].bytes), toHex(later));
+    assert.equal(toHex(sent(server.send(later))), toHex(data));
+    assert.deepEqual(
+      healthy(server.receive(rest[1])).map(({ kind }) => kind),
+      ['peerClosed'],
+    );
+    assert.equal(toHex(sent(server.close())), toHex(alert));
+    replay.assertUsed();
+  });
+
+  it('§4: the resumed flight equals the trace, and early data that the policy does not take is skipped', () => {
     const trace = new Trace(4);
     const psk = trace.value('client', 'extract secret "early"', 'IKM');
     const truncated = trace.value('client', 'calculate PSK binder', 'ClientHello prefix');
@@ -157,10 +200,9 @@ describe('RFC 8448 with Mayfly as the server', () => {
     const { server, replay } = serverOf(trace, {
       tickets: policy,
       replay: {
+        hashed: { 1: [truncated] },
         transcript: {
-          1: [truncated],
-          // What is hashed next begins with the length of the binders.
-          0: [whole.subarray(truncated.length)],
+          1: [whole],
           [ENCRYPTED_EXTENSIONS]: [trace.message('server', 'EncryptedExtensions')],
         },
       },
@@ -186,7 +228,7 @@ describe('RFC 8448 with Mayfly as the server', () => {
     clientHello[clientHello.length - 1] ^= 1;
     const { server } = serverOf(trace, {
       tickets: policy,
-      replay: { transcript: { 1: [truncated], 0: [whole.subarray(truncated.length)] } },
+      replay: { hashed: { 1: [truncated] } },
     });
     const actions = server.receive(recordBytes(22, clientHello));
     const last = actions[actions.length - 1];
@@ -302,10 +344,12 @@ function offerOurTicket(
   const key: TicketKey = {
     name: new Uint8Array(16).fill(4),
     secret: Secret.copy('ticketKey', new Uint8Array(32).fill(5)),
+    secret12: Secret.copy('ticketKey', new Uint8Array(32).fill(6)),
     createdAt: NOW,
     sealFrom: NOW,
     sealUntil: NOW + 3_600_000,
     openUntil: NOW + 7_200_000,
+    openUntil12: NOW + 7_200_000,
   };
   const policy: TicketPolicy = {
     keys: { sealingKey: () => key, openingKey: () => key, status: () => [] },
@@ -326,6 +370,7 @@ function offerOurTicket(
       authenticatedAt: NOW - 6,
       ticketLifetime: 30,
       ticketAgeAdd: 0xfad6aac5,
+      maxEarlyDataSize: 1024,
       serverName: 'server',
       alpnProtocol: '',
       policyHash: contextPolicyHash(nodeProvider, contextOf(trace, 'rsa_pss_rsae_sha256', policy), 'server', ''),

@@ -1,13 +1,14 @@
 /** `mayfly connect`: makes one handshake and tells it in full. */
 
-import { readFileSync } from 'node:fs';
 import { formatAddress, parseAddress } from '../address.ts';
 import { describeCertificate } from '../certificates.ts';
 import type { ConnectFlags } from '../connect.ts';
 import { parseDuration } from '../duration.ts';
 import { openKeyLog } from '../key-log.ts';
 import { createOutput, type Output } from '../output.ts';
-import { fileProblem, Problem } from '../problem.ts';
+import { Problem } from '../problem.ts';
+import { credentialsFromFiles, type ServerCredentials } from '../serve/credentials.ts';
+import { readCa } from '../trusted-file.ts';
 import { parseVersions, type Versions } from '../versions.ts';
 import { type Attempt, makeHandshake, type Outcome } from './handshake.ts';
 import { secretTree } from './secret-tree.ts';
@@ -23,9 +24,12 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
   const serverName = flags.servername ?? peer.host;
   const timeout = parseDuration(flags.timeout, '--timeout');
   const ca = flags.ca === undefined ? undefined : readCa(flags.ca);
+  const own = readOwn(flags, output);
   const form = parseForm(flags.resume);
   const versions = chooseVersions(flags.tls, form);
-  const origin = `${formatAddress(peer)} ${serverName} ${flags.insecure === true ? 'insecure' : 'verified'}`;
+  // A session also says who we were.
+  const as = own === undefined ? '' : ` as ${own.leaf.fingerprint}`;
+  const origin = `${formatAddress(peer)} ${serverName} ${flags.insecure === true ? 'insecure' : 'verified'}${as}`;
   const kept = flags.session === undefined ? undefined : readSessionFile(flags.session, output);
   const held = kept?.origin === origin ? kept.sessions : [];
   const given = held.findLast((session) => isWanted(session, versions, form));
@@ -40,6 +44,7 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
     peer,
     serverName,
     ca,
+    own,
     alpnProtocols: split(flags.alpn),
     groups: flags.group === undefined ? undefined : split(flags.group).join(':'),
     suites: flags.suite === undefined ? undefined : split(flags.suite).join(':'),
@@ -105,6 +110,10 @@ function tell(output: Output, attempt: Attempt, outcome: Outcome, session: Sessi
       sha256: certificate.fingerprint,
       root: path !== undefined && i === chain.length - 1,
     })),
+    clientCertificate: {
+      asked: summary.ownCertificates !== undefined,
+      sent: summary.ownCertificates?.[0] === undefined ? null : describeCertificate(summary.ownCertificates[0]).subject,
+    },
     resumed: summary.resumed,
     resumedBy: summary.resumedBy ?? null,
     pskMode: summary.pskMode ?? null,
@@ -113,6 +122,18 @@ function tell(output: Output, attempt: Attempt, outcome: Outcome, session: Sessi
     secrets: secretTree(outcome.secrets, { ...summary, namedGroup: summary.namedGroup, offered: wasOffered(outcome) }),
     phases: Object.fromEntries(outcome.phases.map(({ name, duration }) => [name, round(duration)])),
   });
+}
+
+/** @throws Problem `usage`, `file`, `bad_pem`, `key_mismatch`, `expired` */
+function readOwn({ cert, key }: ConnectFlags, output: Output): ServerCredentials | undefined {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new Problem(
+      'usage',
+      `${cert === undefined ? '--cert' : '--key'} is missing`,
+      '--cert and --key go together.',
+    );
+  }
+  return cert === undefined || key === undefined ? undefined : credentialsFromFiles(cert, key, output);
 }
 
 /** @throws Problem `usage` */
@@ -170,19 +191,6 @@ function whyNone(flags: ConnectFlags, kept: SessionFile | undefined, origin: str
   return kept.sessions.length === 0
     ? `${flags.session} held no session any more`
     : `${flags.session} holds no session that goes with --tls and --resume`;
-}
-
-function readCa(path: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw fileProblem('read', path, error);
-  }
-  if (!text.includes('-----BEGIN CERTIFICATE-----')) {
-    throw new Problem('bad_pem', `${path} holds no certificate`, 'Give a PEM file with the certificates to trust.');
-  }
-  return text;
 }
 
 /** Names with commas or colons in between. */

@@ -2,6 +2,7 @@
 
 import { performance } from 'node:perf_hooks';
 import type { HandshakeSummary } from '../../actions.ts';
+import { TLSError } from '../../errors.ts';
 import { type SecretLife, SecretRecorder } from '../../ledger/secrets.ts';
 import { connect, type TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
@@ -14,6 +15,8 @@ export interface Attempt {
   readonly serverName: string;
   /** PEM. */
   readonly ca: string | undefined;
+  /** For servers that ask for a certificate, PEM. */
+  readonly own: { readonly cert: string; readonly key: string } | undefined;
   readonly alpnProtocols: readonly string[];
   readonly groups: string | undefined;
   readonly suites: string | undefined;
@@ -72,7 +75,7 @@ export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
     const remote = { host: socket.remoteAddress ?? attempt.peer.host, port: socket.remotePort ?? attempt.peer.port };
     const distrust = socket.authorizationError === null ? undefined : String(socket.authorizationError);
     if (summary.version === 'TLSv1.3') {
-      await ticketsCame(socket, sessions, attempt.keepTickets);
+      await ticketsCame(socket, sessions, attempt);
     }
     return {
       summary,
@@ -99,6 +102,7 @@ function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
     ...versionOptions(attempt.versions),
     ...(attempt.byId ? { secureOptions: SSL_OP_NO_TICKET } : {}),
     ...(attempt.ca === undefined ? {} : { ca: attempt.ca }),
+    ...(attempt.own === undefined ? {} : { cert: attempt.own.cert, key: attempt.own.key }),
     ...(attempt.groups === undefined ? {} : { groups: attempt.groups }),
     ...(attempt.suites === undefined ? {} : { ciphers: attempt.suites }),
     ...(attempt.session === undefined ? {} : { session: attempt.session }),
@@ -143,10 +147,17 @@ function completed(socket: TLSSocket, attempt: Attempt): Promise<void> {
   });
 }
 
-/** Reads on for a moment: tickets come after the handshake, if they come. */
-function ticketsCame(socket: TLSSocket, sessions: readonly Uint8Array[], keep: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    let timer = setTimeout(resolve, keep ? TICKET_PATIENCE_TO_KEEP : TICKET_PATIENCE);
+/**
+ * Reads on for a moment: tickets come after the handshake, if they come. So does the word of a server that turns us away
+ * because of our certificate, which in TLS 1.3 it sees only then.
+ */
+function ticketsCame(
+  socket: TLSSocket,
+  sessions: readonly Uint8Array[],
+  { peer, keepTickets }: Attempt,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let timer = setTimeout(resolve, keepTickets ? TICKET_PATIENCE_TO_KEEP : TICKET_PATIENCE);
     const again = () => {
       clearTimeout(timer);
       timer = setTimeout(resolve, NEXT_TICKET_PATIENCE);
@@ -155,6 +166,11 @@ function ticketsCame(socket: TLSSocket, sessions: readonly Uint8Array[], keep: b
       again();
     }
     socket.on('session', again);
+    socket.once('error', (error) => {
+      if (error instanceof TLSError && error.code === 'TLS_ERR_ALERT_RECEIVED') {
+        reject(connectionProblem(`${peer.host}:${peer.port}`, error));
+      }
+    });
     socket.once('close', () => {
       clearTimeout(timer);
       resolve();

@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 import { printable } from '../../certificates/distinguished-name.ts';
 import { formatAddress } from '../address.ts';
-import { type CertificateDescription, dateText } from '../certificates.ts';
+import { type CertificateDescription, dateText, describeCertificate } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
 import { versionName } from '../versions.ts';
 import type { Attempt, Outcome, Phase } from './handshake.ts';
@@ -32,6 +32,7 @@ export function storyLines(story: Story): string[] {
     '',
     pc.bold('The server'),
     ...server(story),
+    ...client(story),
     '',
     pc.bold('Session'),
     ...story.session.lines.flatMap(wrap),
@@ -130,6 +131,32 @@ function server({ outcome, chain, anchored }: Story): string[] {
     lines.push(...wrap(`It signed ${what} with the key of its certificate: ${summary.signatureScheme}.`));
   }
   return lines;
+}
+
+/** Whether the server wanted to know who we are, and what it was told. */
+function client({ attempt, outcome }: Story): string[] {
+  const { ownCertificates, resumed } = outcome.summary;
+  if (ownCertificates === undefined && attempt.own === undefined) {
+    return [];
+  }
+  const lines = ['', pc.bold('The client')];
+  if (ownCertificates === undefined) {
+    const why = resumed ? 'the session stands for what was shown in its full handshake' : 'the server did not ask';
+    return [...lines, ...wrap(`No certificate was sent: ${why}.`)];
+  }
+  if (ownCertificates.length === 0) {
+    const why = attempt.own === undefined ? 'none was given (--cert FILE --key FILE)' : 'ours cannot sign as it wants';
+    return [...lines, ...wrap(`The server asked for a certificate: ${why}, and an empty answer was sent.`)];
+  }
+  const { subject, key } = describeCertificate(ownCertificates[0]);
+  const rest = ownCertificates.length > 1 ? ` and ${ownCertificates.length - 1} issuers` : '';
+  const visible =
+    outcome.summary.version === 'TLSv1.2' ? 'in the clear: in TLS 1.2 anybody on the way can read it' : 'encrypted';
+  return [
+    ...lines,
+    ...wrap(`The server asked for a certificate: ${subject}${rest} was sent, ${visible}.`),
+    ...wrap(`We signed this handshake with its key (${key}).`),
+  ];
 }
 
 function secrets({ outcome }: Story): string[] {

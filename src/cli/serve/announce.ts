@@ -11,17 +11,19 @@ import type { StatusServer } from '../status/server.ts';
 import type { StatusSource } from '../status/snapshot.ts';
 import { type Versions, versionName } from '../versions.ts';
 import type { ServerCredentials } from './credentials.ts';
+import type { SiteOptions } from './site.ts';
 
 export interface Announcement {
   readonly output: Output;
   readonly source: StatusSource;
   readonly credentials: ServerCredentials;
+  readonly clients: SiteOptions['clients'];
   readonly addresses: readonly Address[];
   readonly status: StatusServer | undefined;
 }
 
 export function announce(announcement: Announcement): void {
-  const { output, source, credentials, addresses, status } = announcement;
+  const { output, source, credentials, clients, addresses, status } = announcement;
   const statusUrl = status === undefined ? undefined : `http://${formatAddress(status.addresses[0])}`;
   output.event('listening', {
     urls: source.urls,
@@ -35,6 +37,7 @@ export function announce(announcement: Announcement): void {
       lifetimeSeconds: source.ring.lifetime / 1000,
     },
     certificate: { names: source.certificate.names, notAfter: new Date(source.certificate.notAfter).toISOString() },
+    clientCertificates: clients === undefined ? 'none' : clients.required ? 'required' : 'requested',
     ca: credentials.development?.caPath ?? null,
     pid: process.pid,
   });
@@ -43,7 +46,7 @@ export function announce(announcement: Announcement): void {
   }
 }
 
-function lines({ source, credentials }: Announcement, statusUrl: string | undefined): string[] {
+function lines({ source, credentials, clients }: Announcement, statusUrl: string | undefined): string[] {
   const { ring } = source;
   const isProxy = source.serving.startsWith('http://');
   const text = [
@@ -67,6 +70,11 @@ function lines({ source, credentials }: Announcement, statusUrl: string | undefi
     );
   } else {
     text.push(...trust(credentials.development.caPath, credentials.development.isNew));
+  }
+  if (clients !== undefined) {
+    text.push(
+      row('Clients', clients.required ? 'must show a certificate' : 'are asked for a certificate, and served without'),
+    );
   }
   text.push('', ...examples(source.urls[0], credentials.development?.caPath, ring.enabled));
   text.push(

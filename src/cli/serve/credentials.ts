@@ -7,6 +7,7 @@ import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../..
 import { keyMatchesCertificate } from '../../certificates/key-match.ts';
 import { pemToDer } from '../../certificates/pem.ts';
 import { nodeProvider } from '../../crypto/node-provider.ts';
+import { createSecureContext } from '../../node/tls.ts';
 import { type CertificateDescription, dateText, describeCertificate } from '../certificates.ts';
 import type { Output } from '../output.ts';
 import { fileProblem, messageOf, Problem } from '../problem.ts';
@@ -17,6 +18,8 @@ export interface ServerCredentials {
   readonly cert: string;
   readonly key: string;
   readonly leaf: CertificateDescription;
+  /** To staple, DER. */
+  readonly ocspResponse?: Uint8Array;
   /** Only when the certificate was made by the development CA. */
   readonly development?: {
     /** Where its certificate lies. */
@@ -30,16 +33,25 @@ export interface ServerCredentials {
 const DAY = 86_400_000;
 
 /**
+ * A chain and its key, of a server or a client.
  * @throws Problem `file`, `bad_pem`, `key_mismatch`, `expired`
  */
-export function credentialsFromFiles(certPath: string, keyPath: string, output: Output): ServerCredentials {
+export function credentialsFromFiles(
+  certPath: string,
+  keyPath: string,
+  output: Output,
+  staplePath?: string,
+): ServerCredentials {
   const cert = readPem(certPath);
   const key = readPem(keyPath);
   const chain = parseChain(cert, certPath);
   const leaf = chain[0];
   checkKey(key, keyPath, chain, certPath);
   checkDates(describeCertificate(leaf), certPath, output);
-  return { cert, key, leaf: describeCertificate(leaf) };
+  if (staplePath === undefined) {
+    return { cert, key, leaf: describeCertificate(leaf) };
+  }
+  return { cert, key, leaf: describeCertificate(leaf), ocspResponse: readStaple(staplePath, cert, key) };
 }
 
 /**
@@ -92,6 +104,22 @@ function readCa(caPath: string, keyPath: string, output: Output): PemPair | unde
   }
 }
 
+function readStaple(path: string, cert: string, key: string): Uint8Array {
+  let ocspResponse: Uint8Array;
+  try {
+    ocspResponse = readFileSync(path);
+  } catch (error) {
+    throw fileProblem('read', path, error);
+  }
+  try {
+    createSecureContext({ cert, key, ocspResponse });
+  } catch (error) {
+    const text = `the OCSP response in ${path} cannot be stapled: ${messageOf(error).replace(/^ocspResponse: /, '')}`;
+    throw new Problem('bad_pem', text, 'Fetch a new one: openssl ocsp … -respout FILE', error);
+  }
+  return ocspResponse;
+}
+
 function readPem(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -114,7 +142,7 @@ function parseChain(pem: string, path: string): Uint8Array[] {
     throw new Problem(
       'bad_pem',
       what ?? `${path} holds no certificate that can be read${detail}`,
-      'Give a PEM file with the server’s certificate first, then its issuers.',
+      'Give a PEM file with the end’s own certificate first, then its issuers.',
     );
   }
   return chain;
@@ -139,7 +167,7 @@ function checkKey(key: string, keyPath: string, chain: readonly Uint8Array[], ce
     throw new Problem(
       'bad_pem',
       `the certificates in ${certPath} are in the wrong order`,
-      'Put the server’s own certificate first, then its issuers.',
+      'Put the end’s own certificate first, then its issuers.',
     );
   }
   throw new Problem(
@@ -162,11 +190,7 @@ function checkDates(leaf: CertificateDescription, path: string, output: Output):
   const now = Date.now();
   if (leaf.notAfter < now) {
     const day = dateText(leaf.notAfter);
-    throw new Problem(
-      'expired',
-      `the certificate in ${path} expired on ${day}`,
-      'Have it renewed: no client accepts it.',
-    );
+    throw new Problem('expired', `the certificate in ${path} expired on ${day}`, 'Have it renewed: nobody accepts it.');
   }
   if (leaf.notBefore > now) {
     throw new Problem(

@@ -12,11 +12,13 @@ import { fileProblem, Problem } from '../problem.ts';
 import type { ServeFlags } from '../serve.ts';
 import { openStatusServer, type StatusServer } from '../status/server.ts';
 import type { RingSettings, StatusSource } from '../status/snapshot.ts';
-import { parseVersions } from '../versions.ts';
+import { readCa } from '../trusted-file.ts';
+import { parseVersions, type Versions } from '../versions.ts';
 import { announce } from './announce.ts';
 import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
 import { createProxy, parseUpstream } from './proxy.ts';
+import { type Renewable, renewOnChange } from './renewal.ts';
 import { openSite, type Site, type SiteOptions } from './site.ts';
 
 const HOUR = 3_600_000;
@@ -44,7 +46,12 @@ export async function serve(flags: ServeFlags): Promise<void> {
       : parseAddress(flags.status, { flag: '--status', defaultHost: '127.0.0.1', defaultPort: 8444, listening: true });
   const versions = parseVersions(flags.tls);
   const ring = parseRing(flags);
+  if (flags.clientCert !== undefined && flags.clientCa === undefined) {
+    throw new Problem('usage', '--client-ca is missing', '--client-cert needs to know which certificates are good.');
+  }
+  checkEarlyData(flags, versions);
   const credentials = loadCredentials(flags, output);
+  const clients = parseClients(flags);
   const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
 
   const census = new SecretCensus();
@@ -54,6 +61,8 @@ export async function serve(flags: ServeFlags): Promise<void> {
   site = await openSite({
     cert: credentials.cert,
     key: credentials.key,
+    ocspResponse: credentials.ocspResponse,
+    ...(clients === undefined ? {} : { clients }),
     listen: address,
     versions,
     sessions: {
@@ -61,6 +70,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
       sessionIds: ring.enabled,
       rotate: ring.rotate / 1000,
       ticketLifetime: ring.lifetime / 1000,
+      ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
     },
     handle: content.handle,
     upgrade: content.upgrade,
@@ -68,6 +78,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     onFailure: (failure) => output.event('connection-failed', failure),
   });
   const urls = site.addresses.map((at) => `https://${formatAddress(nameLocalhost(at, address))}`);
+  let inUse = credentials;
   const source: StatusSource = {
     site,
     census,
@@ -76,14 +87,21 @@ export async function serve(flags: ServeFlags): Promise<void> {
     urls: [...new Set(urls)],
     versions,
     ring,
-    certificate: {
-      names: credentials.leaf.names,
-      notAfter: credentials.leaf.notAfter,
-      development: credentials.development !== undefined,
+    get certificate() {
+      const { leaf, development } = inUse;
+      return { names: leaf.names, notAfter: leaf.notAfter, development: development !== undefined };
     },
   };
   const status = await openStatus(statusAddress, source, flags);
-  announce({ output, source, credentials, addresses: site.addresses, status });
+  const running = site;
+  const endRenewal = renewFiles(flags, { credentials, clients }, output, (renewed) => {
+    running.renew({ ...renewed.credentials, clients: renewed.clients });
+    inUse = renewed.credentials;
+  });
+  if (flags.earlyData === true) {
+    output.warn('early data is taken: such requests can be replayed, and are not forward secret');
+  }
+  announce({ output, source, credentials, clients, addresses: site.addresses, status });
   if (credentials.development !== undefined && !isLoopback(address.host)) {
     output.warn(
       `the certificate is for ${credentials.leaf.names.join(', ')} only: give one for other names with --cert`,
@@ -94,6 +112,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
     status,
     output,
     close() {
+      endRenewal();
       content.close();
       keyLog?.close();
     },
@@ -122,6 +141,18 @@ function createContent(flags: ServeFlags, site: () => Site | undefined): Content
   return { what: upstream.href, handle: proxy.handle, upgrade: proxy.upgrade, close: proxy.close };
 }
 
+function checkEarlyData(flags: ServeFlags, versions: Versions): void {
+  if (flags.earlyData !== true) {
+    return;
+  }
+  if (!flags.resumption) {
+    throw new Problem('usage', '--early-data comes with sessions', 'Leave out --no-resumption.');
+  }
+  if (!versions.includes('TLSv1.3')) {
+    throw new Problem('usage', '--early-data needs TLS 1.3', 'Leave out --tls 1.2.');
+  }
+}
+
 function parseRing(flags: ServeFlags): RingSettings {
   const rotate = parseDuration(flags.rotate, '--rotate');
   const lifetime = parseDuration(flags.lifetime, '--lifetime');
@@ -141,6 +172,14 @@ function parseRing(flags: ServeFlags): RingSettings {
   return { enabled: flags.resumption, rotate, lifetime };
 }
 
+/** @throws Problem `usage`, `file`, `bad_pem` */
+function parseClients({ clientCa, clientCert = 'require' }: ServeFlags): SiteOptions['clients'] {
+  if (clientCert !== 'require' && clientCert !== 'request') {
+    throw new Problem('usage', `--client-cert: "${clientCert}" is not a choice`, 'Write require or request.');
+  }
+  return clientCa === undefined ? undefined : { ca: readCa(clientCa), required: clientCert === 'require' };
+}
+
 function loadCredentials(flags: ServeFlags, output: Output): ServerCredentials {
   if ((flags.cert === undefined) !== (flags.key === undefined)) {
     const missing = flags.cert === undefined ? '--cert' : '--key';
@@ -150,7 +189,10 @@ function loadCredentials(flags: ServeFlags, output: Output): ServerCredentials {
     if (flags.caOut !== undefined) {
       throw new Problem('usage', '--ca-out makes no sense with --cert', 'Only the development CA can be written out.');
     }
-    return credentialsFromFiles(flags.cert, flags.key, output);
+    return credentialsFromFiles(flags.cert, flags.key, output, flags.staple);
+  }
+  if (flags.staple !== undefined) {
+    throw new Problem('usage', '--cert is missing', '--staple goes with a certificate of yours.');
   }
   const credentials = developmentCredentials(output);
   if (flags.caOut !== undefined && credentials.development !== undefined) {
@@ -161,6 +203,21 @@ function loadCredentials(flags: ServeFlags, output: Output): ServerCredentials {
     }
   }
   return credentials;
+}
+
+/** Nothing is watched for a development CA, whose certificate is new at each start. */
+function renewFiles(
+  flags: ServeFlags,
+  current: Renewable,
+  output: Output,
+  apply: (renewed: Renewable) => void,
+): () => void {
+  if (flags.cert === undefined) {
+    return () => {};
+  }
+  const paths = [flags.cert, flags.key, flags.staple, flags.clientCa].filter((path) => path !== undefined);
+  const load = () => ({ credentials: loadCredentials(flags, output), clients: parseClients(flags) });
+  return renewOnChange({ paths, current, load, apply, output });
 }
 
 async function openStatus(

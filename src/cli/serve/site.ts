@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
-import type { SessionOptions, TLSSocket } from '../../node/tls.ts';
+import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
 import { errorCode, messageOf } from '../problem.ts';
 import { type Versions, versionOptions } from '../versions.ts';
@@ -15,6 +15,9 @@ import { type Listenable, type Listener, listen } from './listen.ts';
 export interface SiteOptions {
   readonly cert: string;
   readonly key: string;
+  readonly ocspResponse?: Uint8Array;
+  /** How clients are asked for a certificate; absent: not at all. */
+  readonly clients?: { readonly ca: string; readonly required: boolean };
   readonly listen: Address;
   readonly versions: Versions;
   readonly sessions: SessionOptions;
@@ -31,6 +34,8 @@ export interface Site {
   readonly sessions: SecureServer['sessions'];
   readonly counters: SecureServer['counters'];
   readonly draining: boolean;
+  /** Serves new connections with these from now on. Throws what a server with them would. */
+  renew(certificates: Pick<SiteOptions, 'cert' | 'key' | 'ocspResponse' | 'clients'>): void;
   /**
    * Stops accepting, lets running requests finish for at most `patience` milliseconds, then ends what is left and
    * erases the ticket keys. Resolves with the number of connections that had to be cut off.
@@ -47,9 +52,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
 
   const server = createSecureServer({
     allowHTTP1: true,
-    cert: options.cert,
-    key: options.key,
-    ...versionOptions(options.versions),
+    ...secureOptions(options),
     sessions: options.sessions,
   });
 
@@ -140,6 +143,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     get draining() {
       return draining;
     },
+    renew(certificates) {
+      server.setSecureContext(secureOptions({ ...certificates, versions: options.versions }));
+    },
     async drain(patience) {
       draining = true;
       listener.stop();
@@ -160,6 +166,22 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       server.sessions.close();
       return rest;
     },
+  };
+}
+
+function secureOptions({
+  cert,
+  key,
+  ocspResponse,
+  clients,
+  versions,
+}: Pick<SiteOptions, 'cert' | 'key' | 'ocspResponse' | 'clients' | 'versions'>): SecureContextOptions {
+  return {
+    cert,
+    key,
+    ocspResponse,
+    ...(clients === undefined ? {} : { requestCert: true, rejectUnauthorized: clients.required, ca: clients.ca }),
+    ...versionOptions(versions),
   };
 }
 

@@ -21,6 +21,7 @@ const refusalReasons = {
   expired_handshake: 'the full handshake it rests on is too long ago',
   age_mismatch: 'the client’s view of its age is off: perhaps a replay',
   policy_changed: 'made for another name, protocol or certificate',
+  client_untrusted: 'the client’s certificate is not trusted any more',
   suite_changed: 'made with a suite that was not offered again',
   version_changed: 'made with another TLS version',
   legacy_master_secret: 'made without extended master secret',

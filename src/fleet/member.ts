@@ -1,0 +1,422 @@
+/**
+ * A member of the ring, as a state machine: it is fed with time and with what the store shows, and answers with actions.
+ * No sockets, no timers, no clock of its own; `ring.ts` runs it over a store.
+ *
+ * Nearly all of it happens in `visited`, and follows from what lies in the store and in the member's hands at that moment,
+ * never from what was done before: an answer that got lost, a write that failed, a record that came back is all the same.
+ */
+
+import { toHex } from '../bytes/bytes.ts';
+import { TLSError } from '../errors.ts';
+import type { Moment } from '../session/clock.ts';
+import type { KeyEnd, RingAction, RingEvent } from './actions.ts';
+import { Alarms } from './alarms.ts';
+import { Announcer } from './announcer.ts';
+import { EpochMaker, type MakerView } from './epoch-maker.ts';
+import { epochAt } from './epoch-rules.ts';
+import {
+  FIRST_GENERATION,
+  type Generation,
+  isEvicted,
+  mergeGenerations,
+  nextGeneration,
+  sameGeneration,
+} from './generation.ts';
+import type { HeldKey } from './held-key.ts';
+import { HeldKeys } from './held-keys.ts';
+import { shortName } from './identity.ts';
+import { type MemberContext, type MemberOptions, memberContext } from './member-context.ts';
+import { type RingStatus, ringStatus } from './member-status.ts';
+import { Peers } from './peers.ts';
+import { Prekeys } from './prekeys.ts';
+import { ReceivedKeys } from './received-keys.ts';
+import { instanceSlot } from './records/member.ts';
+import { sealOrderRecord } from './records/order.ts';
+import { Refusals } from './refusals.ts';
+import { elapsed, ringTime } from './ring-time.ts';
+import { STORE_TIMEOUT, type StoreView } from './store.ts';
+import { type Refuse, type Visit, VisitReader } from './visit.ts';
+import { VisitSchedule } from './visit-schedule.ts';
+import { Welcomer } from './welcomer.ts';
+
+type Phase = 'new' | 'running' | 'evicted' | 'left';
+
+export class Member {
+  readonly #context: MemberContext;
+  readonly #keys = new HeldKeys();
+  readonly #prekeys: Prekeys;
+  readonly #peers: Peers;
+  readonly #received: ReceivedKeys;
+  readonly #maker: EpochMaker;
+  readonly #welcomer: Welcomer;
+  readonly #reader: VisitReader;
+  readonly #announcer: Announcer;
+  readonly #alarms = new Alarms();
+  readonly #refusals = new Refusals((event) => this.#tell(event));
+
+  #phase: Phase = 'new';
+  #generation: Generation = FIRST_GENERATION;
+  #startedAt: Moment = { wall: 0, monotonic: 0 };
+  #schedule: VisitSchedule;
+  #lastVisit: Visit | undefined;
+  #failedVisits = 0;
+  #unsealedSince: Moment | undefined;
+  #sealing: HeldKey | undefined;
+  #events: RingEvent[] = [];
+
+  /** @throws TLSError `TLS_ERR_CONFIG` the identity is not on the allow-list, or a use names an unknown policy */
+  constructor(options: MemberOptions) {
+    const context = memberContext(options);
+    const refuse: Refuse = (why, slot) => this.#refusals.add(why, slot);
+    this.#context = context;
+    this.#prekeys = new Prekeys(context.provider, context.configuration);
+    this.#peers = new Peers(context, refuse);
+    this.#received = new ReceivedKeys(context, this.#keys, this.#prekeys, refuse);
+    this.#maker = new EpochMaker(context);
+    this.#welcomer = new Welcomer(context);
+    this.#reader = new VisitReader(context, refuse);
+    this.#announcer = new Announcer(context, this.#prekeys);
+    this.#schedule = new VisitSchedule(context.configuration.heartbeat, this.#startedAt);
+  }
+
+  /** 32 bytes: what the store of this ring is named by. */
+  get ringId(): Uint8Array {
+    return this.#context.trust.ringId;
+  }
+
+  /** 32 bytes. */
+  get memberId(): Uint8Array {
+    return this.#context.identity.memberId;
+  }
+
+  /** Of its record, and of welcomes for it. */
+  get slot(): string {
+    return instanceSlot(this.#context.instanceId);
+  }
+
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  /** Number of flushes and evictions so far. */
+  get generation(): number {
+    return this.#generation.number;
+  }
+
+  start(now: Moment): readonly RingAction[] {
+    this.#phase = 'running';
+    this.#startedAt = now;
+    this.#unsealedSince = now;
+    this.#schedule = new VisitSchedule(this.#context.configuration.heartbeat, now);
+    return this.#finish(now, []);
+  }
+
+  /** Time has passed. To be called when asked for by `wake`, and as often as one likes. */
+  tick(now: Moment): readonly RingAction[] {
+    return this.#finish(now, []);
+  }
+
+  /** Another member, or whoever can write to the store, says that there is something new. */
+  hinted(now: Moment): readonly RingAction[] {
+    // Not at once: hints must not make members visit without end.
+    this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    return this.#finish(now, []);
+  }
+
+  visitFailed(now: Moment): readonly RingAction[] {
+    this.#failedVisits++;
+    this.#schedule.end(now);
+    return this.#finish(now, []);
+  }
+
+  /** @param began when the first answer of this view was asked for */
+  visited(now: Moment, began: Moment, view: StoreView): readonly RingAction[] {
+    if (elapsed(began, now) > STORE_TIMEOUT || this.#phase !== 'running') {
+      return this.visitFailed(now);
+    }
+    this.#schedule.end(now);
+    this.#failedVisits = 0;
+    this.#advance(now);
+    const visit = this.#reader.read(now, began, view);
+    this.#lastVisit = visit;
+    this.#learnGenerations(visit);
+    if (this.phase !== 'running') {
+      return this.#finish(now, [{ kind: 'remove_member', slot: this.slot }]);
+    }
+    const trusted = this.#withoutEvicted(visit);
+    this.#peers.update(trusted, this.#generation);
+    const actions = this.#takeKeys(trusted);
+    const announcement = this.#announce(trusted);
+    return this.#finish(now, [
+      ...this.#keepOrder(trusted),
+      ...announcement,
+      ...actions,
+      ...this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation),
+    ]);
+  }
+
+  /**
+   * Ends all keys of the whole ring: outstanding tickets die. Takes effect here at once, elsewhere with the next visit.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` not started, left, or evicted itself
+   */
+  flush(now: Moment): readonly RingAction[] {
+    return this.#order(now, nextGeneration(this.#generation));
+  }
+
+  /**
+   * The same, and the member with this id (32 bytes) gets no later key.
+   * @throws TLSError `TLS_ERR_WRONG_STATE` as `flush`; `TLS_ERR_CONFIG` no such member is on the allow-list
+   */
+  evict(now: Moment, memberId: Uint8Array): readonly RingAction[] {
+    if (!this.#context.trust.allows(memberId)) {
+      throw new TLSError('TLS_ERR_CONFIG', 'who is to be evicted is not on the allow-list');
+    }
+    return this.#order(now, nextGeneration(this.#generation, memberId));
+  }
+
+  /** Asks for a new sealing key now; what was sealed before still opens. */
+  rotate(now: Moment): readonly RingAction[] {
+    this.#maker.requestRotation();
+    this.#schedule.within(now, 0);
+    return this.#finish(now, []);
+  }
+
+  /** Erases everything. */
+  leave(now: Moment): readonly RingAction[] {
+    const wasRunning = this.#phase === 'running';
+    this.#stop('left', 'left');
+    return this.#finish(now, wasRunning ? [{ kind: 'remove_member', slot: this.slot }, { kind: 'publish' }] : []);
+  }
+
+  /** The key to seal with now; undefined means that no ticket is made. */
+  sealingKey(now: Moment): HeldKey | undefined {
+    const key = this.#sealing;
+    if (key !== undefined && key.state(now) === 'sealing') {
+      return key;
+    }
+    return this.#keys.sealing(now, (one) => this.#peers.everyoneHas(one));
+  }
+
+  /** All keys that open now, in no order. */
+  *openingKeys(now: Moment): Iterable<HeldKey> {
+    for (const key of this.#keys.all) {
+      if (key.state(now) !== 'ended') {
+        yield key;
+      }
+    }
+  }
+
+  status(now: Moment): RingStatus {
+    return ringStatus({
+      context: this.#context,
+      now,
+      generation: this.#generation,
+      lastVisit: this.#lastVisit,
+      failedVisits: this.#failedVisits,
+      sealing: this.sealingKey(now),
+      keys: this.#keys,
+      peers: this.#peers.live,
+      refusals: this.#refusals.counts,
+      alarms: this.#alarms.on,
+    });
+  }
+
+  /** Orders first, so that nothing of an older generation is taken afterwards. */
+  #learnGenerations({ orders, epochs, welcomes }: Visit): void {
+    for (const { memberId, generation } of [...orders, ...epochs, ...welcomes]) {
+      if (isEvicted(this.#generation, memberId)) {
+        this.#refusals.add('evicted_signer', shortName(memberId));
+      } else {
+        this.#apply(mergeGenerations(this.#generation, generation));
+      }
+    }
+  }
+
+  #withoutEvicted(visit: Visit): Visit {
+    const counts = ({ memberId }: { readonly memberId: Uint8Array }) => !isEvicted(this.#generation, memberId);
+    return {
+      ...visit,
+      epochs: visit.epochs.filter((one) => counts(one) && sameGeneration(one.generation, this.#generation)),
+      welcomes: visit.welcomes.filter(counts),
+      orders: visit.orders.filter(counts),
+    };
+  }
+
+  /** Keys from elsewhere, the member's own that the store shows, and a new one when it is its turn. */
+  #takeKeys(visit: Visit): readonly RingAction[] {
+    const { now } = visit;
+    this.#receive('epoch', this.#received.fromEpochs(visit, this.#generation), now);
+    this.#receive('welcome', this.#received.fromWelcomes(visit, this.#generation), now);
+    this.#received.forget(epochAt(this.#context.configuration, visit.time));
+    const settled = this.#maker.settle(this.#makerView(visit));
+    if (settled !== undefined) {
+      this.#hold(settled, now);
+    }
+    this.#advance(now);
+    // Before it was announced once, nobody else can know of it: two that start together would both make the first epoch.
+    const actions = this.#announcer.count === 0 ? [] : this.#maker.decide(this.#makerView(visit));
+    if (actions.length > 0) {
+      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    }
+    return actions;
+  }
+
+  #receive(by: 'epoch' | 'welcome', keys: readonly HeldKey[], now: Moment): void {
+    for (const key of keys) {
+      this.#hold(key, now);
+      this.#tell({ kind: 'key_received', epoch: key.epoch, key: shortName(key.keyId), by });
+    }
+  }
+
+  #makerView(visit: Visit): MakerView {
+    const salt = this.sealingKey(visit.now);
+    return { visit, generation: this.#generation, keys: this.#keys, peers: this.#peers, salt };
+  }
+
+  #hold(key: HeldKey, now: Moment): void {
+    this.#tellEnded(this.#keys.crowdOut(now), 'crowded_out');
+    this.#keys.add(key);
+  }
+
+  #announce(visit: Visit): readonly RingAction[] {
+    const { now } = visit;
+    const first = this.#announcer.count === 0;
+    const actions = this.#announcer.announce({
+      visit,
+      shareable: this.#keys.shareable(now),
+      generation: this.#generation.number,
+      ratchetDepth: this.sealingKey(now)?.depth ?? 0,
+    });
+    if (!first) {
+      return actions;
+    }
+    // Others should know of it, and then it looks who else has come.
+    this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    return [...actions, { kind: 'publish' }];
+  }
+
+  /** Puts the order into the store when nothing there says as much. */
+  #keepOrder({ orders, time }: Visit): readonly RingAction[] {
+    const known = orders.some(({ generation }) => sameGeneration(generation, this.#generation));
+    return known || this.#generation.number === 0 ? [] : this.#putOrder(time);
+  }
+
+  #putOrder(issuedAt: number): readonly RingAction[] {
+    const { trust, identity } = this.#context;
+    const record = sealOrderRecord(trust, identity, { generation: this.#generation, issuedAt });
+    return [{ kind: 'put_order', slot: toHex(identity.memberId), record, ttl: ORDER_TTL }, { kind: 'publish' }];
+  }
+
+  #order(now: Moment, generation: Generation): readonly RingAction[] {
+    if (this.#phase !== 'running') {
+      throw new TLSError('TLS_ERR_WRONG_STATE', `a member that is ${this.#phase} cannot give orders`);
+    }
+    const visit = this.#lastVisit;
+    const issuedAt = Math.floor(visit === undefined ? now.wall : ringTime(visit.anchor, now));
+    this.#apply(generation);
+    const actions = this.#putOrder(issuedAt);
+    this.#schedule.within(now, 0);
+    return this.#finish(now, actions);
+  }
+
+  #apply(generation: Generation): void {
+    if (sameGeneration(generation, this.#generation)) {
+      return;
+    }
+    this.#generation = generation;
+    this.#tellEnded(this.#keys.endAll('generation'), 'generation');
+    this.#maker.drop('generation');
+    this.#sealing = undefined;
+    const { number, evicted } = generation;
+    this.#tell({ kind: 'generation', generation: number, evicted: evicted.map(shortName) });
+    if (isEvicted(generation, this.memberId)) {
+      this.#stop('evicted', 'evicted');
+    }
+  }
+
+  #stop(phase: Phase, why: KeyEnd): void {
+    this.#phase = phase;
+    this.#tellEnded(this.#keys.endAll(why), why);
+    this.#maker.drop(why);
+    this.#prekeys.endAll();
+    this.#sealing = undefined;
+  }
+
+  #advance(now: Moment): void {
+    this.#tellEnded(this.#keys.advance(now), 'expired');
+    this.#prekeys.expire(now);
+    this.#maker.expire(now);
+  }
+
+  /** What every call ends with: keys kept on time, alarms, the next visit, the next call. */
+  #finish(now: Moment, actions: readonly RingAction[]): readonly RingAction[] {
+    this.#advance(now);
+    this.#chooseSealing(now);
+    const alarms = this.#alarms.update({
+      clock_skew: this.#lastVisit?.skewed === true,
+      store_unreachable: this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
+      no_fresh_epoch: (this.#sealing?.depth ?? 0) > 0,
+      sealing_key_old:
+        this.#sealing !== undefined && this.#sealing.freshAge(now) > 2 * this.#context.configuration.epochLength,
+      no_sealing_key: this.#isUnsealedTooLong(now),
+      identity_shared: this.#peers.sharedIdentities > 0,
+      evicted: this.#phase === 'evicted',
+    });
+    const events = this.#events.map((event) => ({ kind: 'event', event }) as const);
+    this.#events = [];
+    return [...actions, ...events, ...alarms, ...this.#next(now)];
+  }
+
+  #next(now: Moment): readonly RingAction[] {
+    if (this.#phase !== 'running') {
+      return [];
+    }
+    if (this.#schedule.isLost(now)) {
+      this.#failedVisits++;
+      this.#schedule.end(now);
+    }
+    const visit: readonly RingAction[] = this.#schedule.begin(now) ? [{ kind: 'visit' }] : [];
+    const changes = [this.#keys.nextChange(now), this.#prekeys.nextEnd(now), this.#maker.nextEnd(now)];
+    const wait = Math.min(this.#schedule.wait(now), ...changes);
+    return [...visit, { kind: 'wake', after: Math.max(1, Math.ceil(wait)) }];
+  }
+
+  #chooseSealing(now: Moment): void {
+    const best = this.#keys.sealing(now, (key) => this.#peers.everyoneHas(key));
+    if (best === this.#sealing) {
+      return;
+    }
+    const hadKey = this.#sealing !== undefined;
+    this.#sealing = best;
+    if (best !== undefined) {
+      this.#unsealedSince = undefined;
+      this.#tell({ kind: 'sealing', epoch: best.epoch, key: shortName(best.keyId), ratchetDepth: best.depth });
+    } else if (hadKey) {
+      this.#unsealedSince = now;
+      this.#tell({ kind: 'not_sealing' });
+    }
+  }
+
+  #sinceVisit(now: Moment): number {
+    return elapsed(this.#lastVisit?.now ?? this.#startedAt, now);
+  }
+
+  #isUnsealedTooLong(now: Moment): boolean {
+    const since = this.#unsealedSince;
+    const { settle } = this.#context.configuration;
+    return this.#sealing === undefined && since !== undefined && elapsed(since, now) > 4 * settle;
+  }
+
+  #tellEnded(keys: readonly HeldKey[], why: KeyEnd): void {
+    for (const { epoch, keyId } of keys) {
+      this.#tell({ kind: 'key_ended', epoch, key: shortName(keyId), why });
+    }
+  }
+
+  #tell(event: RingEvent): void {
+    this.#events.push(event);
+  }
+}
+
+/** Milliseconds: a week. Members renew it for as long as one of them runs. */
+const ORDER_TTL = 7 * 24 * 3_600_000;

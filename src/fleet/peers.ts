@@ -1,0 +1,128 @@
+/** The other instances of the ring, as their signed records tell. */
+
+import { toHex } from '../bytes/bytes.ts';
+import { type Generation, isEvicted } from './generation.ts';
+import type { HeldKey } from './held-key.ts';
+import type { MemberContext } from './member-context.ts';
+import { instanceSlot, type MemberRecord } from './records/member.ts';
+import type { Refuse, Visit } from './visit.ts';
+
+interface Peer {
+  readonly record: MemberRecord;
+  /** Ring time of the first record that was seen of it. */
+  readonly since: number;
+}
+
+export class Peers {
+  readonly #context: MemberContext;
+  readonly #refuse: Refuse;
+  readonly #known = new Map<string, Peer>();
+  #live: readonly MemberRecord[] = [];
+  /** Per epoch, for each live instance that has a key of it: which. */
+  #holdings = new Map<number, Set<string>[]>();
+  #sharedIdentities = 0;
+
+  constructor(context: MemberContext, refuse: Refuse) {
+    this.#context = context;
+    this.#refuse = refuse;
+  }
+
+  /** Those that were alive at the last visit, without this one. */
+  get live(): readonly MemberRecord[] {
+    return this.#live;
+  }
+
+  /** Processes of one identity beyond those that are meant to be, all for so long that none is just taking over. */
+  get sharedIdentities(): number {
+    return this.#sharedIdentities;
+  }
+
+  update({ members, time }: Visit, generation: Generation): void {
+    for (const record of members) {
+      this.#take(record, time, generation);
+    }
+    for (const [id, { record }] of this.#known) {
+      if (record.announcedAt < time - FORGOTTEN_AFTER * this.#liveFor || isEvicted(generation, record.memberId)) {
+        this.#known.delete(id);
+      }
+    }
+    this.#live = [...this.#known.values()].map(({ record }) => record).filter((record) => this.#isLive(record, time));
+    // Of the same generation: what someone has from before an order is nothing to wait for.
+    this.#holdings = holdingsOf(this.#live.filter((record) => record.generation === generation.number));
+    this.#sharedIdentities = this.#countShared(time);
+  }
+
+  /** Whether all live instances that have some key of its epoch have this one. */
+  everyoneHas({ epoch, id }: HeldKey): boolean {
+    return (this.#holdings.get(epoch) ?? []).every((held) => held.has(id));
+  }
+
+  someoneHas(epoch: number): boolean {
+    return this.#holdings.has(epoch);
+  }
+
+  #take(record: MemberRecord, time: number, generation: Generation): void {
+    const id = toHex(record.instanceId);
+    const known = this.#known.get(id);
+    if (id === toHex(this.#context.instanceId) || record === known?.record) {
+      return;
+    }
+    const refusal = this.#refusalOf(record, known, time, generation);
+    if (refusal !== undefined) {
+      this.#refuse(refusal, instanceSlot(record.instanceId));
+      return;
+    }
+    this.#known.set(id, { record, since: known?.since ?? time });
+  }
+
+  #refusalOf(record: MemberRecord, known: Peer | undefined, time: number, generation: Generation) {
+    if (isEvicted(generation, record.memberId)) {
+      return 'evicted_signer';
+    }
+    if (record.announcedAt > time + this.#context.configuration.maxSkew) {
+      return 'untimely';
+    }
+    return known !== undefined && record.sequence <= known.record.sequence ? 'replayed' : undefined;
+  }
+
+  #isLive(record: MemberRecord, time: number): boolean {
+    return record.announcedAt > time - this.#liveFor;
+  }
+
+  get #liveFor(): number {
+    return 4 * this.#context.configuration.heartbeat;
+  }
+
+  /** Processes beyond those that their identity is said to have: by the least that one of them says. */
+  #countShared(time: number): number {
+    const { identity, processes } = this.#context;
+    const groups = new Map([[toHex(identity.memberId), { count: 1, allowed: processes }]]);
+    for (const record of this.#live) {
+      const peer = this.#known.get(toHex(record.instanceId));
+      if (peer === undefined || peer.since >= time - this.#liveFor) {
+        continue;
+      }
+      const id = toHex(record.memberId);
+      const { count, allowed } = groups.get(id) ?? { count: 0, allowed: record.processes };
+      groups.set(id, { count: count + 1, allowed: Math.min(allowed, record.processes) });
+    }
+    return [...groups.values()].reduce((sum, { count, allowed }) => sum + Math.max(0, count - allowed), 0);
+  }
+}
+
+function holdingsOf(live: readonly MemberRecord[]): Map<number, Set<string>[]> {
+  const holdings = new Map<number, Set<string>[]>();
+  for (const { held } of live) {
+    const byEpoch = new Map<number, Set<string>>();
+    for (const { epoch, keyId } of held) {
+      byEpoch.set(epoch, (byEpoch.get(epoch) ?? new Set()).add(toHex(keyId)));
+    }
+    for (const [epoch, ids] of byEpoch) {
+      holdings.set(epoch, [...(holdings.get(epoch) ?? []), ids]);
+    }
+  }
+  return holdings;
+}
+
+/** Times the time for which one counts as alive: until then a replay of an older record is recognized. */
+const FORGOTTEN_AFTER = 16;

@@ -1,0 +1,173 @@
+/**
+ * A running ring member: carries a `Member`'s actions out over a store and a clock. All that can go wrong with the store
+ * ends here as a failed visit; the member goes on with what it has.
+ */
+
+import { TLSError } from '../errors.ts';
+import { Alarm, type Clock, momentOf } from '../session/clock.ts';
+import type { RingAction, RingEvent } from './actions.ts';
+import { Member } from './member.ts';
+import type { MemberOptions } from './member-context.ts';
+import type { RingStatus } from './member-status.ts';
+import { RingTicketKeys } from './ring-keys.ts';
+import { type RingStore, STORE_TIMEOUT, type StoreView } from './store.ts';
+
+export interface RingOptions extends MemberOptions {
+  /** Of the ring with the id `ringId(provider, configuration)`. */
+  readonly store: RingStore;
+  readonly clock: Clock;
+  /** Told of what happens, after it did. Must not throw. */
+  readonly onEvent?: (event: RingEvent) => void;
+  /** Told of each failure of the store. Must not throw. */
+  readonly onStoreError?: (error: unknown) => void;
+}
+
+export class Ring {
+  readonly member: Member;
+  readonly #store: RingStore;
+  readonly #clock: Clock;
+  readonly #onEvent: ((event: RingEvent) => void) | undefined;
+  readonly #onStoreError: ((error: unknown) => void) | undefined;
+  readonly #alarm: Alarm;
+  readonly #unsubscribe: () => void;
+  /** Writes go out one after the other, in the order in which they were asked for. */
+  #writes: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  /** Starts at once. @throws TLSError `TLS_ERR_CONFIG` */
+  constructor(options: RingOptions) {
+    const { store, clock, onEvent, onStoreError } = options;
+    this.member = new Member(options);
+    this.#store = store;
+    this.#clock = clock;
+    this.#onEvent = onEvent;
+    this.#onStoreError = onStoreError;
+    this.#alarm = new Alarm(clock, () => this.#carryOut(this.member.tick(momentOf(clock))));
+    this.#unsubscribe = store.subscribe(() => this.#hinted());
+    this.#carryOut(this.member.start(momentOf(clock)));
+  }
+
+  /** The keys for the tickets of one policy; the ring must have been given `ticketKeyUses(policy)`. */
+  ticketKeys(policy: string): RingTicketKeys {
+    return new RingTicketKeys({ member: this.member, clock: this.#clock, policy });
+  }
+
+  status(): RingStatus {
+    return this.member.status(momentOf(this.#clock));
+  }
+
+  /** Resolves when the order lies in the store, or was refused by it. @throws TLSError `TLS_ERR_WRONG_STATE` */
+  async flush(): Promise<void> {
+    await this.#carryOut(this.member.flush(momentOf(this.#clock)));
+  }
+
+  /** @param memberId 32 bytes. @throws TLSError `TLS_ERR_WRONG_STATE`, `TLS_ERR_CONFIG` */
+  async evict(memberId: Uint8Array): Promise<void> {
+    await this.#carryOut(this.member.evict(momentOf(this.#clock), memberId));
+  }
+
+  /** A new sealing key, soon; what was sealed before still opens. */
+  rotate(): void {
+    this.#carryOut(this.member.rotate(momentOf(this.#clock)));
+  }
+
+  /** Erases all keys and signs off. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) {
+      return;
+    }
+    this.#closed = true;
+    this.#alarm.cancel();
+    this.#unsubscribe();
+    await this.#carryOut(this.member.leave(momentOf(this.#clock)));
+  }
+
+  #hinted(): void {
+    if (!this.#closed) {
+      this.#carryOut(this.member.hinted(momentOf(this.#clock)));
+    }
+  }
+
+  /** Resolves when all writes among them are done. */
+  #carryOut(actions: readonly RingAction[]): Promise<void> {
+    for (const action of actions) {
+      switch (action.kind) {
+        case 'visit':
+          void this.#visit();
+          break;
+        case 'wake':
+          this.#alarm.set(action.after);
+          break;
+        case 'event':
+          this.#onEvent?.(action.event);
+          break;
+        default:
+          this.#writes = this.#writes.then(() => this.#write(action));
+      }
+    }
+    return this.#writes;
+  }
+
+  async #visit(): Promise<void> {
+    // What was written before must be seen: whether an epoch is missing depends on it.
+    await this.#writes;
+    const began = momentOf(this.#clock);
+    const view = await this.#attempt(() => this.#look());
+    if (this.#closed) {
+      return;
+    }
+    const now = momentOf(this.#clock);
+    this.#carryOut(view === undefined ? this.member.visitFailed(now) : this.member.visited(now, began, view));
+  }
+
+  async #look(): Promise<StoreView> {
+    const store = this.#store;
+    const [time, members, epochs, welcomes, orders] = await Promise.all([
+      store.time(),
+      store.listMembers(),
+      store.listEpochs(),
+      store.listWelcomes(this.member.slot),
+      store.listOrders(),
+    ]);
+    return { time, members, epochs, welcomes, orders };
+  }
+
+  async #write(action: Exclude<RingAction, { kind: 'visit' | 'wake' | 'event' }>): Promise<void> {
+    await this.#attempt(() => {
+      switch (action.kind) {
+        case 'put_member':
+          return this.#store.putMember(action.slot, action.record, action.ttl);
+        case 'put_epoch':
+          return this.#store.putEpoch(action.slot, action.record, action.ttl, action.ifAbsent);
+        case 'put_welcome':
+          return this.#store.putWelcome(action.slot, action.record, action.ttl);
+        case 'put_order':
+          return this.#store.putOrder(action.slot, action.record, action.ttl);
+        case 'remove_member':
+          return this.#store.removeMember(action.slot);
+        default:
+          return this.#store.publish();
+      }
+    });
+  }
+
+  /** Undefined when it failed, or took longer than any answer is good for. */
+  async #attempt<T>(call: () => Promise<T>): Promise<T | undefined> {
+    let timer: { cancel(): void } | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#clock.setTimer(() => reject(timedOut()), STORE_TIMEOUT);
+    });
+    try {
+      return await Promise.race([call(), late]);
+    } catch (error) {
+      this.#onStoreError?.(error);
+      return undefined;
+    } finally {
+      timer?.cancel();
+    }
+  }
+}
+
+function timedOut(): TLSError {
+  return new TLSError('TLS_ERR_STORE', `the ring's store did not answer within ${STORE_TIMEOUT / 1000} s`);
+}

@@ -1,0 +1,190 @@
+/**
+ * How a TLSSocket ends: by either side's close, by a failure of ours or the peer's, by a transport that goes away, or because
+ * a handshake takes too long.
+ */
+
+import type { Duplex, DuplexOptions } from 'node:stream';
+import { TLSError } from '../errors.ts';
+import type { ClientSession } from '../session/client-session.ts';
+import type { Driver } from './driver.ts';
+import { KeptSession } from './kept-session.ts';
+import { closeGently, destroyOnceRead } from './raw-closing.ts';
+import { type Callback, SocketWriter } from './socket-writer.ts';
+import type { TLSSocket } from './tls-socket.ts';
+
+export abstract class SocketEnding extends SocketWriter {
+  protected readonly driver: Driver;
+  protected readonly kept: KeptSession = new KeptSession();
+  #handshakeTimer: NodeJS.Timeout | undefined;
+  #rawClosed = false;
+  #peerClosed = false;
+  #truncated = false;
+  /** An alert is on its way: the transport must not be cut off. */
+  #alerted = false;
+  #hadError = false;
+
+  protected constructor(driver: Driver, options: DuplexOptions) {
+    super(undefined, options);
+    this.driver = driver;
+  }
+
+  /** The newest session of a client. */
+  protected get session(): ClientSession | undefined {
+    return this.kept.newest;
+  }
+
+  /** The transport ended without close_notify: what was received may lack its end. */
+  get truncated(): boolean {
+    return this.#truncated;
+  }
+
+  /** Gives up with a fatal alert, for a reason of the host's own. */
+  giveUp(alert: 'internal_error' | 'access_denied' | 'user_canceled', error: TLSError): void {
+    const { connection } = this;
+    if (this.destroyed) {
+      return;
+    }
+    if (connection !== undefined) {
+      this.perform(connection.abort(alert));
+    }
+    this.failAlerted(error);
+  }
+
+  /** A handshake is under way, at the begin of the connection or on it: its time runs. */
+  protected override limitHandshake(): void {
+    const { handshakeTimeout } = this.driver;
+    if (this.#handshakeTimer === undefined && handshakeTimeout > 0 && !this.destroyed) {
+      this.#handshakeTimer = setTimeout(onHandshakeTimeout, handshakeTimeout, this);
+      this.#handshakeTimer.unref();
+    }
+  }
+
+  protected handshakeOver(): void {
+    clearTimeout(this.#handshakeTimer);
+    this.#handshakeTimer = undefined;
+  }
+
+  handshakeTimedOut(): void {
+    const { handshakeTimeout } = this.driver;
+    const error = new TLSError(
+      'TLS_ERR_HANDSHAKE_TIMEOUT',
+      `a handshake was not complete after ${handshakeTimeout} ms`,
+    );
+    this.giveUp('user_canceled', error);
+  }
+
+  /** close_notify came. */
+  protected peerEnded(): void {
+    this.#peerClosed = true;
+    this.handshakeOver();
+    if (!this.destroyed) {
+      this.push(null);
+    }
+  }
+
+  rawEnded(): void {
+    const { connection } = this;
+    if (this.destroyed || this.#peerClosed) {
+      return;
+    }
+    this.#truncated = true;
+    if (!this.secureConnecting && this.driver.allowsTruncation(this as unknown as TLSSocket)) {
+      // The core is not told, so that our side may still answer.
+      this.push(null);
+      return;
+    }
+    const failed = connection?.transportEnded().find((action) => action.kind === 'failed');
+    const error =
+      failed?.kind === 'failed' && !this.secureConnecting
+        ? failed.error
+        : new TLSError('TLS_ERR_TRUNCATED', 'the peer closed the connection before the handshake was complete');
+    // What was received before the end is read first.
+    if (this.secureConnecting || this.readableLength === 0) {
+      this.#fail(error);
+    } else {
+      destroyOnceRead(this, error);
+    }
+  }
+
+  override rawFailed(error: Error): void {
+    this.#fail(error);
+  }
+
+  rawClosed(): void {
+    this.#rawClosed = true;
+    if (this.destroyed) {
+      this.emit('close', this.#hadError);
+      return;
+    }
+    // Closed by someone else, without error or end. 'close' follows.
+    if (this.secureConnecting) {
+      this.#fail(new TLSError('TLS_ERR_TRUNCATED', 'the transport was closed before the handshake was complete'));
+    } else {
+      this.destroy();
+    }
+  }
+
+  /** The transport was gone when it was given. */
+  protected rawDead(): void {
+    this.#rawClosed = true;
+    process.nextTick(onRawDead, this);
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    const { connection, raw } = this;
+    this.#hadError = error !== null;
+    this.handshakeOver();
+    this.clearTimer();
+    const unsent = this.endWriting(error);
+    connection?.erase('closed');
+    this.kept.end();
+    this.driver.closed(this as unknown as TLSSocket, error ?? undefined);
+    callback(error);
+    unsent?.(error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent'));
+    if (raw === undefined || this.#rawClosed) {
+      process.nextTick(emitClose, this, this.#hadError);
+    } else if (this.#alerted) {
+      closeGently(raw);
+    } else {
+      raw.destroy();
+    }
+  }
+
+  /** The connection is over, and the peer is being told. */
+  protected failAlerted(error: TLSError): void {
+    this.#alerted = true;
+    this.#fail(error);
+  }
+
+  /** An exception where there should be none must cost this connection only. */
+  protected override crash(error: unknown): void {
+    this.failAlerted(
+      error instanceof TLSError ? error : new TLSError('TLS_ERR_INTERNAL', String(error), { cause: error }),
+    );
+  }
+
+  #fail(error: TLSError | NodeJS.ErrnoException): void {
+    if (this.destroyed) {
+      return;
+    }
+    if (this.secureConnecting && this.driver.role === 'server') {
+      // Control was never handed to a listener: the server tells of it by 'tlsClientError'.
+      this.driver.failedHandshake(this as unknown as TLSSocket, error);
+      this.destroy();
+      return;
+    }
+    this.destroy(error);
+  }
+}
+
+function onHandshakeTimeout(socket: SocketEnding): void {
+  socket.handshakeTimedOut();
+}
+
+function onRawDead(socket: SocketEnding): void {
+  socket.rawClosed();
+}
+
+function emitClose(socket: Duplex, hadError: boolean): void {
+  socket.emit('close', hadError);
+}

@@ -1,0 +1,91 @@
+/** HTTP/2 over connections that break: what is being written or ended then must not take the process with it. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Http2Session } from 'node:http2';
+import { test } from 'node:test';
+import * as http2 from '../../src/node/http2.ts';
+import type { TLSSocket } from '../../src/node/tls.ts';
+import { closing, delay, listen, only, serverOptions, trust, type Version, versions } from './support.ts';
+
+interface Met {
+  readonly session: Http2Session;
+  readonly stream: NodeJS.WritableStream;
+  readonly socket: TLSSocket;
+}
+
+/** Each breaks the connection while the server sends without end. An error that nobody can catch fails the test file. */
+const breaks: Readonly<Record<string, (met: Met) => void>> = {
+  'the server gives up while the client writes': ({ stream, socket }) => {
+    stream.write(Buffer.alloc(5_000_000));
+    setImmediate(() => socket.destroy(new Error('broken')));
+  },
+  'the server gives up while its own end is under way': ({ session, socket }) => {
+    session.close();
+    session.destroy();
+    setImmediate(() => socket.destroy(new Error('broken')));
+  },
+  'the transport is reset while the client writes and closes': ({ stream, session, socket }) => {
+    stream.write(Buffer.alloc(5_000_000));
+    session.close();
+    setImmediate(() => socket.resetAndDestroy());
+  },
+  'the server gives up in a renegotiation': ({ socket }) => {
+    socket.renegotiate({});
+    setImmediate(() => socket.destroy(new Error('broken')));
+  },
+};
+
+async function meet(version: Version): Promise<Met & { end(): void }> {
+  const server = http2.createSecureServer({ ...serverOptions, ...only(version) }, (_request, response) => {
+    response.on('error', () => {});
+    response.writeHead(200);
+    const write = () => {
+      while (response.write(Buffer.alloc(65_536))) {}
+      response.once('drain', write);
+    };
+    write();
+  });
+  server.on('sessionError', () => {});
+  const port = await listen(server);
+  const client = http2.connect(`https://localhost:${port}`, {
+    ...trust,
+    ...only(version),
+    settings: { initialWindowSize: 2 ** 31 - 1 },
+  });
+  client.on('error', () => {});
+  const served = once(server, 'session');
+  await once(client, 'connect');
+  const [session] = (await served) as [Http2Session];
+  client.setLocalWindowSize(2 ** 31 - 1);
+  const stream = client.request({ ':path': '/', ':method': 'POST' });
+  stream.on('error', () => {});
+  await once(stream, 'response');
+  const [socket] = server.secureSockets;
+  return {
+    session,
+    stream,
+    socket,
+    end() {
+      client.destroy();
+      server.close();
+    },
+  };
+}
+
+for (const version of versions) {
+  for (const [name, breakIt] of Object.entries(breaks)) {
+    test(`${name}: only the connection ends, ${version}`, async () => {
+      for (let i = 0; i < 3; i++) {
+        const met = await meet(version);
+        const gone = closing(met.socket);
+        breakIt(met);
+        await gone;
+        // What Node takes for a bug of its own it finds a few turns later.
+        await delay(20);
+        assert.equal(met.socket.destroyed, true);
+        met.end();
+      }
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/** Everything a real Redis ever saw and ever wrote to disk: its MONITOR stream, its RDB images, its append-only files. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { RedisConnection } from '../../src/fleet/redis/connection.ts';
+import { RedisServer } from '../fleet-redis/redis-server.ts';
+
+export interface StoreHistory {
+  /** Each command that any client ever sent, with its arguments, as bytes. */
+  readonly commands: readonly (readonly Uint8Array[])[];
+  /** The files, as they lay on disk at several moments. */
+  readonly files: readonly Uint8Array[];
+}
+
+export class RecordedRedis {
+  readonly server: RedisServer;
+  readonly #monitor: Socket;
+  readonly #control: RedisConnection;
+  readonly #heard: Buffer[] = [];
+  readonly #files: Buffer[] = [];
+
+  private constructor(server: RedisServer, monitor: Socket, control: RedisConnection) {
+    this.server = server;
+    this.#monitor = monitor;
+    this.#control = control;
+    monitor.on('data', (chunk: Buffer) => this.#heard.push(chunk));
+  }
+
+  /** Nothing is compressed, so that whatever lies in the files can be found in them as it is. */
+  static async start(): Promise<RecordedRedis> {
+    const server = await RedisServer.start(
+      ...['--appendonly', 'yes', '--aof-use-rdb-preamble', 'no', '--rdbcompression', 'no'],
+    );
+    const control = await server.connect();
+    const monitor = connect(server.port, '127.0.0.1');
+    await new Promise((resolve) => monitor.once('data', resolve).write('MONITOR\r\n'));
+    return new RecordedRedis(server, monitor, control);
+  }
+
+  /** Has it write an image of all it holds, and takes a copy of each file. */
+  async copyFiles(): Promise<void> {
+    await this.#control.command('x', ['SAVE']);
+    for (const entry of readdirSync(this.server.folder, { recursive: true, withFileTypes: true })) {
+      if (entry.isFile()) {
+        this.#files.push(readFileSync(join(entry.parentPath, entry.name)));
+      }
+    }
+  }
+
+  async history(): Promise<StoreHistory> {
+    await this.copyFiles();
+    // The monitor hears of a command no later than its sender gets the answer, but on another connection.
+    const mark = `mark ${Math.random()}`;
+    await this.#control.command('x', ['ECHO', mark]);
+    while (!Buffer.concat(this.#heard).includes(mark)) {
+      await new Promise((resolve) => this.#monitor.once('data', resolve));
+    }
+    const lines = Buffer.concat(this.#heard).toString('latin1').split('\r\n');
+    return { commands: lines.map(argumentsOf).filter((command) => command.length > 0), files: [...this.#files] };
+  }
+
+  async stop(): Promise<void> {
+    this.#monitor.destroy();
+    this.#control.close();
+    await this.server.stop();
+  }
+}
+
+/** `+1700000000.123456 [0 127.0.0.1:4711] "SET" "key" "\x01\x02…"` */
+function argumentsOf(line: string): readonly Uint8Array[] {
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, text]) => unescaped(text));
+}
+
+function unescaped(text: string): Uint8Array {
+  const plain = text.replace(/\\(?:x([0-9a-f]{2})|(.))/g, (_, hex: string | undefined, letter: string) =>
+    hex === undefined ? (ESCAPES[letter] ?? letter) : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Uint8Array.from(Buffer.from(plain, 'latin1'));
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', a: '\x07', b: '\b' };
