@@ -6,6 +6,7 @@ export type {
   ClientHelloInfo,
   EarlyDataRefusal,
   HandshakeSummary,
+  HandshakeWarning,
   HostAlert,
   Need,
   ResumptionRefusal,
@@ -30,6 +31,21 @@ export { type Blame, errorTable, TLSError, type TLSErrorCode } from './errors.ts
 export type { ClientSession } from './session/client-session.ts';
 export { ClientSessionCache, clientSessionKey } from './session/client-session-cache.ts';
 export type { Clock, ClockTimer } from './session/clock.ts';
+export {
+  type ExternalPsk,
+  type ExternalPskName,
+  type ExternalPskQuery,
+  type ExternalPskSource,
+  externalPskTable,
+  type FoundPsk,
+} from './session/external-psk.ts';
 export { LocalTicketKeys } from './session/local-ticket-keys.ts';
+export { type ImportedIdentity, roleContext } from './session/psk-importer.ts';
 export type { SessionState } from './session/session-state.ts';
+export {
+  LocalSingleUseRegister,
+  type SharedSingleUseRegister,
+  type SingleUseRegister,
+  type TicketClaim,
+} from './session/single-use-register.ts';
 export type { TicketKey, TicketKeySource, TicketKeyStatus } from './session/ticket-key.ts';

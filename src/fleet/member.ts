@@ -9,7 +9,7 @@
 import { toHex } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { Moment } from '../session/clock.ts';
-import type { KeyEnd, RingAction, RingEvent } from './actions.ts';
+import type { KeyEnd, RingAction, RingAlarm, RingEvent } from './actions.ts';
 import { Alarms } from './alarms.ts';
 import { Announcer } from './announcer.ts';
 import { EpochMaker, type MakerView } from './epoch-maker.ts';
@@ -101,6 +101,10 @@ export class Member {
   /** Number of flushes and evictions so far. */
   get generation(): number {
     return this.#generation.number;
+  }
+
+  get alarms(): readonly RingAlarm[] {
+    return this.#alarms.on;
   }
 
   start(now: Moment): readonly RingAction[] {

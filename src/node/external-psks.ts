@@ -94,6 +94,37 @@ export function clientPsks({ pskCallback, externalPsks }: PskOptions): readonly 
   return readPsks(externalPsks ?? []);
 }
 
+/** Tells apart connections that may not stand for each other. Holds nothing of a key. */
+export function pskName(options: PskOptions): string {
+  const { pskCallback, externalPsks, externalPskRequired = false, dangerouslyAllowPskKe = false } = options;
+  if (!pskCallback && externalPsks === undefined) {
+    return '';
+  }
+  const list = Array.isArray(externalPsks) ? externalPsks : [];
+  const names = list.map(({ identity, hash, importContext }: ExternalPskOptions) => [
+    typeof identity === 'string' ? identity : toHex(copyOf('identity', identity)),
+    hash,
+    importContext === undefined ? undefined : toHex(readContext(importContext)),
+  ]);
+  return JSON.stringify([names, callbackId(pskCallback), externalPskRequired, dangerouslyAllowPskKe]);
+}
+
+/** Which PSK a callback will give is not known before it is called. */
+function callbackId(callback: PskOptions['pskCallback']): number {
+  if (!callback) {
+    return 0;
+  }
+  let id = callbackIds.get(callback);
+  if (id === undefined) {
+    id = nextCallbackId++;
+    callbackIds.set(callback, id);
+  }
+  return id;
+}
+
+const callbackIds = new WeakMap<object, number>();
+let nextCallbackId = 1;
+
 export function erasePsks(psks: readonly ExternalPsk[]): void {
   for (const { externalPsk } of psks) {
     externalPsk.erase();

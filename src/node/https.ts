@@ -6,6 +6,7 @@ import type { Server as NetServer } from 'node:net';
 import { ClientSessions } from './client-sessions.ts';
 import { EarlyAgent } from './early-agent.ts';
 import { guardEarlyRequests } from './early-requests.ts';
+import { pskName } from './external-psks.ts';
 import { httpOptions } from './http-options.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { ServerSessions } from './sessions.ts';
@@ -87,7 +88,8 @@ export class Agent extends nodeHttps.Agent {
   /** A connection serves no request that is stricter on its server than the one it was made for. */
   override getName(options?: object): string {
     const { stapling = '', allowLegacyMasterSecret = false } = (options ?? {}) as ConnectionOptions;
-    return `${super.getName(options as nodeHttps.RequestOptions)}:${stapling}:${allowLegacyMasterSecret}`;
+    const ours = `${stapling}:${allowLegacyMasterSecret}:${pskName((options ?? {}) as ConnectionOptions)}`;
+    return `${super.getName(options as nodeHttps.RequestOptions)}:${ours}`;
   }
 
   /** Node calls it for each request; its types do not name it. */

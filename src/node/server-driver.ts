@@ -129,6 +129,12 @@ export class ServerDriver implements Driver {
     servedSuites12(this.#default);
     this.#clients = new ClientVerifier(options);
     this.#psks = new ServerPsks(options);
+    if (this.#psks.some && this.#clients.checkOf(this.#default)?.policy.required === true) {
+      throw new TLSError(
+        'TLS_ERR_CONFIG',
+        'PSKs cannot stand beside client certificates that are required: see rejectUnauthorized',
+      );
+    }
     const { clientCertificates } = this.#default;
     if (
       options.requestCert !== undefined &&

@@ -3,6 +3,7 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { concat, utf8 } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import { checkEarlyData, checkEarlyDataPolicy } from '../../src/session/anti-replay.ts';
+import { externalPskTable } from '../../src/session/external-psk.ts';
 import { LocalSingleUseRegister } from '../../src/session/single-use-register.ts';
 import { sessionState, T0 } from '../session/fixtures.ts';
 import type { Link } from '../support/connections.ts';
@@ -147,7 +148,7 @@ describe('early data is refused, and handed back, and the connection goes on', (
     const identity = utf8('an external identity');
     const externalPsk = Secret.copy('externalPsk', new Uint8Array(32).fill(9));
     const { context } = world.with({});
-    const server = { context: { ...context, externalPsks: () => ({ externalPsk }) } };
+    const server = { context: { ...context, externalPsks: externalPskTable([{ identity, externalPsk }]) } };
     const session = world.session();
     world.keys.flush();
     const link = world.early({
@@ -156,6 +157,7 @@ describe('early data is refused, and handed back, and the connection goes on', (
       server,
     });
     link.deliver();
+    assert.deepEqual([link.server.error?.message, link.client.error?.message], [undefined, undefined]);
     assert.equal(link.server.summary?.authenticatedBy, 'externalPsk');
     assertRefused(link, 'not_resumed');
     link.forget();

@@ -2,6 +2,8 @@
 
 import fc from 'fast-check';
 import { toHex } from '../../src/bytes/bytes.ts';
+import { sealOrderRecord } from '../../src/fleet/records/order.ts';
+import { RingTrust } from '../../src/fleet/records/signed.ts';
 import type { RecordKind } from './faulty-store.ts';
 import type { Invariants } from './invariants.ts';
 import { HOUR, MINUTE, type Node, type World } from './world.ts';
@@ -99,7 +101,7 @@ function disturb(world: World): void {
   world.honestSince = Math.max(world.honestSince, world.time);
 }
 
-const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer'] as const;
+const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign'] as const;
 
 /** Puts into the store what no member would have. */
 function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, at: number): void {
@@ -129,6 +131,15 @@ function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, 
     case 'junk':
       store.put(victim.kind, victim.slot, bytes.fill(at & 0xff), until);
       break;
+    case 'foreign': {
+      // What a member has said in another ring with the same members.
+      const node = pick(world, at);
+      const trust = new RingTrust(world.provider, new Uint8Array(32).fill(1), world.configuration.allowList);
+      const generation = { number: 40 + at, evicted: [] };
+      const order = sealOrderRecord(trust, node.file.identity, { generation, issuedAt: time });
+      store.put('order', toHex(node.file.identity.memberId), order, until, true);
+      break;
+    }
     case 'signer':
       // Another member's name on what somebody else signed.
       bytes.set(pick(world, at).file.identity.memberId, 34);

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { toHex } from '../../src/bytes/bytes.ts';
+import { EMPTY, sameBytes, toHex } from '../../src/bytes/bytes.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { RingEvent } from '../../src/fleet/actions.ts';
 import { Member } from '../../src/fleet/member.ts';
 import { openEpochRecord } from '../../src/fleet/records/epoch.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
+import { SecretLedger } from './secret-ledger.ts';
 import { createToyProvider } from './toy-provider.ts';
 import { HOUR, MINUTE, type Node, World, type WorldOptions } from './world.ts';
 
@@ -122,13 +123,24 @@ describe('the next epoch', () => {
     assert.throws(() => secrets[0]?.expose(), { code: 'TLS_ERR_SECRET_ERASED' });
   });
 
-  it('goes on from the secret before, so that one bad generator does not undo it', () => {
-    // Both draws of a new secret: all members but the first draw what everybody knows.
-    const world = settled(2);
-    const record = () => world.store.history.filter(({ kind }) => kind === 'epoch').length;
-    const before = record();
-    toNextEpoch(world);
-    assert.equal(record(), before + 1);
+  it('goes on from the secret before, and after a flush from nothing', () => {
+    const ledger = new SecretLedger();
+    try {
+      const world = settled(2, { ledger });
+      const saltOf = (secret: Uint8Array, salts: readonly Uint8Array[]) =>
+        salts.findIndex((salt) =>
+          ledger.all.some(({ bytes }) => sameBytes(world.provider.hmac('sha256', salt, bytes), secret)),
+        );
+      const first = Uint8Array.from(common(world).secret.expose());
+      toNextEpoch(world);
+      const second = Uint8Array.from(common(world).secret.expose());
+      assert.equal(saltOf(second, [EMPTY, first]), 1);
+      world.call(world.nodes[0], (member, now) => member.flush(now));
+      world.advance(90_000);
+      assert.equal(saltOf(common(world).secret.expose(), [EMPTY, first, second]), 0);
+    } finally {
+      ledger.stop();
+    }
   });
 });
 
@@ -453,28 +465,6 @@ describe('clocks', () => {
       for (const node of world.nodes) {
         assert.equal(world.opens(node, id), false);
       }
-    }
-  });
-
-  it('a key that was withheld and comes with a lie about the time ends when it would have ended', () => {
-    const world = settled(2);
-    const [maker, victim] = world.nodes;
-    world.connect(victim, false);
-    // The victim's prekey is in the list when the next epoch is made; it sees the record only long after.
-    let made: number | undefined;
-    while (made === undefined) {
-      world.advance(1_000);
-      world.store.put('member', victim.member?.slot ?? '', lastOf(world, victim), world.time + HOUR);
-      made = eventsOf(maker, 'epoch_made').length > 1 ? world.time : undefined;
-    }
-    world.advance(20 * MINUTE);
-    world.store.clockOffset = made - world.time;
-    world.connect(victim, true);
-    world.advance(30_000);
-    const key = world.opening(victim).find((one) => one.fresh && one.epoch === world.opening(maker).at(-1)?.epoch);
-    if (key !== undefined) {
-      world.advance(key.times.destroyAt - world.time + 1_000);
-      assert.equal(world.opens(victim, key.id), false);
     }
   });
 });

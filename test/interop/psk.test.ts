@@ -175,7 +175,7 @@ describe('external PSKs with GnuTLS', { ...hangGuard, ...skipUnless('gnutls-cli'
       ...['--port', String(port), '--pskpasswd', passwords, '--priority', priority, '--echo'],
     ]);
     running.push(tool);
-    await tool.until(/Echo Server listening|HTTP Server listening|Server ready/);
+    await tool.until(/IPv4.*done/);
     const { summary } = await call({
       port,
       externalPsks: [{ identity: 'jane', psk }],

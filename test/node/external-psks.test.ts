@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { after, describe, test } from 'node:test';
+import { utf8 } from '../../src/bytes/bytes.ts';
 import * as ourTls from '../../src/node/tls.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 import { listen, mayfly, pairs, serverOptions, trust } from './support.ts';
@@ -277,11 +278,43 @@ describe('externalPsks', () => {
     ]);
   });
 
+  test('an Agent keeps connections of different PSKs apart', async () => {
+    const https = await import('../../src/node/https.ts');
+    const psks = ['one', 'two'].map((identity) => ({ identity, psk: PSK }));
+    const server = https.createServer({ ...serverOptions, externalPsks: psks }, (request, response) => {
+      const { mayfly: summary } = request.socket as unknown as ourTls.TLSSocket;
+      response.end(Buffer.from(summary?.externalPsk?.identity ?? utf8('nobody')));
+    });
+    const port = await listen(server);
+    const agent = new https.Agent({ keepAlive: true });
+    const ask = async (options: ourTls.PskOptions) => {
+      const request = https.get({ host: 'localhost', port, agent, ...trust, ...options } as object);
+      const [response] = await once(request, 'response');
+      return String(Buffer.concat(await response.toArray()));
+    };
+    const heard: string[] = [];
+    for (const options of [
+      { externalPsks: [psks[0]] },
+      { externalPsks: [psks[1]] },
+      {},
+      { externalPsks: [psks[0]] },
+      { pskCallback: () => psks[1] },
+      { externalPsks: [psks[0]], externalPskRequired: true },
+    ]) {
+      heard.push(await ask(options));
+    }
+    assert.deepEqual(heard, ['one', 'two', 'nobody', 'one', 'two', 'one']);
+    assert.equal(Object.values(agent.freeSockets).flat().length, 5, 'one was used again');
+    agent.destroy();
+    server.close();
+  });
+
   test('options that make no sense are refused at once', () => {
     const psk = { identity: 'id', psk: PSK };
     const config = { code: 'TLS_ERR_CONFIG' };
     const wrong: ourTls.PskOptions[] = [
       { externalPsks: [psk], pskCallback: () => null },
+      { externalPsks: [psk], requestCert: true } as ourTls.PskOptions,
       { pskCallback: 'psk' as never },
       { externalPsks: 'psk' as never },
       { externalPsks: [psk, psk] },

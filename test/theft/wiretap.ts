@@ -12,10 +12,14 @@ export class Wiretap {
   readonly #server: Server;
   readonly #recordings: { readonly fromClient: Buffer[]; readonly fromServer: Buffer[] }[] = [];
 
+  #next: number | undefined;
+
   private constructor(ports: readonly number[]) {
     this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
       const recording = { fromClient: [] as Buffer[], fromServer: [] as Buffer[] };
-      const port = ports[this.#recordings.push(recording) % ports.length];
+      const port = this.#next ?? ports[this.#recordings.length % ports.length];
+      this.#next = undefined;
+      this.#recordings.push(recording);
       const server = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
       for (const [from, to, kept] of [
         [client, server, recording.fromClient],
@@ -41,6 +45,11 @@ export class Wiretap {
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Passes the connection that comes next on to this port, out of turn. */
+  next(port: number): void {
+    this.#next = port;
   }
 
   /** Of each connection, in the order in which they came. */

@@ -20,7 +20,10 @@ export class HastyRedis {
   /** @throws TLSError `TLS_ERR_STORE` no answer in time, now or a moment ago; Error whatever the client says */
   async command(key: string, args: readonly RedisArgument[]): Promise<unknown> {
     if (this.#clock.monotonic() < this.#leftAloneUntil) {
-      throw new TLSError('TLS_ERR_STORE', 'the store did not answer in time a moment ago: it is left alone for a second');
+      throw new TLSError(
+        'TLS_ERR_STORE',
+        'the store did not answer in time a moment ago: it is left alone for a second',
+      );
     }
     let timer: { cancel(): void } | undefined;
     const late = new Promise<never>((_, reject) => {

@@ -1,0 +1,60 @@
+/** What each theft opened, in rows: opened / recorded. */
+
+import { type Attacker, type Findings } from './attacker.ts';
+import type { Fleet } from './fleet.ts';
+
+export interface TheftTable {
+  add(stolen: string, thief: Attacker, fleet: Fleet): void;
+  readonly lines: readonly string[];
+}
+
+export function theftTable(): TheftTable {
+  const rows: string[][] = [];
+  const tried = new Set<Attacker>();
+  return {
+    add(stolen, thief, fleet) {
+      tried.add(thief);
+      rows.push([stolen, ...cells(thief.findings, fleet)]);
+    },
+    get lines() {
+      const all = [HEAD, ...rows];
+      const widths = HEAD.map((_, column) => Math.max(...all.map((row) => row[column].length)));
+      const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
+      const attempts = [...tried].map(({ attempts: one }) =>
+        Object.entries(one)
+          .map(([what, count]) => `${count} ${what}`)
+          .join(', '),
+      );
+      return [...lines, ...attempts.map((text) => `tried: ${text}`)];
+    },
+  };
+}
+
+function cells({ epochSecrets, tickets, connections, psks }: Findings, fleet: Fleet): string[] {
+  const { conversations } = fleet;
+  const count = (version: string) => {
+    const numbers = [...conversations.keys()].filter((number) => conversations[number].version === version);
+    const own = new Set(
+      numbers.flatMap((number) => conversations[number].tickets.map((ticket) => Buffer.from(ticket).toString('hex'))),
+    );
+    const openTickets = [...own].filter((ticket) => tickets.has(ticket)).length;
+    const open = numbers.filter((number) => connections.has(number)).length;
+    return [`${openTickets}/${own.size}`, `${open}/${numbers.length}`];
+  };
+  const [tickets13, connections13] = count('TLSv1.3');
+  const [tickets12, connections12] = count('TLSv1.2');
+  const epochs = [...connections.keys()].map((number) => fleet.visits[number].epoch);
+  const reach = epochs.length === 0 ? '-' : `${Math.min(...epochs)}..${Math.max(...epochs)} of 0..${fleet.epoch}`;
+  return [String(epochSecrets), tickets13, `${psks.size}`, connections13, tickets12, connections12, reach];
+}
+
+const HEAD = [
+  'stolen',
+  'epoch secrets',
+  '1.3 tickets',
+  '1.3 PSKs',
+  '1.3 connections',
+  '1.2 tickets',
+  '1.2 connections',
+  'epochs read',
+];

@@ -1,0 +1,225 @@
+/**
+ * The theft test: a fleet runs for several epochs while somebody records everything; then that somebody tries to open the
+ * past. First with what can be stolen without breaking into a running process, which must open nothing. Then the very same
+ * code is given one live member's memory, which must open the live window and nothing else: so the first half could fail.
+ *
+ *     MAYFLY_THEFT=real        leaves all clocks alone: the same in a minute, with Redis's own TIME
+ *     MAYFLY_THEFT=thorough    tries every offset of everything as everything: minutes
+ *
+ * docs/theft.md
+ */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { toHex } from '../../src/bytes/bytes.ts';
+import { nodeProvider } from '../../src/crypto/node-provider.ts';
+import { skipUnless } from '../support/tools.ts';
+import { Attacker, type Findings } from './attacker.ts';
+import { keyNameOf } from './conversation.ts';
+import { EPOCH, Fleet, TICKET_LIFETIME, type Version, type Visit } from './fleet.ts';
+import { theftTable } from './table.ts';
+
+const EPOCHS = 5;
+const versions: readonly Version[] = ['TLSv1.3', 'TLSv1.2'];
+
+describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
+  let fleet: Fleet;
+  let thief: Attacker;
+  const newest = new Map<Version, Visit>();
+  const table = theftTable();
+
+  before(async () => {
+    fleet = await Fleet.start();
+    thief = new Attacker(fleet.configuration);
+  });
+  after(() => fleet?.close());
+
+  test('is prepared: a fleet of three serves through five epochs, and everything is recorded', async (t) => {
+    for (let epoch = 0; epoch < EPOCHS; epoch++) {
+      if (epoch > 0) {
+        await fleet.nextEpoch();
+      }
+      await clientsComeAndGo();
+      await fleet.redis.copyFiles();
+    }
+    const resumed = fleet.visits.filter((visit) => visit.resumed);
+    assert(resumed.length > fleet.visits.length / 2, 'most connections resume, at the other server as well');
+    assert.equal(fleet.epochOfKey.size, EPOCHS, 'each epoch had a sealing key of its own');
+    const { commands, files } = await fleet.redis.history();
+    const bytes = [...commands.flat(), ...files].reduce((sum, { length }) => sum + length, 0);
+    t.diagnostic(
+      `recorded: ${fleet.visits.length} connections (${resumed.length} resumed), ${commands.length} commands, ` +
+        `${files.length} copies of Redis's files, ${bytes} bytes of the store`,
+    );
+  });
+
+  test('of all that the store and the network ever saw opens nothing', async () => {
+    thief.listen(fleet.conversations).stealStore(await fleet.redis.history());
+    assertNothingOpened(thief.findings);
+    table.add('the store’s whole history, all traffic', thief, fleet);
+  });
+
+  test('of every configuration, every identity and the certificate’s key as well opens nothing', () => {
+    thief.stealFiles(fleet.stolenFiles);
+    assertNothingOpened(thief.findings);
+    assert(thief.attempts.envelopes > 0, 'identities were tried on envelopes');
+    table.add('+ all files, identities, certificate key', thief, fleet);
+  });
+
+  let stolenKeys: ReadonlySet<string>;
+
+  test('of one live member’s memory opens the tickets of the live window, and no older one', () => {
+    const [robbed] = fleet.rings;
+    const held = robbed.ticketKeys('default').status();
+    assert(held.length >= 2, 'a key that seals and one that only opens');
+    thief.stealMemory(fleet.memoryOf(robbed)).stealMemory(fleet.glass.privateKeys);
+    stolenKeys = new Set([...fleet.epochOfKey.keys()].filter((name) => held.some((key) => name.startsWith(key.name))));
+    assert.equal(stolenKeys.size, 2, 'of five epochs, two are alive');
+    const expected = ticketsUnder(stolenKeys);
+    assert(expected.size > 0);
+    assert.deepEqual(thief.findings.tickets, expected);
+    table.add('+ one live member’s memory at t', thief, fleet);
+  });
+
+  test('opens the TLS 1.2 connections whose master secret lay in those tickets, and no others', () => {
+    const { connections } = thief.findings;
+    assert.deepEqual(new Set(connections.keys()), connectionsBehind(stolenKeys));
+    assert(connections.size > 0);
+    for (const [number, content] of connections) {
+      assert.equal(Buffer.from(content).toString(), fleet.visits[number].said);
+    }
+    const epochs = [...connections.keys()].map((number) => fleet.visits[number].epoch);
+    assert(Math.min(...epochs) > 0, 'the first epoch stays closed');
+  });
+
+  test('knows the PSKs of TLS 1.3 in the window for sure, and still opens no such connection', () => {
+    const { psks, connections } = thief.findings;
+    assert(psks.size > 0, 'binders verify');
+    for (const number of psks) {
+      assert.equal(fleet.visits[number].version, 'TLSv1.3');
+      assert(!connections.has(number), 'psk_dhe_ke: the key exchange is missing');
+    }
+  });
+
+  test('would have read a connection by psk_ke, which a server takes only when told so in so many words', async () => {
+    const careless = await fleet.serve(fleet.rings[1], { dangerouslyAllowPskKe: 'prefer' });
+    fleet.tap.next(careless);
+    const previous = newest.get('TLSv1.3') as Visit;
+    const visit = await fleet.visit('TLSv1.3', previous, { dangerouslyAllowPskKe: true });
+    assert(visit.resumed);
+    const { connections } = thief.listen(fleet.conversations).findings;
+    const number = fleet.visits.indexOf(visit);
+    assert.equal(Buffer.from(connections.get(number) ?? []).toString(), visit.said);
+    table.add('  (control: one connection by psk_ke)', thief, fleet);
+  });
+
+  test('heals: once the thief is out, keys one fresh epoch later are closed to him', async () => {
+    const before = thief.findings.tickets;
+    const outSince = fleet.epoch;
+    for (let i = 0; i < 3; i++) {
+      await fleet.nextEpoch();
+      await clientsComeAndGo();
+    }
+    thief.listen(fleet.conversations).stealStore(await fleet.redis.history());
+    const { tickets, connections } = thief.findings;
+    const gained = [...tickets].filter((ticket) => !before.has(ticket));
+    for (const ticket of gained) {
+      const epoch = fleet.epochOfKey.get(keyNameOf(Buffer.from(ticket, 'hex'))) as number;
+      assert(epoch <= outSince + 1, `a ticket of epoch ${epoch} opened, ${epoch - outSince} after the theft`);
+    }
+    const healed = fleet.visits.flatMap((visit, number) => (visit.epoch >= outSince + 3 ? [number] : []));
+    assert(healed.length > 0);
+    assert.deepEqual(
+      healed.filter((number) => connections.has(number)),
+      [],
+    );
+    table.add('  three epochs after he is out', thief, fleet);
+  });
+
+  test('of an identity lets its thief join, seen by all, and opens nothing from before', async () => {
+    const thiefOfIdentity = new Attacker(fleet.configuration);
+    const joined = await fleet.join(fleet.identities[2], nodeProvider);
+    await fleet.until('he is welcomed', () => joined.ticketKeys('default').sealingKey() !== undefined);
+    const held = joined.ticketKeys('default').status();
+    const memory = fleet.memoryOf(joined);
+    await fleet.until('the others see him', () => fleet.rings[0].status().alarms.includes('identity_shared'));
+    const [members] = [fleet.rings[0].status().members];
+    assert.equal(new Set(members.map(({ instance }) => instance)).size, members.length);
+    assert.equal(members.length, 3, 'a member too many is in the list');
+    thiefOfIdentity.listen(fleet.conversations).stealStore(await fleet.redis.history());
+    assertNothingOpened(thiefOfIdentity.findings);
+    thiefOfIdentity.stealMemory(memory);
+    const given = new Set(
+      [...fleet.epochOfKey.keys()].filter((name) => held.some((key) => name.startsWith(key.name))),
+    );
+    assert.deepEqual([...given].map((name) => fleet.epochOfKey.get(name)), [fleet.epoch], 'the running epoch’s key');
+    assert.deepEqual(thiefOfIdentity.findings.tickets, ticketsUnder(given));
+    table.add('an identity, used to join (alarm)', thiefOfIdentity, fleet);
+
+    await fleet.rings[0].evict(fleet.identities[2].identity.memberId);
+    await fleet.until('he is out', () => joined.member.phase === 'evicted');
+    fleet.closeRing(2);
+    await fleet.until('the others seal again', () =>
+      [0, 1].every((index) => {
+        const { sealingKey, generation } = fleet.rings[index].status();
+        return sealingKey !== undefined && generation === 1;
+      }),
+    );
+    const opened = thiefOfIdentity.findings;
+    newest.clear();
+    await clientsComeAndGo();
+    thiefOfIdentity.listen(fleet.conversations).stealStore(await fleet.redis.history());
+    assert.deepEqual(thiefOfIdentity.findings, opened, 'after his eviction he learns nothing more');
+    table.add('  after his eviction', thiefOfIdentity, fleet);
+  });
+
+  test('in figures', (t) => {
+    for (const line of table.lines) {
+      t.diagnostic(line);
+    }
+    assert.equal(table.lines.length, 10);
+  });
+
+  /** In both versions: one client that comes for the first time and once more, one that has come in the epoch before. */
+  async function clientsComeAndGo(): Promise<void> {
+    for (const version of versions) {
+      const previous = newest.get(version);
+      if (previous !== undefined) {
+        await fleet.visit(version, previous);
+      }
+      const first = await fleet.visit(version);
+      assert(!first.resumed);
+      const again = await fleet.visit(version, first);
+      assert(again.resumed, 'at the other server');
+      newest.set(version, again);
+    }
+  }
+
+  function assertNothingOpened({ epochSecrets, tickets, connections, psks }: Findings): void {
+    assert.equal(epochSecrets, 0);
+    assert.equal(tickets.size, 0);
+    assert.equal(connections.size, 0);
+    assert.equal(psks.size, 0);
+  }
+
+  /** All recorded tickets that these keys sealed. */
+  function ticketsUnder(names: ReadonlySet<string>): ReadonlySet<string> {
+    const tickets = fleet.conversations.flatMap((conversation) => conversation.tickets);
+    return new Set(tickets.filter((ticket) => names.has(keyNameOf(ticket))).map(toHex));
+  }
+
+  /** The TLS 1.2 connections of each session that has a ticket among those. */
+  function connectionsBehind(names: ReadonlySet<string>): ReadonlySet<number> {
+    const sessions = new Set<number>();
+    for (const [number, { version, tickets }] of fleet.conversations.entries()) {
+      if (version === 'TLSv1.2' && tickets.some((ticket) => names.has(keyNameOf(ticket)))) {
+        sessions.add(fleet.visits[number].began);
+      }
+    }
+    return new Set(
+      fleet.visits.flatMap(({ version, began }, number) => (version === 'TLSv1.2' && sessions.has(began) ? [number] : [])),
+    );
+  }
+});
+
+assert(TICKET_LIFETIME <= EPOCH);
