@@ -6,7 +6,7 @@
  * never from what was done before: an answer that got lost, a write that failed, a record that came back is all the same.
  */
 
-import { toHex } from '../bytes/bytes.ts';
+import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { Moment } from '../session/clock.ts';
 import type { KeyEnd, RingAction, RingAlarm, RingEvent } from './actions.ts';
@@ -147,7 +147,7 @@ export class Member {
     if (this.phase !== 'running') {
       return this.#finish(now, [{ kind: 'remove_member', slot: this.slot }]);
     }
-    const trusted = this.#withoutEvicted(visit);
+    const trusted = this.#withinGeneration(visit);
     this.#peers.update(trusted, this.#generation);
     const actions = this.#takeKeys(trusted);
     const announcement = this.#announce(trusted);
@@ -236,21 +236,29 @@ export class Member {
     }
   }
 
-  #withoutEvicted(visit: Visit): Visit {
-    const counts = ({ memberId }: { readonly memberId: Uint8Array }) => !isEvicted(this.#generation, memberId);
+  /** Without what is older than the last order, and without what evicted members say. */
+  #withinGeneration(visit: Visit): Visit {
+    const stands = ({ memberId }: { readonly memberId: Uint8Array }) => !isEvicted(this.#generation, memberId);
+    const counts = (record: { readonly memberId: Uint8Array; readonly generation: Generation }) => {
+      const current = sameGeneration(record.generation, this.#generation);
+      if (stands(record) && !current) {
+        this.#refusals.add('old_generation', shortName(record.memberId));
+      }
+      return stands(record) && current;
+    };
     return {
       ...visit,
-      epochs: visit.epochs.filter((one) => counts(one) && sameGeneration(one.generation, this.#generation)),
+      epochs: visit.epochs.filter(counts),
       welcomes: visit.welcomes.filter(counts),
-      orders: visit.orders.filter(counts),
+      orders: visit.orders.filter(stands),
     };
   }
 
   /** Keys from elsewhere, the member's own that the store shows, and a new one when it is its turn. */
   #takeKeys(visit: Visit): readonly RingAction[] {
     const { now } = visit;
-    this.#receive('epoch', this.#received.fromEpochs(visit, this.#generation), now);
-    this.#receive('welcome', this.#received.fromWelcomes(visit, this.#generation), now);
+    this.#receive('epoch', this.#received.fromEpochs(visit, this.generation), now);
+    this.#receive('welcome', this.#received.fromWelcomes(visit, this.generation), now);
     this.#received.forget(epochAt(this.#context.configuration, visit.time));
     const settled = this.#maker.settle(this.#makerView(visit));
     if (settled !== undefined) {
@@ -299,9 +307,13 @@ export class Member {
     return [...actions, { kind: 'publish' }];
   }
 
-  /** Puts the order into the store when nothing there says as much. */
+  /**
+   * Puts the order into the store when too few there say as much. One is not enough: of two who evict each other, neither
+   * listens to the other, and each has to hear it from a third.
+   */
   #keepOrder({ orders, time }: Visit): readonly RingAction[] {
-    const known = orders.some(({ generation }) => sameGeneration(generation, this.#generation));
+    const saying = orders.filter(({ generation }) => sameGeneration(generation, this.#generation));
+    const known = saying.some(({ memberId }) => sameBytes(memberId, this.memberId)) || saying.length >= ORDER_WITNESSES;
     return known || this.#generation.number === 0 ? [] : this.#putOrder(time);
   }
 
@@ -422,5 +434,7 @@ export class Member {
   }
 }
 
+/** Members that keep an order in the store; more would only fill it. */
+const ORDER_WITNESSES = 3;
 /** Milliseconds: a week. Members renew it for as long as one of them runs. */
 const ORDER_TTL = 7 * 24 * 3_600_000;

@@ -5,7 +5,6 @@ import type { Secret } from '../bytes/secret.ts';
 import { MAX_KEY_LIFE } from './configuration.ts';
 import { refuseTimes } from './epoch-rules.ts';
 import { isZero } from './epoch-secret.ts';
-import { type Generation, sameGeneration } from './generation.ts';
 import { HeldKey } from './held-key.ts';
 import type { HeldKeys } from './held-keys.ts';
 import type { MemberContext } from './member-context.ts';
@@ -37,8 +36,11 @@ export class ReceivedKeys {
     this.#refuse = refuse;
   }
 
-  /** The keys that are new, ready to be held. */
-  fromEpochs(visit: Visit, generation: Generation): readonly HeldKey[] {
+  /**
+   * The keys that are new, ready to be held.
+   * @param visit with records of this generation alone, from members that stand
+   */
+  fromEpochs(visit: Visit, generation: number): readonly HeldKey[] {
     const found: HeldKey[] = [];
     // The smallest key id first: of several records to one prekey all members open the same, the one that they will seal by.
     const records = [...visit.epochs].sort((a, b) => (toHex(a.keyId) < toHex(b.keyId) ? -1 : 1));
@@ -51,7 +53,7 @@ export class ReceivedKeys {
     return found;
   }
 
-  fromWelcomes(visit: Visit, generation: Generation): readonly HeldKey[] {
+  fromWelcomes(visit: Visit, generation: number): readonly HeldKey[] {
     return visit.welcomes.flatMap((welcome) => this.#fromWelcome(visit, welcome, generation));
   }
 
@@ -64,12 +66,12 @@ export class ReceivedKeys {
     }
   }
 
-  #fromEpoch(visit: Visit, record: EpochRecord, generation: Generation): HeldKey | undefined {
+  #fromEpoch(visit: Visit, record: EpochRecord, generation: number): HeldKey | undefined {
     const envelope = record.envelopes.find(({ instanceId }) => sameBytes(instanceId, this.#context.instanceId));
     if (envelope === undefined || this.#keys.get(toHex(record.keyId))?.hasSecret === true) {
       return undefined;
     }
-    const refusal = this.#refusalOf(visit, record, record.generation, generation);
+    const refusal = this.#refusalOf(visit, record);
     if (refusal !== undefined) {
       this.#refuse(refusal, toHex(record.creator));
       return undefined;
@@ -89,15 +91,11 @@ export class ReceivedKeys {
     return this.#accept(visit, record, secret, generation, elapsed(prekey.madeAt, visit.now));
   }
 
-  #fromWelcome(visit: Visit, welcome: WelcomeRecord, generation: Generation): readonly HeldKey[] {
+  #fromWelcome(visit: Visit, welcome: WelcomeRecord, generation: number): readonly HeldKey[] {
     const { trust, configuration, instanceId } = this.#context;
     const slot = instanceSlot(welcome.instanceId);
     const missing = welcome.keys.some(({ keyId }) => this.#keys.get(toHex(keyId))?.hasSecret !== true);
     if (!sameBytes(welcome.instanceId, instanceId) || !missing) {
-      return [];
-    }
-    if (!sameGeneration(welcome.generation, generation)) {
-      this.#refuse('old_generation', slot);
       return [];
     }
     const prekey = this.#prekeys.take(welcome.prekeyId, visit.now);
@@ -110,7 +108,7 @@ export class ReceivedKeys {
       return [];
     }
     return welcome.keys.flatMap((key, index) => {
-      const refusal = this.#refusalOf(visit, key, welcome.generation, generation);
+      const refusal = this.#refusalOf(visit, key);
       if (refusal !== undefined || this.#keys.get(toHex(key.keyId))?.hasSecret === true) {
         secrets[index].erase('refused');
         if (refusal !== undefined) {
@@ -123,15 +121,7 @@ export class ReceivedKeys {
     });
   }
 
-  #refusalOf(
-    { time }: Visit,
-    key: KeyDescription,
-    theirs: Generation,
-    generation: Generation,
-  ): RecordRefusal | undefined {
-    if (!sameGeneration(theirs, generation)) {
-      return 'old_generation';
-    }
+  #refusalOf({ time }: Visit, key: KeyDescription): RecordRefusal | undefined {
     const seen = this.#seen.get(toHex(key.keyId));
     if (seen !== undefined && seen !== key.epoch) {
       return 'bad_key';
@@ -143,7 +133,7 @@ export class ReceivedKeys {
     visit: Visit,
     description: KeyDescription,
     secret: Secret,
-    generation: Generation,
+    generation: number,
     age: number,
   ): HeldKey | undefined {
     if (isZero(secret.expose()) || age >= MAX_KEY_LIFE) {
@@ -156,7 +146,7 @@ export class ReceivedKeys {
       secret,
       epoch,
       rotation,
-      generation: generation.number,
+      generation,
       times: { createdAt, sealFrom, sealUntil, destroyAt },
       anchor: visit.anchor,
       age,

@@ -22,6 +22,7 @@ import type { ClientSessions } from './client-sessions.ts';
 import { authoritiesOf } from './client-verification.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
 import { clientPsks, erasePsks, type PskOptions } from './external-psks.ts';
+import type { Turn } from './handshake-turns.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { answerSign } from './signing.ts';
@@ -81,6 +82,11 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
   readonly requestSCTs?: boolean;
   /** Ours, TLS 1.3: tells the server the names of `ca`, so that it can choose among its certificates. Default false. */
   readonly announceAuthorities?: boolean;
+  /**
+   * Ours, with `sessionCache`: while a first handshake with the same server is under way, wait for its tickets, at most a
+   * second, and resume. Default false; agents do it.
+   */
+  readonly shareHandshakes?: boolean;
   /** Ours: tickets to ask for (RFC 9149). */
   readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
   /**
@@ -107,6 +113,9 @@ export class ClientDriver implements Driver {
   #serverName: string;
   #givenSession: Uint8Array | undefined;
   #offered: ClientSession | undefined;
+  #turn: Turn | undefined;
+  /** Found while it was our turn to look. */
+  #found: ClientSession | undefined;
   /** What the cache has of this connection: TLS 1.2 sessions, whose secrets are the cache's. */
   #kept: ClientSession12[] = [];
   #cacheKey: string | undefined;
@@ -144,13 +153,28 @@ export class ClientDriver implements Driver {
     return typeof allowTruncation === 'function' ? allowTruncation(socket) : allowTruncation;
   }
 
+  waits(go: () => void): boolean {
+    const { sessionCache: cache, shareHandshakes } = this.#options;
+    if (shareHandshakes !== true || cache === undefined || this.#givenSession !== undefined) {
+      return false;
+    }
+    this.#turn ??= cache.turns.enter(this.#key(cache));
+    this.#found = this.#sessionToOffer();
+    if (this.#found === undefined) {
+      return this.#turn.waits(go);
+    }
+    this.#turn.begin();
+    return false;
+  }
+
   createConnection(socket: TLSSocket): Connection {
     const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12, credentials } = this.#context;
     const { certificateCompression } = this.#context;
     const { requestOCSP, stapling, requestSCTs } = this.#options;
     const externalPsks = clientPsks(this.#options);
     this.#pskNames = namesOf(externalPsks);
-    const session = this.#sessionToOffer();
+    const session = this.#found ?? this.#sessionToOffer();
+    this.#found = undefined;
     this.#offered = session;
     const { externalPskRequired = false, dangerouslyAllowPskKe = false } = this.#options;
     const options: ClientOptions = {
@@ -221,6 +245,7 @@ export class ClientDriver implements Driver {
 
   secured(socket: TLSSocket, summary: HandshakeSummary): void {
     this.#settleOffered(socket, summary);
+    this.#turn?.complete();
     // Who began with an external PSK has shown no certificate, and needs none.
     if (summary.resumed && !this.#strict && summary.authenticatedBy !== 'externalPsk') {
       this.#judgeResumed(summary.peerCertificates);
@@ -257,6 +282,7 @@ export class ClientDriver implements Driver {
       return false;
     }
     cache.put(this.#key(cache), session);
+    this.#turn?.broughtSession();
     if (session.version === 'TLSv1.2') {
       this.#kept.push(session);
     }
@@ -285,6 +311,9 @@ export class ClientDriver implements Driver {
     }
     this.#offered?.secret.erase('used');
     this.#offered = undefined;
+    this.#found?.secret.erase('closed');
+    this.#found = undefined;
+    this.#turn?.end();
   }
 
   ownCertificates(): readonly Uint8Array[] {

@@ -6,6 +6,7 @@
 import type { ClientSession, ClientSession12 } from '../session/client-session.ts';
 import { type ClientSessionBinding, ClientSessionCache, clientSessionKey } from '../session/client-session-cache.ts';
 import { systemClock } from './clock.ts';
+import { HandshakeTurns } from './handshake-turns.ts';
 
 export interface ClientSessionsOptions {
   /** Sessions in all. Default 1000. */
@@ -17,6 +18,8 @@ export interface ClientSessionsOptions {
 }
 
 export class ClientSessions {
+  /** Of connections that share their handshakes. */
+  readonly turns: HandshakeTurns = new HandshakeTurns();
   readonly #cache: ClientSessionCache;
 
   /** @throws TLSError `TLS_ERR_CONFIG` */

@@ -34,6 +34,8 @@ export interface Driver {
   readonly handshakeTimeout: number;
   /** A transport that ends without close_notify is an ordinary end. */
   allowsTruncation(socket: TLSSocket): boolean;
+  /** Client: true where the handshake should wait for that of another connection: `go` is called when to ask again. */
+  waits?(go: () => void): boolean;
   /** @throws TLSError */
   createConnection(socket: TLSSocket): Connection;
   /** Answers with `socket.answer(need, answer)`, now or later. */

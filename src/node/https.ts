@@ -77,6 +77,8 @@ export class Agent extends nodeHttps.Agent {
     const { servername, session: _, ...rest } = options as ConnectionOptions;
     return connect({
       allowTruncation: isDelimited,
+      requestTickets: TICKETS,
+      shareHandshakes: true,
       ...rest,
       // As in node:https, an empty name means that the Host header holds an address.
       ...(servername ? { servername } : {}),
@@ -103,6 +105,9 @@ export class Agent extends nodeHttps.Agent {
     this.sessions.clear();
   }
 }
+
+/** As many connections as browsers open to one server; a resumed one brings the ticket for the one after it. */
+const TICKETS = { newSession: 6, resumption: 1 };
 
 const { addRequest } = nodeHttps.Agent.prototype as unknown as {
   addRequest(this: Agent, request: ClientRequest, options: object): void;

@@ -92,6 +92,9 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     }
     const { driver } = this;
     this.limitHandshake();
+    if (driver.waits?.(() => this.startHandshake()) === true) {
+      return;
+    }
     this.#run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;

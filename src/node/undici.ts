@@ -47,6 +47,8 @@ export function createConnector(
       socket = connect({
         // As over node:tls: many servers end idle connections without close_notify.
         allowTruncation: true,
+        requestTickets: { newSession: 6, resumption: 1 },
+        shareHandshakes: true,
         ...rest,
         host,
         port: Number(port || 443),

@@ -6,7 +6,7 @@
  * and import it with a context that says who is who: see `roleContext`. Low-entropy PSKs, such as passwords, can be
  * guessed off line by whoever records a handshake: what is shorter than 16 bytes is refused.
  *
- * RFC 9846 §4.3.11, §7.1; RFC 9257 §4, §7; RFC 9258.
+ * RFC 9846 §4.3.11, §7.1; RFC 9257 §4, §6; RFC 9258.
  */
 
 import { toHex } from '../bytes/bytes.ts';

@@ -12,7 +12,7 @@
  *     epskx = HKDF-Extract(0, epsk)                               with the hash of the external PSK
  *     ipskx = HKDF-Expand-Label(epskx, "derived psk", Hash(ImportedIdentity), L)     L: bytes of the target's hash
  *
- * RFC 9258 §4.1, §5.1; code points §10.
+ * RFC 9258 §5.1; code points §10.
  */
 
 import { Reader } from '../bytes/reader.ts';

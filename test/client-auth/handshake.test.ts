@@ -352,7 +352,8 @@ for (const version of VERSIONS) {
         (_, signature) => [signatureSchemes.ed25519, signature],
         (_, signature) => [signatureSchemes.rsa_pss_rsae_sha256, signature],
         ...Array.from(
-          { length: 70 },
+          // A DER signature on P-256 is seldom shorter than 70 bytes, and hardly ever than 68.
+          { length: 66 },
           (_, at): ((scheme: number, signature: Uint8Array) => [number, Uint8Array]) =>
             (scheme, signature) => [scheme, signature.map((byte, i) => (i === at ? byte ^ 1 : byte))],
         ),
@@ -367,11 +368,6 @@ for (const version of VERSIONS) {
           return [encodeCertificateVerify({ scheme, signature })];
         });
         link.run();
-        if (at >= 5 + 68 && link.server.error?.code === 'TLS_ERR_BAD_FINISHED') {
-          // A DER signature is 68 to 72 bytes long: nothing was changed but the transcript.
-          end(link);
-          continue;
-        }
         assertTurnedAway(link, 'TLS_ERR_BAD_SIGNATURE', `change ${at}`);
       }
     });

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { toHex } from '../../src/bytes/bytes.ts';
+import type { Identity } from '../../src/fleet/identity.ts';
 import { sealOrderRecord } from '../../src/fleet/records/order.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
 import type { RecordKind } from './faulty-store.ts';
@@ -101,7 +102,7 @@ function disturb(world: World): void {
   world.honestSince = Math.max(world.honestSince, world.time);
 }
 
-const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign'] as const;
+const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign', 'unsigned'] as const;
 
 /** Puts into the store what no member would have. */
 function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, at: number): void {
@@ -138,6 +139,24 @@ function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, 
       const generation = { number: 40 + at, evicted: [] };
       const order = sealOrderRecord(trust, node.file.identity, { generation, issuedAt: time });
       store.put('order', toHex(node.file.identity.memberId), order, until, true);
+      break;
+    }
+    case 'unsigned': {
+      // All right but for the signature: an order, from a member that gave none.
+      const { memberId } = pick(world, at).file.identity;
+      const { member } = pick(world, from);
+      if (member !== undefined) {
+        const trust = new RingTrust(world.provider, member.ringId, world.configuration.allowList);
+        const generation = { number: 40 + at, evicted: [] };
+        const forger = { memberId, sign: () => new Uint8Array(64).fill(at) } as unknown as Identity;
+        store.put(
+          'order',
+          toHex(memberId),
+          sealOrderRecord(trust, forger, { generation, issuedAt: time }),
+          until,
+          true,
+        );
+      }
       break;
     }
     case 'signer':
@@ -248,7 +267,6 @@ export function happenings(days: boolean): fc.Arbitrary<Happening>[] {
       if (node.running) {
         invariants.orders++;
         world.call(node, (member, now) => member.flush(now));
-        disturb(world);
       }
     }),
     happening<[number, number]>('evict', [index, index], ({ world, invariants }, at, whom) => {

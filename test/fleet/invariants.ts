@@ -186,7 +186,9 @@ export class Invariants {
       if (!opener.running || opener === sealer || opener.asleepUntil > this.#world.time) {
         continue;
       }
-      if (key.fresh && this.#isSettled(sealer) && this.#isSettled(opener)) {
+      // Who has not heard of an order yet goes on for a heartbeat; nobody can open that, which is what the order is for.
+      const together = opener.member?.generation === key.generation;
+      if (key.fresh && together && this.#isSettled(sealer) && this.#isSettled(opener)) {
         assert(
           this.#world.opens(opener, key.id),
           `${opener.name} cannot open what ${sealer.name} seals under ${key.id} (epoch ${key.epoch})`,
@@ -194,7 +196,7 @@ export class Invariants {
       }
       const hadRoot = this.#everHeld.get(this.#life(opener))?.has(key.root.id) === true;
       const sane = this.#isSane(sealer) && this.#isSane(opener);
-      if (hadRoot && sane && opener.member?.generation === key.generation) {
+      if (hadRoot && sane && together) {
         assert(
           this.#world.opens(opener, key.id),
           `${opener.name} had the key that ${sealer.name} went on from, and cannot open (depth ${key.depth})`,

@@ -269,6 +269,18 @@ describe('orders', () => {
     assert.equal(world.sealing(a)?.id, world.sealing(b)?.id);
   });
 
+  it('of two who evict each other leave one at the most, and a third tells the other', () => {
+    const world = settled(3);
+    const [a, b, third] = world.nodes;
+    world.call(a, (member, now) => member.evict(now, b.file.identity.memberId));
+    world.call(b, (member, now) => member.evict(now, a.file.identity.memberId));
+    world.advance(5 * MINUTE);
+    const running = world.nodes.filter(({ member }) => member?.phase === 'running');
+    assert(running.length <= 2 && running.includes(third));
+    assert.equal(new Set(running.map((node) => world.sealing(node)?.id)).size, 1);
+    assert(world.sealing(third));
+  });
+
   it('can be given by a running member only, and evict nobody who is not on the list', () => {
     const world = settled(2);
     const [node] = world.nodes;

@@ -60,7 +60,7 @@ describe('imported PSKs', () => {
     }
   });
 
-  it('the imported PSK is the one of RFC 9258 §4.1, computed another way', () => {
+  it('the imported PSK is the one of RFC 9258 §5.1, computed another way', () => {
     fc.assert(
       fc.property(identity, hash, fc.uint8Array({ minLength: 16, maxLength: 64 }), (imported, own, epsk) => {
         const secret = Secret.copy('externalPsk', epsk);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
+import fc from 'fast-check';
 import { concat, utf8 } from '../../src/bytes/bytes.ts';
 import type { ClientOptions, ServerOptions } from '../../src/connection-options.ts';
 import type { TLSErrorCode } from '../../src/errors.ts';
@@ -172,6 +173,30 @@ describe('a hello with several PSKs', () => {
       change: (extensions) => ({ ...extensions, pskKeyExchangeModes: undefined }),
     });
     assert.equal(answerOf(raw, psks).code, 'TLS_ERR_MISSING_EXTENSION');
+  });
+
+  test('with any identities, ages and binders at all leads to a certificate or to an alert, and leaves nothing behind', () => {
+    const hello = decodeClientHello(craftHello(world, { psks: [usable(psks[0])] }).subarray(4));
+    const known = psks.flatMap((psk) => [psk.identity, usable(psk).wireIdentity]);
+    const identity = fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 200 }), fc.constantFrom(...known));
+    const entry = fc.record({ identity, obfuscatedTicketAge: fc.nat(), length: fc.integer({ min: 32, max: 60 }) });
+    const context = pskContext(world, psks, { credentials: world.context.credentials });
+    watch.clear();
+    fc.assert(
+      fc.property(fc.array(entry, { minLength: 1, maxLength: 8 }), (entries) => {
+        const preSharedKey = { identities: entries, binders: entries.map(({ length }) => new Uint8Array(length)) };
+        const server = world.server({ context });
+        const answer = offerTo(
+          server,
+          encodeClientHello({ ...hello, extensions: { ...hello.extensions, preSharedKey } }),
+        );
+        assert.equal(answer?.extensions.selectedIdentity, undefined);
+        assert.ok(server.error === undefined || server.error.code === 'TLS_ERR_BAD_BINDER', server.error?.message);
+        server.forget();
+        assert.deepEqual(watch.alive, []);
+      }),
+      { numRuns: 150 },
+    );
   });
 
   test('may name an identity twice: the first counts', () => {

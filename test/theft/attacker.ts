@@ -67,6 +67,8 @@ export class Attacker {
   };
   readonly #configuration: RingConfiguration;
   readonly #trust: RingTrust;
+  /** Of HKDF: what makes a key id of an epoch's secret, and the name of each policy's ticket key. */
+  readonly #signs: readonly Uint8Array[];
   readonly #thorough = (process.env.MAYFLY_THEFT ?? '').includes('thorough');
 
   readonly #conversations: Conversation[] = [];
@@ -84,6 +86,8 @@ export class Attacker {
   /** By the x25519 part of its public key: 96 bytes that may be a prekey's private part. */
   readonly #byPublicKey = new Map<string, Uint8Array>();
   readonly #fields: Candidate[] = [];
+  /** How many of the fields have been tried on what. */
+  readonly #progress = new Map<string, number>();
 
   readonly #epochSecrets = new Map<string, Uint8Array>();
   readonly #states = new Map<string, SessionState>();
@@ -93,6 +97,7 @@ export class Attacker {
   /** The configuration is no secret. */
   constructor(configuration: RingConfiguration) {
     this.#configuration = configuration;
+    this.#signs = [KEY_ID_INFO, ...configuration.policies.map(nameInfo)];
     this.#trust = new RingTrust(provider, ringId(provider, configuration), configuration.allowList);
   }
 
@@ -123,7 +128,7 @@ export class Attacker {
       }
       this.#take(value, 'store');
       const record = this.#decode(value);
-      for (const field of record === undefined ? [] : [...fieldsOf(record), ...fieldsOf(value.subarray(-64))]) {
+      for (const field of record === undefined ? [] : fieldsOf({ record, signature: value.subarray(-64) })) {
         this.#addField(field, 'store');
       }
     }
@@ -187,8 +192,7 @@ export class Attacker {
   /** What others would know an epoch by, if this were its secret. Its twin is `keyIdOf`, which is slower. */
   #signsOf(bytes: Uint8Array): string[] {
     this.attempts.epochSecrets++;
-    const infos = [KEY_ID_INFO, ...this.#configuration.policies.map(nameInfo)];
-    return infos.map((info) => createHmac('sha256', bytes).update(info).digest('latin1').slice(0, 16));
+    return this.#signs.map((info) => createHmac('sha256', bytes).update(info).digest().toString('latin1', 0, 16));
   }
 
   #decode(value: Uint8Array): object | undefined {
@@ -309,14 +313,12 @@ export class Attacker {
   #guessNextSecrets(): void {
     const keyIds = new Set(this.#epochs.map(({ keyId }) => toHex(keyId)));
     for (const salt of this.#epochSecrets.values()) {
-      for (const { bytes } of this.#fields) {
-        this.#once(`next ${keyOf(salt)} ${keyOf(bytes)}`, () => {
-          this.attempts.epochSecrets++;
-          const secret = hkdfExtract(provider, 'sha256', salt, bytes, 'guess');
-          if (keyIds.has(toHex(keyIdOf(provider, secret)))) {
-            this.#learnSecret(Uint8Array.from(secret.expose()));
-          }
-        });
+      for (const { bytes } of this.#newFieldsFor(`next ${keyOf(salt)}`)) {
+        this.attempts.epochSecrets++;
+        const secret = hkdfExtract(provider, 'sha256', salt, bytes, 'guess');
+        if (keyIds.has(toHex(keyIdOf(provider, secret)))) {
+          this.#learnSecret(Uint8Array.from(secret.expose()));
+        }
       }
     }
   }
@@ -337,31 +339,31 @@ export class Attacker {
       }
     }
     // Strings that are not known to be anything: against one ticket of each key, then against all.
-    const samples = new Map(
-      [...this.#tickets.values()].map((ticket) => [`${ticket[0]} ${keyNameOf(ticket)}`, ticket] as const),
-    );
-    for (const ticket of samples.values()) {
-      for (const { bytes } of this.#fields.filter((field) => field.bytes.length === 32)) {
-        if (this.#tryTicket(ticket, bytes)) {
-          for (const other of this.#tickets.values()) {
-            this.#tryTicket(other, bytes);
+    const samples = new Map<string, Uint8Array>();
+    for (const ticket of this.#tickets.values()) {
+      const group = `${ticket[0]} ${keyNameOf(ticket)}`;
+      samples.set(group, samples.get(group) ?? ticket);
+    }
+    for (const [group, sample] of samples) {
+      for (const { bytes } of this.#newFieldsFor(`ticket ${group}`)) {
+        this.attempts.ticketKeys++;
+        if (bytes.length === 32 && openTicketWith(bytes, sample) !== undefined) {
+          for (const ticket of this.#tickets.values()) {
+            this.#tryTicket(ticket, bytes);
           }
         }
       }
     }
   }
 
-  #tryTicket(ticket: Uint8Array, key: Uint8Array): boolean {
-    let opened = false;
-    this.#once(`ticket ${toHex(ticket.subarray(0, 49))} ${keyOf(key)}`, () => {
+  #tryTicket(ticket: Uint8Array, key: Uint8Array): void {
+    this.#once(`ticket ${keyOf(ticket)} ${keyOf(key)}`, () => {
       this.attempts.ticketKeys++;
       const state = openTicketWith(key, ticket);
       if (state !== undefined) {
-        opened = true;
         this.#states.set(toHex(ticket), state);
       }
     });
-    return opened;
   }
 
   #openConnections(): void {
@@ -398,6 +400,12 @@ export class Attacker {
     if (content !== undefined) {
       this.#opened.set(index, content);
     }
+  }
+
+  #newFieldsFor(what: string): readonly Candidate[] {
+    const done = this.#progress.get(what) ?? 0;
+    this.#progress.set(what, this.#fields.length);
+    return this.#fields.slice(done);
   }
 
   #once(what: string, attempt: () => void): void {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { utf8 } from '../../src/bytes/bytes.ts';
+import { toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { CryptoProvider, KeyShare } from '../../src/crypto/provider.ts';
 import { ringConfiguration, ringId } from '../../src/fleet/configuration.ts';
@@ -21,11 +21,16 @@ import { Wiretap } from './wiretap.ts';
 
 export type Version = 'TLSv1.2' | 'TLSv1.3';
 const POLICY = 'default';
+const TARGETS = [
+  ['TLSv1.3', 'mayfly'],
+  ['TLSv1.2', 'mayfly-12'],
+] as const;
 const NAMES = ['server A', 'server B', 'member C'] as const;
 
 /** Milliseconds: as short as the configuration allows. */
 export const EPOCH = 6_000;
-export const TICKET_LIFETIME = 6_000;
+/** Of TLS 1.3; in TLS 1.2 one epoch. */
+export const TICKET_LIFETIME = 12_000;
 
 /** One connection as its client knows it. */
 export interface Visit {
@@ -199,6 +204,20 @@ export class Fleet {
     return secrets;
   }
 
+  /** The names, hex, of the ticket keys that this member could open with, by version. */
+  keysHeldBy(ring: Ring): Readonly<Record<Version, ReadonlySet<string>>> {
+    const held = { 'TLSv1.3': new Set<string>(), 'TLSv1.2': new Set<string>() };
+    for (const key of ring.member.openingKeys({ wall: this.time.now(), monotonic: this.time.monotonic() })) {
+      const name = key.workingSecret(POLICY, 'mayfly-name');
+      for (const [version, target] of TARGETS) {
+        if (name?.erased === false && key.workingSecret(POLICY, target)?.erased === false) {
+          held[version].add(toHex(name.expose()));
+        }
+      }
+    }
+    return held;
+  }
+
   get #running(): readonly Ring[] {
     return this.rings.filter((ring) => ring.member.phase === 'running');
   }
@@ -210,7 +229,7 @@ export class Fleet {
 
   #noteKey(): void {
     const name = this.#running[0].ticketKeys(POLICY).sealingKey()?.name as Uint8Array;
-    this.epochOfKey.set(Buffer.from(name).toString('hex'), this.epoch);
+    this.epochOfKey.set(toHex(name), this.epoch);
   }
 
   /** The store's clock goes with that of the members; all else is Redis's own. */

@@ -9,7 +9,7 @@ import { RedisServer } from '../fleet-redis/redis-server.ts';
 export interface StoreHistory {
   /** Each command that any client ever sent, with its arguments, as bytes. */
   readonly commands: readonly (readonly Uint8Array[])[];
-  /** The files, as they lay on disk at several moments. */
+  /** Images as of several moments, and append-only files. */
   readonly files: readonly Uint8Array[];
 }
 
@@ -18,7 +18,7 @@ export class RecordedRedis {
   readonly #monitor: Socket;
   readonly #control: RedisConnection;
   readonly #heard: Buffer[] = [];
-  readonly #files: Buffer[] = [];
+  readonly #images: Buffer[] = [];
 
   private constructor(server: RedisServer, monitor: Socket, control: RedisConnection) {
     this.server = server;
@@ -38,18 +38,25 @@ export class RecordedRedis {
     return new RecordedRedis(server, monitor, control);
   }
 
-  /** Has it write an image of all it holds, and takes a copy of each file. */
-  async copyFiles(): Promise<void> {
+  /** Has it write an image of all it holds, and takes a copy. */
+  async copyImage(): Promise<void> {
     await this.#control.command('x', ['SAVE']);
+    this.#images.push(readFileSync(join(this.server.folder, 'dump.rdb')));
+  }
+
+  /** An append-only file still has all that ever was in it, so it is copied last. */
+  #appendOnlyFiles(): readonly Buffer[] {
+    const files: Buffer[] = [];
     for (const entry of readdirSync(this.server.folder, { recursive: true, withFileTypes: true })) {
-      if (entry.isFile()) {
-        this.#files.push(readFileSync(join(entry.parentPath, entry.name)));
+      if (entry.isFile() && entry.name.includes('.aof')) {
+        files.push(readFileSync(join(entry.parentPath, entry.name)));
       }
     }
+    return files;
   }
 
   async history(): Promise<StoreHistory> {
-    await this.copyFiles();
+    await this.copyImage();
     // The monitor hears of a command no later than its sender gets the answer, but on another connection.
     const mark = `mark ${Math.random()}`;
     await this.#control.command('x', ['ECHO', mark]);
@@ -57,7 +64,7 @@ export class RecordedRedis {
       await new Promise((resolve) => this.#monitor.once('data', resolve));
     }
     const lines = Buffer.concat(this.#heard).toString('latin1').split('\r\n');
-    return { commands: lines.map(argumentsOf).filter((command) => command.length > 0), files: [...this.#files] };
+    return { commands: lines.map(argumentsOf).filter((command) => command.length > 0), files: [...this.#images, ...this.#appendOnlyFiles()] };
   }
 
   async stop(): Promise<void> {

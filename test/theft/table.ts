@@ -1,6 +1,6 @@
 /** What each theft opened, in rows: opened / recorded. */
 
-import { type Attacker, type Findings } from './attacker.ts';
+import type { Attacker, Findings } from './attacker.ts';
 import type { Fleet } from './fleet.ts';
 
 export interface TheftTable {

@@ -95,6 +95,16 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   };
 }
 
+/**
+ * Whom a URL names, without its password; opens nothing.
+ * @throws TLSError `TLS_ERR_CONFIG` not such a URL
+ */
+export function describeRedisUrl(url: string): string {
+  const { scheme, tls, hosts, path } = parseAddress(url);
+  const list = hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',');
+  return `${tls ? 'rediss' : 'redis'}${scheme === 'single' ? '' : `+${scheme}`}://${list}${path === '' ? '' : `/${path}`}`;
+}
+
 /** A client that was never connected cannot be destroyed either. */
 function end(client: Client): void {
   try {
