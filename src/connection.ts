@@ -20,6 +20,7 @@ import { RecordChannel } from './handshake/record-channel.ts';
 import { Runner } from './handshake/runner.ts';
 import type { ClientState, ServerState } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
+import { newOwner, onAccountOf, type SecretOwner, secretBorn } from './ledger/channels.ts';
 import type { JoinedMessage } from './messages/message-joiner.ts';
 
 /** How the connection ended, or that it has not: `open` for data is what `canSend` and `peerClosed` tell. */
@@ -40,6 +41,7 @@ export class Connection implements HandshakeHost, IncomingHost {
   #closeSent = false;
   #peerClosed = false;
   #ending: Ending = 'open';
+  #owner: SecretOwner | undefined;
 
   private constructor(role: 'client' | 'server', options: ClientOptions | ServerOptions) {
     checkOptions(options);
@@ -51,7 +53,8 @@ export class Connection implements HandshakeHost, IncomingHost {
       recordSizeLimit: options.recordSizeLimit,
       allocate: options.allocate,
     });
-    this.#runner = new Runner(role, options, this);
+    // A client makes its key shares at once.
+    this.#runner = onAccountOf(this.#ownerToNote, () => new Runner(role, options, this));
     this.#incoming = new Incoming(this, this.#runner);
   }
 
@@ -63,6 +66,12 @@ export class Connection implements HandshakeHost, IncomingHost {
   /** @throws TLSError `TLS_ERR_CONFIG` options out of their range */
   static server(options: ServerOptions): Connection {
     return new Connection('server', options);
+  }
+
+  /** Whose this connection's secrets are in the ledger. */
+  get owner(): SecretOwner {
+    this.#owner ??= newOwner('connection', this.role);
+    return this.#owner;
   }
 
   /** The agreed parameters, once the handshake is complete. */
@@ -297,7 +306,9 @@ export class Connection implements HandshakeHost, IncomingHost {
       );
     }
     const exported = this.#exporter.export(label, context, length);
-    const bytes = exported.use((secret) => new Uint8Array(secret));
+    // On an allocation of its own, as a Secret's: in V8's heap the collector would leave copies that nobody can erase.
+    const bytes = new Uint8Array(new ArrayBuffer(exported.length));
+    bytes.set(exported.expose());
     exported.erase();
     return bytes;
   }
@@ -353,12 +364,22 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   // Running
 
+  /** None while nobody listens. */
+  get #ownerToNote(): SecretOwner | undefined {
+    return secretBorn.hasSubscribers ? this.owner : undefined;
+  }
+
   get #peer(): 'client' | 'server' {
     return this.role === 'client' ? 'server' : 'client';
   }
 
   /** Runs one call: gathers what is to be sent into one action and turns an error into an alert and an end. */
   #run(body: () => void): Action[] {
+    const owner = this.#ownerToNote;
+    return owner === undefined ? this.#gather(body) : onAccountOf(owner, () => this.#gather(body));
+  }
+
+  #gather(body: () => void): Action[] {
     try {
       body();
       if (!this.#closeSent) {

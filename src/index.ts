@@ -15,11 +15,15 @@ export type { AlertDescription } from './alerts.ts';
 export { Secret } from './bytes/secret.ts';
 export { Connection } from './connection.ts';
 export type {
+  ClientAuthenticationPolicy,
   ClientOptions,
   Credential,
   EarlyDataPolicy,
+  KeyRenewal,
+  ProtocolVersion,
   ServerContext,
   ServerOptions,
+  ServerSessionCache,
   TicketPolicy,
 } from './connection-options.ts';
 export type { NamedGroup } from './crypto/groups.ts';
@@ -28,7 +32,11 @@ export type { CryptoProvider, PrivateKey, PublicKey } from './crypto/provider.ts
 export type { SignatureScheme } from './crypto/signatures.ts';
 export type { CipherSuiteName } from './crypto/suites.ts';
 export { type Blame, errorTable, TLSError, type TLSErrorCode } from './errors.ts';
-export type { ClientSession } from './session/client-session.ts';
+export type { SecretBorn, SecretEnded, SecretOwner, SecretUses } from './ledger/channels.ts';
+export { KeyLedger, type KeyLedgerOptions, type LedgerEntry, type OwnerAccount } from './ledger/key-ledger.ts';
+export type { KeyNode, KeyTree } from './ledger/key-tree.ts';
+export { keyLedger, startKeyLedger, stopKeyLedger } from './ledger/process-ledger.ts';
+export { type ClientSession, decodeClientSession, encodeClientSession } from './session/client-session.ts';
 export { ClientSessionCache, clientSessionKey } from './session/client-session-cache.ts';
 export type { Clock, ClockTimer } from './session/clock.ts';
 export {
@@ -39,8 +47,10 @@ export {
   externalPskTable,
   type FoundPsk,
 } from './session/external-psk.ts';
+export type { ExternalSessionCache, StoredSession } from './session/external-session-cache.ts';
 export { LocalTicketKeys } from './session/local-ticket-keys.ts';
 export { type ImportedIdentity, roleContext } from './session/psk-importer.ts';
+export { SessionCache } from './session/session-cache.ts';
 export type { SessionState } from './session/session-state.ts';
 export {
   LocalSingleUseRegister,

@@ -18,6 +18,7 @@ import { type EncryptionLevel, QuicChannel, type QuicChannelAction } from './han
 import { Runner } from './handshake/runner.ts';
 import type { ClientState, ServerState } from './handshake/transitions.ts';
 import type { Exporter } from './keys/exporter.ts';
+import { newOwner, onAccountOf, type SecretOwner, secretBorn } from './ledger/channels.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
 
 export type { EncryptionLevel } from './handshake/quic-channel.ts';
@@ -102,6 +103,7 @@ export class QuicHandshake implements HandshakeHost {
   #summary: HandshakeSummary | undefined;
   #exporter: Exporter | undefined;
   #over = false;
+  #owner: SecretOwner | undefined;
 
   private constructor(role: 'client' | 'server', options: QuicClientOptions | QuicServerOptions) {
     this.role = role;
@@ -110,7 +112,9 @@ export class QuicHandshake implements HandshakeHost {
       transportParameters: options.transportParameters,
       emit: (action) => this.#actions.push(action),
     });
-    this.#runner = new Runner(role, { ...options, ...WITHOUT_TCP } as ClientOptions | ServerOptions, this);
+    const all = { ...options, ...WITHOUT_TCP } as ClientOptions | ServerOptions;
+    // A client makes its key shares at once.
+    this.#runner = onAccountOf(this.#ownerToNote, () => new Runner(role, all, this));
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` no application protocol, or options that leave nothing to offer */
@@ -123,6 +127,12 @@ export class QuicHandshake implements HandshakeHost {
 
   static server(options: QuicServerOptions): QuicHandshake {
     return new QuicHandshake('server', options);
+  }
+
+  /** Whose this connection's secrets are in the ledger. */
+  get owner(): SecretOwner {
+    this.#owner ??= newOwner('connection', this.role);
+    return this.#owner;
   }
 
   /** The agreed parameters, once the handshake is complete. */
@@ -265,7 +275,17 @@ export class QuicHandshake implements HandshakeHost {
 
   // Running
 
+  /** None while nobody listens. */
+  get #ownerToNote(): SecretOwner | undefined {
+    return secretBorn.hasSubscribers ? this.owner : undefined;
+  }
+
   #run(body: () => void): QuicAction[] {
+    const owner = this.#ownerToNote;
+    return owner === undefined ? this.#gather(body) : onAccountOf(owner, () => this.#gather(body));
+  }
+
+  #gather(body: () => void): QuicAction[] {
     try {
       body();
       this.channel.flush();

@@ -7,50 +7,63 @@
  */
 
 import { TLSError } from '../errors.ts';
-import { secretBorn, secretEnded } from '../ledger/channels.ts';
+import { nextSecretId, publishBirth, type SecretUses, secretBorn, secretEnded } from '../ledger/channels.ts';
 
-let nextId = 1;
+/** What goes into a derivation: a `Secret`, of which the result is a child, or bytes that are public or somebody else's. */
+export type KeyMaterial = Secret | Uint8Array;
 
 export class Secret {
   /** Identifies this secret in the ledger. */
-  readonly id: number = nextId++;
+  readonly id: number = nextSecretId();
   /** What it is, in the RFC's terms, e.g. `handshakeSecret`. */
   readonly kind: string;
   #bytes: Uint8Array | undefined;
 
-  private constructor(kind: string, bytes: Uint8Array) {
+  private constructor(kind: string, bytes: Uint8Array, from: number, last: number, uses: SecretUses | undefined) {
     this.kind = kind;
     this.#bytes = bytes;
     if (secretBorn.hasSubscribers) {
-      secretBorn.publish({ id: this.id, kind, length: bytes.length });
+      publishBirth(this.id, kind, bytes.length, from, last, uses);
     }
   }
 
-  /** A secret of `length` bytes that `fill` writes in place. */
-  static create(kind: string, length: number, fill: (bytes: Uint8Array) => void): Secret {
+  /**
+   * A secret of `length` bytes that `fill` writes in place. For the ledger: `from` is the ID of the secret that it is made
+   * from, and `uses` is what its uses are counted on.
+   */
+  static create(
+    kind: string,
+    length: number,
+    fill: (bytes: Uint8Array) => void,
+    from: number = 0,
+    uses?: SecretUses,
+  ): Secret {
     const bytes = new Uint8Array(new ArrayBuffer(length));
     fill(bytes);
-    return new Secret(kind, bytes);
+    return new Secret(kind, bytes, from, 0, uses);
   }
 
-  /** Takes the bytes over: copies them into an allocation of its own and erases `source`. */
-  static take(kind: string, source: Uint8Array): Secret {
+  /**
+   * Takes the bytes over: copies them into an allocation of its own and erases `source`. `from` and `last` are the IDs of
+   * the secrets that they were made from.
+   */
+  static take(kind: string, source: Uint8Array, from: number = 0, last: number = 0): Secret {
     const bytes = new Uint8Array(new ArrayBuffer(source.length));
     bytes.set(source);
     source.fill(0);
-    return new Secret(kind, bytes);
+    return new Secret(kind, bytes, from, last, undefined);
   }
 
   /** Copies the bytes; for sources that belong to someone else, such as test vectors or a caller's PSK. */
-  static copy(kind: string, source: Uint8Array): Secret {
+  static copy(kind: string, source: Uint8Array, from: number = 0, uses?: SecretUses): Secret {
     const bytes = new Uint8Array(new ArrayBuffer(source.length));
     bytes.set(source);
-    return new Secret(kind, bytes);
+    return new Secret(kind, bytes, from, 0, uses);
   }
 
   /** Another secret of the same bytes, with an end of its own. */
   clone(kind: string = this.kind): Secret {
-    return Secret.copy(kind, this.expose());
+    return Secret.copy(kind, this.expose(), this.id);
   }
 
   /** Length in bytes; 0 once erased. */
@@ -108,4 +121,14 @@ export class Secret {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
   }
+}
+
+/** The bytes themselves, as `Secret.expose` gives them. */
+export function exposed(material: KeyMaterial): Uint8Array {
+  return material instanceof Secret ? material.expose() : material;
+}
+
+/** What the ledger knows it by; 0 for what is no secret of ours. */
+export function idOf(material: KeyMaterial): number {
+  return material instanceof Secret ? material.id : 0;
 }

@@ -22,6 +22,7 @@ export const exitCodes = {
   expired: { code: 21, meaning: 'a certificate is expired or not yet valid' },
   wrong_name: { code: 22, meaning: 'the certificate is for another name' },
   revoked: { code: 23, meaning: 'a certificate was revoked' },
+  ring_alarm: { code: 30, meaning: 'the ring has an alarm' },
   interrupted: { code: 130, meaning: 'ended at once by a second signal' },
 } as const;
 

@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { connectCommand } from './connect.ts';
 import { exitCode, exitCodes } from './exit-codes.ts';
+import { limitsCommand } from './limits.ts';
 import { reportProblem } from './output.ts';
 import { version } from './package-root.ts';
 import { Problem, toProblem } from './problem.ts';
@@ -18,7 +19,7 @@ const program = new Command('mayfly')
   .showHelpAfterError(false)
   .addHelpText('after', () => `\nExit codes:\n${exitCodeList()}\n`);
 
-for (const command of [serveCommand(), connectCommand()]) {
+for (const command of [serveCommand(), connectCommand(), limitsCommand()]) {
   program.addCommand(command);
 }
 for (const command of [program, ...program.commands]) {

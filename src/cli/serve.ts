@@ -21,6 +21,11 @@ export interface ServeFlags {
   readonly keylog?: string;
   readonly caOut?: string;
   readonly json?: boolean;
+  readonly fleet?: string;
+  readonly fleetName?: string;
+  readonly fleetCa?: string;
+  readonly identity?: string;
+  readonly workers?: string;
 }
 
 export function serveCommand(): Command {
@@ -45,6 +50,20 @@ export function serveCommand(): Command {
       '--early-data',
       'take requests in early data (0-RTT), which saves a round trip; whoever records them can replay them within seconds to another server with the same keys, and they are not forward secret. Others than GET, HEAD and OPTIONS wait for the end of the handshake; each ticket is good once',
     )
+    .option('--workers <count>', 'serve by so many processes, which share one ring of ticket keys')
+    .addOption(
+      new Option(
+        '--fleet <url>',
+        'share the ring with other hosts over this Redis or Valkey, e.g. redis://HOST:PORT; with --identity. Give a URL with a password by the environment',
+      ).env('MAYFLY_FLEET_URL'),
+    )
+    .addOption(
+      new Option('--identity <file>', 'who this host is in the fleet: a file of mayfly ring init').env(
+        'MAYFLY_IDENTITY',
+      ),
+    )
+    .addOption(new Option('--fleet-name <name>', 'what the identity must say').env('MAYFLY_FLEET_NAME'))
+    .option('--fleet-ca <file>', 'for a rediss:// URL: trust these certificates (PEM) instead of Node’s roots')
     .option('--status <host:port>', 'where the status page is served', '127.0.0.1:8444')
     .option('--no-status', 'no status page')
     .addOption(new Option('--unsafe-public-status', 'let the status page listen where others can reach it').hideHelp())
@@ -60,7 +79,9 @@ The files of certificates are read again when they change, and on SIGHUP.
 Examples:
   $ mayfly serve --root public
   $ mayfly serve --listen 0.0.0.0:443 --cert chain.pem --key key.pem --upstream http://127.0.0.1:3000
-  $ mayfly serve --rotate 5s --lifetime 10s        (watch the ring turn)`,
+  $ mayfly serve --rotate 5s --lifetime 10s        (watch the ring turn)
+  $ mayfly serve --cert chain.pem --key key.pem --workers 4
+  $ mayfly serve --cert chain.pem --key key.pem --fleet redis://10.0.0.5 --identity web1.identity`,
     )
     .action(async (flags: ServeFlags) => {
       const { serve } = await import('./serve/serve.ts');

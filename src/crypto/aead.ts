@@ -8,6 +8,7 @@
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
 import { Secret } from '../bytes/secret.ts';
 import { TLSError } from '../errors.ts';
+import { secretBorn } from '../ledger/channels.ts';
 import { hasTransfer, type Transferable } from './capabilities.ts';
 import type { AeadKey } from './provider.ts';
 import type { AeadName } from './suites.ts';
@@ -24,13 +25,16 @@ export class NodeAeadKey implements AeadKey {
   // The types know the AEAD methods by a literal algorithm name; ChaCha20-Poly1305 has the same ones as GCM.
   readonly #algorithm: CipherGCMTypes;
   readonly #key: Secret;
+  /** Only while somebody listens. */
+  readonly #uses: { records: number; bytes: number } | undefined;
 
-  constructor(name: AeadName, key: Uint8Array) {
+  constructor(name: AeadName, key: Uint8Array, from?: Secret) {
     if (key.length !== keyLengths[name]) {
       throw new TLSError('TLS_ERR_INTERNAL', `${name} takes a key of ${keyLengths[name]} bytes, not ${key.length}`);
     }
     this.#algorithm = name as CipherGCMTypes;
-    this.#key = Secret.copy('aeadKey', key);
+    this.#uses = secretBorn.hasSubscribers ? { records: 0, bytes: 0 } : undefined;
+    this.#key = Secret.copy('aeadKey', key, from?.id, this.#uses);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
@@ -48,6 +52,7 @@ export class NodeAeadKey implements AeadKey {
     cipher.final();
     out.set(ciphertext, offset);
     out.set(cipher.getAuthTag(), end);
+    this.#count(plaintext.length);
     free(ciphertext);
   }
 
@@ -67,11 +72,20 @@ export class NodeAeadKey implements AeadKey {
       plaintext.fill(0);
       return undefined;
     }
+    this.#count(plaintext.length);
     return plaintext;
   }
 
   erase(why?: string): void {
     this.#key.erase(why);
+  }
+
+  #count(bytes: number): void {
+    const uses = this.#uses;
+    if (uses !== undefined) {
+      uses.records += 1;
+      uses.bytes += bytes;
+    }
   }
 
   #usable(nonce: Uint8Array): Uint8Array {

@@ -17,6 +17,7 @@
 
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { concat } from '../bytes/bytes.ts';
+import { HeldElsewhere } from '../bytes/held-elsewhere.ts';
 import { Secret } from '../bytes/secret.ts';
 import { TLSError } from '../errors.ts';
 import { type FfdheGroup, type FfdheGroupInfo, ffdheGroups } from './dhe-groups.ts';
@@ -35,12 +36,14 @@ class NodeDheShare implements DheShare {
   readonly publicKey: Uint8Array;
   readonly #info: FfdheGroupInfo;
   #privateKey: KeyObject | undefined;
+  readonly #life: HeldElsewhere | undefined;
 
   constructor(info: FfdheGroupInfo, privateKey: KeyObject) {
     this.group = info.name;
     this.#info = info;
     this.#privateKey = privateKey;
     this.publicKey = publicNumber(info, privateKey);
+    this.#life = HeldElsewhere.begin('keyShare', Math.ceil(info.exponentBits / 8));
   }
 
   agree(peerPublicKey: Uint8Array): Secret {
@@ -49,6 +52,7 @@ class NodeDheShare implements DheShare {
       throw new TLSError('TLS_ERR_SECRET_ERASED', `a ${this.group} key share was used after it was spent`);
     }
     this.#privateKey = undefined;
+    this.#life?.end('spent');
     const peer = checkedNumber(this.#info, peerPublicKey);
     let z: Uint8Array;
     try {
@@ -56,11 +60,12 @@ class NodeDheShare implements DheShare {
     } catch (error) {
       throw badPublicKey(this.#info, 'is not a member of the group', error);
     }
-    return Secret.take('preMasterSecret', withoutLeadingZeros(z));
+    return Secret.take('preMasterSecret', withoutLeadingZeros(z), this.#life?.id);
   }
 
   erase(): void {
     this.#privateKey = undefined;
+    this.#life?.end('unused');
   }
 }
 

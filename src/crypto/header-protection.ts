@@ -23,7 +23,7 @@ export class NodeHeaderProtectionKey implements HeaderProtectionKey {
   readonly #aead: AeadName;
   readonly #key: Secret;
 
-  constructor(aead: AeadName, key: Uint8Array) {
+  constructor(aead: AeadName, key: Uint8Array, from?: Secret) {
     if (key.length !== keyLengths[aead]) {
       throw new TLSError(
         'TLS_ERR_INTERNAL',
@@ -31,7 +31,7 @@ export class NodeHeaderProtectionKey implements HeaderProtectionKey {
       );
     }
     this.#aead = aead;
-    this.#key = Secret.copy('headerProtectionKey', key);
+    this.#key = Secret.copy('headerProtectionKey', key, from?.id);
   }
 
   mask(sample: Uint8Array): Uint8Array {

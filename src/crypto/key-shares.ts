@@ -8,11 +8,12 @@
  * RFC 9846 §4.3.8, §7.4; draft-ietf-tls-ecdhe-mlkem.
  */
 
+import { HeldElsewhere } from '../bytes/held-elsewhere.ts';
 import { Secret } from '../bytes/secret.ts';
 import { CurveExchange, type CurveGroup, supportsCurve } from './ec-curves.ts';
 import { checkShareLength, type Exchange, type RandomSource, spentKeyShare } from './exchange.ts';
 import { type NamedGroup, namedGroups } from './groups.ts';
-import { CIPHERTEXT_LENGTH, ENCAPSULATION_KEY_LENGTH, type MlKem } from './ml-kem.ts';
+import { CIPHERTEXT_LENGTH, ENCAPSULATION_KEY_LENGTH, type MlKem, SEED_LENGTH } from './ml-kem.ts';
 import type { Encapsulation, KeyShare } from './provider.ts';
 import { X25519Exchange } from './x25519.ts';
 
@@ -47,19 +48,26 @@ export function encapsulateTo(group: NamedGroup, clientShare: Uint8Array, source
     return encapsulateHybrid(clientShare, sources);
   }
   const exchange = simpleExchange(group, sources);
-  const sharedSecret = Secret.take('sharedSecret', exchange.agree(clientShare));
-  return { keyExchange: exchange.publicKey, sharedSecret };
+  const life = HeldElsewhere.begin('keyShare', privateLengths[group]);
+  try {
+    const sharedSecret = Secret.take('sharedSecret', exchange.agree(clientShare), life?.id);
+    return { keyExchange: exchange.publicKey, sharedSecret };
+  } finally {
+    life?.end('spent');
+  }
 }
 
 function encapsulateHybrid(clientShare: Uint8Array, sources: ShareSources): Encapsulation {
   const kem = sources.mlKem().encapsulate(clientShare.subarray(0, ENCAPSULATION_KEY_LENGTH));
+  const life = HeldElsewhere.begin('keyShare', privateLengths.X25519MLKEM768);
   try {
     const exchange = X25519Exchange.generate(sources.random);
     const ecdhSecret = exchange.agree(clientShare.subarray(ENCAPSULATION_KEY_LENGTH));
     const keyExchange = join(kem.ciphertext, exchange.publicKey);
-    return { keyExchange, sharedSecret: joinSecrets(kem.sharedSecret, ecdhSecret) };
+    return { keyExchange, sharedSecret: joinSecrets(kem.sharedSecret, ecdhSecret, life?.id) };
   } finally {
     kem.sharedSecret.fill(0);
+    life?.end('spent');
   }
 }
 
@@ -67,11 +75,13 @@ class NodeKeyShare implements KeyShare {
   readonly group: NamedGroup;
   readonly publicKey: Uint8Array;
   #exchange: Exchange | HybridExchange | undefined;
+  readonly #life: HeldElsewhere | undefined;
 
   constructor(group: NamedGroup, exchange: Exchange | HybridExchange) {
     this.group = group;
     this.publicKey = exchange.publicKey;
     this.#exchange = exchange;
+    this.#life = HeldElsewhere.begin('keyShare', privateLengths[group]);
   }
 
   agree(peerKeyExchange: Uint8Array): Secret {
@@ -80,15 +90,19 @@ class NodeKeyShare implements KeyShare {
       throw spentKeyShare(this.group);
     }
     this.#exchange = undefined;
-    if (exchange instanceof HybridExchange) {
-      return exchange.agree(peerKeyExchange);
+    try {
+      return exchange instanceof HybridExchange
+        ? exchange.agree(peerKeyExchange, this.#life?.id)
+        : Secret.take('sharedSecret', exchange.agree(peerKeyExchange), this.#life?.id);
+    } finally {
+      this.#life?.end('spent');
     }
-    return Secret.take('sharedSecret', exchange.agree(peerKeyExchange));
   }
 
   erase(): void {
     this.#exchange?.erase();
     this.#exchange = undefined;
+    this.#life?.end('unused');
   }
 }
 
@@ -103,11 +117,11 @@ class HybridExchange {
     this.publicKey = join(this.#kem.publicKey, this.#x25519.publicKey);
   }
 
-  agree(peer: Uint8Array): Secret {
+  agree(peer: Uint8Array, from: number | undefined): Secret {
     try {
       checkShareLength('X25519MLKEM768', peer, namedGroups.X25519MLKEM768.serverShareLength);
       const ecdhSecret = this.#x25519.agree(peer.subarray(CIPHERTEXT_LENGTH));
-      return joinSecrets(this.#kem.agree(peer.subarray(0, CIPHERTEXT_LENGTH)), ecdhSecret);
+      return joinSecrets(this.#kem.agree(peer.subarray(0, CIPHERTEXT_LENGTH)), ecdhSecret, from);
     } finally {
       this.erase();
     }
@@ -133,11 +147,21 @@ function join(first: Uint8Array, second: Uint8Array): Uint8Array {
 }
 
 /** Both parts are erased. */
-function joinSecrets(first: Uint8Array, second: Uint8Array): Secret {
-  return Secret.create('sharedSecret', first.length + second.length, (bytes) => {
+function joinSecrets(first: Uint8Array, second: Uint8Array, from: number | undefined): Secret {
+  const fill = (bytes: Uint8Array) => {
     bytes.set(first);
     bytes.set(second, first.length);
     first.fill(0);
     second.fill(0);
-  });
+  };
+  return Secret.create('sharedSecret', first.length + second.length, fill, from);
 }
+
+/** Bytes of the private parts, for the ledger: a scalar each, and the seed of ML-KEM. */
+const privateLengths: Readonly<Record<NamedGroup, number>> = {
+  X25519MLKEM768: SEED_LENGTH + 32,
+  x25519: 32,
+  secp256r1: 32,
+  secp384r1: 48,
+  secp521r1: 66,
+};

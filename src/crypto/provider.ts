@@ -106,10 +106,10 @@ export interface CryptoProvider {
   /** HMAC (RFC 2104) of the concatenation of `data` under `key`, as bytes that the caller owns and erases. */
   hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
 
-  /** Copies the key in; the caller may erase its own. */
-  aead(name: AeadName, key: Uint8Array): AeadKey;
+  /** Copies the key in; the caller may erase its own. `from` is the secret that it is made from, for the ledger alone. */
+  aead(name: AeadName, key: Uint8Array, from?: Secret): AeadKey;
   /** For QUIC: the header protection that goes with this AEAD. Copies the key in, which is as long as the AEAD's. */
-  headerProtection(name: AeadName, key: Uint8Array): HeaderProtectionKey;
+  headerProtection(name: AeadName, key: Uint8Array, from?: Secret): HeaderProtectionKey;
 
   /** True when this Node (or a dependency) can do the group. */
   supportsGroup(group: NamedGroup): boolean;

@@ -62,7 +62,7 @@ export function createEpochSecret(provider: CryptoProvider, salt: Secret | undef
     if (isZero(fresh.expose()) || provider.equal(fresh.expose(), again.expose())) {
       throw new TLSError('TLS_ERR_INTERNAL', 'the random generator repeats itself: no epoch secret is made of that');
     }
-    return hkdfExtract(provider, 'sha256', salt?.expose() ?? EMPTY, fresh.expose(), 'epochSecret');
+    return hkdfExtract(provider, 'sha256', salt ?? EMPTY, fresh, 'epochSecret');
   } finally {
     fresh.erase();
     again.erase();
@@ -71,7 +71,7 @@ export function createEpochSecret(provider: CryptoProvider, salt: Secret | undef
 
 /** 16 bytes, public. */
 export function keyIdOf(provider: CryptoProvider, secret: Secret): Uint8Array {
-  const id = hkdfExpand(provider, 'sha256', secret.expose(), ID_LABEL, KEY_ID_LENGTH, 'keyId');
+  const id = hkdfExpand(provider, 'sha256', secret, ID_LABEL, KEY_ID_LENGTH, 'keyId');
   try {
     return Uint8Array.from(id.expose());
   } finally {
@@ -82,12 +82,12 @@ export function keyIdOf(provider: CryptoProvider, secret: Secret): Uint8Array {
 /** The secret that follows without anyone's word: every holder makes the same. */
 export function ratchet(provider: CryptoProvider, secret: Secret, nextEpoch: number): Secret {
   const info = new Writer(64).bytes(OUTAGE_LABEL).u64(nextEpoch).finish();
-  return hkdfExpand(provider, 'sha256', secret.expose(), info, SECRET_LENGTH, 'epochSecret');
+  return hkdfExpand(provider, 'sha256', secret, info, SECRET_LENGTH, 'epochSecret');
 }
 
 export function workingKey(provider: CryptoProvider, secret: Secret, { policy, target }: WorkingKeyUse): Secret {
   const info = new Writer(128).bytes(WORKING_LABEL).vector8(utf8(policy)).vector8(utf8(target)).finish();
-  return hkdfExpand(provider, 'sha256', secret.expose(), info, workingKeys[target].length, 'ringWorkingKey');
+  return hkdfExpand(provider, 'sha256', secret, info, workingKeys[target].length, 'ringWorkingKey');
 }
 
 export function isZero(bytes: Uint8Array): boolean {

@@ -8,9 +8,9 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import type { CryptoProvider, KeyShare } from '../crypto/provider.ts';
+import { generateKeyPair } from '../keys/hpke.ts';
 import type { Moment } from '../session/clock.ts';
 import type { RingConfiguration } from './configuration.ts';
-import { generateKeyPair } from './hpke.ts';
 import { prekeyIdOf } from './records/member.ts';
 import { elapsed } from './ring-time.ts';
 

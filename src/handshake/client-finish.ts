@@ -18,7 +18,7 @@ import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { besideChain, certificateMessage, compressionsOf } from './certificate-messages.ts';
 import { type ClientHandshake, sendChangeCipherSpec } from './client.ts';
-import { externalPskIdentityOf } from './client-psks.ts';
+import { externalPskFingerprintOf } from './client-psks.ts';
 import { byWishes, type CredentialWishes } from './credential-choice.ts';
 import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
@@ -109,7 +109,7 @@ function finish(hs: ClientHandshake): 'Connected' {
     resumptionSecret,
     summary,
     now,
-    externalPskIdentity: externalPskIdentityOf(hs.psk),
+    externalPskFingerprint: externalPskFingerprintOf(hs.psk),
   });
   mainSecret.erase('handshake complete');
   const exporter = new Tls13Exporter(provider, suite.hash, present(hs.exporterSecret));

@@ -29,7 +29,7 @@ import type { ClientSession, ClientSession12, ClientSession13 } from '../session
 import type { ExternalPskName } from '../session/external-psk.ts';
 import { acceptedCodes } from './certificate-messages.ts';
 import type { QuicSide } from './channel.ts';
-import { ClientPsks, externalPskIdentityOf, type OfferedPsk } from './client-psks.ts';
+import { ClientPsks, externalPskFingerprintOf, type OfferedPsk } from './client-psks.ts';
 import { earlyDataAllowance } from './early-data-client.ts';
 import { ffdheGroups12 } from './key-exchange12.ts';
 import { present } from './present.ts';
@@ -168,8 +168,8 @@ export class ClientOffer {
 
   /** The external PSK behind what was selected. */
   externalPskOf(psk: OfferedPsk | undefined): ExternalPskName | undefined {
-    const identity = externalPskIdentityOf(psk);
-    return identity === undefined ? undefined : this.#psks.nameOf(identity);
+    const fingerprint = externalPskFingerprintOf(psk);
+    return fingerprint === undefined ? undefined : this.#psks.nameOf(fingerprint);
   }
 
   /** All but the PSK that was taken. */
@@ -319,11 +319,11 @@ export class ClientOffer {
     if (session.version === 'TLSv1.2') {
       return this.#refusalOf12(session);
     }
-    const { externalPskIdentity = EMPTY } = session;
-    if (externalPskIdentity.length > 0 && this.#psks.nameOf(externalPskIdentity) === undefined) {
+    const { externalPskFingerprint = EMPTY } = session;
+    if (externalPskFingerprint.length > 0 && this.#psks.nameOf(externalPskFingerprint) === undefined) {
       return 'unknown_psk';
     }
-    if (externalPskIdentity.length === 0 && this.#options.externalPskRequired === true) {
+    if (externalPskFingerprint.length === 0 && this.#options.externalPskRequired === true) {
       return 'policy_changed';
     }
     const { hash } = cipherSuites[session.cipherSuite];

@@ -16,15 +16,15 @@ import { hashLength } from '../keys/hkdf.ts';
 import { EarlySecret, type PskKind } from '../keys/ladder.ts';
 import type { PreSharedKeyOffer, PskIdentity } from '../messages/client-hello.ts';
 import type { ClientSession13 } from '../session/client-session.ts';
-import { type ExternalPskName, usablePsks } from '../session/external-psk.ts';
+import { type ExternalPskName, pskFingerprint, usablePsks } from '../session/external-psk.ts';
 
-/** The external PSK behind what was selected: itself, or the one that the session began with, as named on the wire. */
-export function externalPskIdentityOf(psk: OfferedPsk | undefined): Uint8Array | undefined {
+/** Of the external PSK behind what was selected: itself, or the one that the session began with. */
+export function externalPskFingerprintOf(psk: OfferedPsk | undefined): Uint8Array | undefined {
   if (psk === undefined || psk.session === undefined) {
-    return psk?.identity;
+    return psk?.fingerprint;
   }
-  const { externalPskIdentity } = psk.session;
-  return externalPskIdentity === undefined || externalPskIdentity.length === 0 ? undefined : externalPskIdentity;
+  const { externalPskFingerprint } = psk.session;
+  return externalPskFingerprint?.length === 0 ? undefined : externalPskFingerprint;
 }
 
 /** Each external PSK may take two identities, and servers look at few: what they see first is what counts. */
@@ -38,6 +38,7 @@ export interface OfferedPsk {
   readonly session: ClientSession13 | undefined;
   /** Of an external PSK. */
   readonly name: ExternalPskName | undefined;
+  readonly fingerprint: Uint8Array | undefined;
   /** The rung made from it. */
   readonly early: EarlySecret;
 }
@@ -66,10 +67,13 @@ export class ClientPsks {
     this.#external = made;
     try {
       for (const given of hashes.length === 0 ? [] : externalPsks) {
-        for (const { kind, wireIdentity: identity, name, hash, psk } of usablePsks(provider, given, hashes)) {
-          made.push({ kind, hash, identity, name, session: undefined, early: EarlySecret.create(provider, hash, psk) });
+        for (const usable of usablePsks(provider, given, hashes)) {
+          const { kind, wireIdentity: identity, name, hash, psk } = usable;
+          const fingerprint = pskFingerprint(provider, usable);
+          const early = EarlySecret.create(provider, hash, psk);
+          made.push({ kind, hash, identity, name, fingerprint, session: undefined, early });
           psk.erase();
-          if (this.#find(identity) !== made.at(-1)) {
+          if (made.find((other) => sameBytes(other.identity, identity)) !== made.at(-1)) {
             throw new TLSError('TLS_ERR_CONFIG', 'two external PSKs have the same identity');
           }
         }
@@ -83,9 +87,12 @@ export class ClientPsks {
     }
   }
 
-  /** The external PSK that goes by this identity on the wire. */
-  nameOf(identity: Uint8Array): ExternalPskName | undefined {
-    return this.#find(identity)?.name;
+  /** The external PSK with this fingerprint. */
+  nameOf(fingerprint: Uint8Array): ExternalPskName | undefined {
+    const found = this.#external.find(
+      (psk) => psk.fingerprint !== undefined && sameBytes(psk.fingerprint, fingerprint),
+    );
+    return found?.name;
   }
 
   /**
@@ -148,7 +155,15 @@ export class ClientPsks {
   #of(session: ClientSession13): OfferedPsk {
     const { hash } = cipherSuites[session.cipherSuite];
     const early = EarlySecret.create(this.#options.provider, hash, session.secret);
-    return { kind: 'resumption', hash, identity: session.ticket, session, name: undefined, early };
+    return {
+      kind: 'resumption',
+      hash,
+      identity: session.ticket,
+      session,
+      name: undefined,
+      fingerprint: undefined,
+      early,
+    };
   }
 
   #identity({ identity, session }: OfferedPsk): PskIdentity {
@@ -158,9 +173,5 @@ export class ClientPsks {
     }
     const age = Math.max(0, this.#options.now() - session.receivedAt);
     return { identity, obfuscatedTicketAge: (Math.floor(age) + session.ticketAgeAdd) % 0x1_0000_0000 };
-  }
-
-  #find(identity: Uint8Array): OfferedPsk | undefined {
-    return this.#external.find((psk) => sameBytes(psk.identity, identity));
   }
 }

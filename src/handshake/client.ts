@@ -273,11 +273,12 @@ function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: Serve
   if (hs.helloRetried && suite !== hs.suite) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the server changed the cipher suite after its HelloRetryRequest');
   }
-  hs.handshakeSecret = agree(hs, suite, hello);
   hs.selectedIdentity = hello.extensions.selectedIdentity;
   if (hs.selectedIdentity === undefined) {
+    // First of all: an alert under the keys for early data would be skipped with it.
     hs.earlyData?.reject();
   }
+  hs.handshakeSecret = agree(hs, suite, hello);
   hs.offer.erase(hs.psk);
   hs.suite = suite;
   hs.transcript.start(suite.hash);

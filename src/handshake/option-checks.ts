@@ -13,9 +13,11 @@ const MIN_USAGE_LIMIT = 8;
 const MIN_KEY_AGE = 1000;
 const MIN_KEY_BYTES = 2 ** 16;
 
-/** @throws TLSError `TLS_ERR_CONFIG` */
-export function checkOptions(options: ClientOptions | ServerOptions): void {
-  const { recordSizeLimit, usageLimit, keyRenewal, ffdheGroups12 } = options;
+/**
+ * How far keys may be used, and when they are renewed.
+ * @throws TLSError `TLS_ERR_CONFIG`
+ */
+export function checkKeyLife({ usageLimit, keyRenewal }: Pick<ServerOptions, 'usageLimit' | 'keyRenewal'>): void {
   const { afterMilliseconds = MIN_KEY_AGE, afterBytes = MIN_KEY_BYTES } = keyRenewal ?? {};
   if (!(afterMilliseconds >= MIN_KEY_AGE && afterBytes >= MIN_KEY_BYTES)) {
     throw new TLSError(
@@ -23,14 +25,20 @@ export function checkOptions(options: ClientOptions | ServerOptions): void {
       `keyRenewal takes afterMilliseconds from ${MIN_KEY_AGE} and afterBytes from ${MIN_KEY_BYTES}`,
     );
   }
+  if (usageLimit !== undefined && !isWithin(usageLimit, MIN_USAGE_LIMIT, Number.MAX_SAFE_INTEGER)) {
+    throw new TLSError('TLS_ERR_CONFIG', `usageLimit must be at least ${MIN_USAGE_LIMIT} records, got ${usageLimit}`);
+  }
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG` */
+export function checkOptions(options: ClientOptions | ServerOptions): void {
+  const { recordSizeLimit, ffdheGroups12 } = options;
+  checkKeyLife(options);
   if (recordSizeLimit !== undefined && !isWithin(recordSizeLimit, MIN_RECORD_SIZE_LIMIT, MAX_PLAINTEXT + 1)) {
     throw new TLSError(
       'TLS_ERR_CONFIG',
       `recordSizeLimit must be from ${MIN_RECORD_SIZE_LIMIT} to ${MAX_PLAINTEXT + 1} bytes, got ${recordSizeLimit}`,
     );
-  }
-  if (usageLimit !== undefined && !isWithin(usageLimit, MIN_USAGE_LIMIT, Number.MAX_SAFE_INTEGER)) {
-    throw new TLSError('TLS_ERR_CONFIG', `usageLimit must be at least ${MIN_USAGE_LIMIT} records, got ${usageLimit}`);
   }
   const known = Object.keys(ffdheGroups);
   if (

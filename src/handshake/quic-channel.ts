@@ -9,7 +9,7 @@
  */
 
 import { concat } from '../bytes/bytes.ts';
-import { Secret } from '../bytes/secret.ts';
+import type { Secret } from '../bytes/secret.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
@@ -189,7 +189,7 @@ export class QuicChannel implements HandshakeChannel {
 
   #handOut(secret: TrafficSecret, direction: 'read' | 'write'): Exclude<EncryptionLevel, 'initial'> {
     const level = levelOf(secret.label);
-    const copy = secret.use((bytes) => Secret.copy(secret.label, bytes));
+    const copy = secret.copy();
     this.#emit({ kind: 'secrets', level, direction, suite: secret.suite, secret: copy });
     return level;
   }

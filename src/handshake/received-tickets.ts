@@ -22,7 +22,7 @@ export class ReceivedTickets {
   readonly #resumptionSecret: Secret | undefined;
   readonly #summary: HandshakeSummary;
   readonly #now: () => number;
-  readonly #externalPskIdentity: Uint8Array | undefined;
+  readonly #externalPskFingerprint: Uint8Array | undefined;
   #inARow = 0;
 
   /** Takes `resumptionSecret` over; without one, tickets are checked and thrown away. */
@@ -33,14 +33,14 @@ export class ReceivedTickets {
     readonly summary: HandshakeSummary;
     readonly now: () => number;
     /** Of the external PSK that began the session. */
-    readonly externalPskIdentity?: Uint8Array | undefined;
+    readonly externalPskFingerprint?: Uint8Array | undefined;
   }) {
     this.#provider = options.provider;
     this.#suite = options.suite;
     this.#resumptionSecret = options.resumptionSecret;
     this.#summary = options.summary;
     this.#now = options.now;
-    this.#externalPskIdentity = options.externalPskIdentity;
+    this.#externalPskFingerprint = options.externalPskFingerprint;
   }
 
   /** The session of a NewSessionTicket, or undefined for one that is thrown away at once (as one with lifetime 0 must). */
@@ -72,7 +72,7 @@ export class ReceivedTickets {
       ticketLifetime: message.ticketLifetime,
       ticketAgeAdd: message.ticketAgeAdd,
       maxEarlyDataSize: message.maxEarlyDataSize ?? 0,
-      externalPskIdentity: this.#externalPskIdentity,
+      externalPskFingerprint: this.#externalPskFingerprint,
       authenticatedAt: this.#summary.authenticatedAt,
       serverName: this.#summary.serverName,
       alpnProtocol: this.#summary.alpnProtocol,

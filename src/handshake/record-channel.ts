@@ -20,7 +20,10 @@ import {
   CONTENT_HANDSHAKE,
   MAX_EMPTY_RECORDS,
   MAX_PLAINTEXT,
+  READ_LIMIT,
+  RENEGOTIATE_AT_REMAINING,
   TAG_LENGTH,
+  UPDATE_AT_REMAINING,
 } from '../record/limits.ts';
 import { Outgoing } from '../record/outgoing.ts';
 import { PlaintextWriter } from '../record/plaintext-writer.ts';
@@ -36,15 +39,6 @@ import type { HandshakeChannel } from './channel.ts';
  * may have allowed what this one does not. A peer could make us try to open records for ever.
  */
 const MIN_SKIPPED_EARLY_DATA = 2 ** 16;
-/** Records left under a write key when it is replaced: room for the KeyUpdate itself and an alert. */
-const UPDATE_AT_REMAINING = 4;
-/** Records left under a TLS 1.2 write key when a renegotiation is asked for: it takes a round trip or more. */
-const RENEGOTIATE_AT_REMAINING = 4096;
-/**
- * What a read key may open. Not the usage limit: a receiver should not enforce that (RFC 9846 §5.5), it asks the peer for
- * a new key instead. This keeps the sequence number exact as a JavaScript integer.
- */
-const READ_LIMIT = 2 ** 48;
 
 const WARNINGS = new Set<AlertDescription>(['close_notify', 'user_canceled', 'no_renegotiation']);
 

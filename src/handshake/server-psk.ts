@@ -22,6 +22,7 @@ import {
   type ExternalPskQuery,
   type FoundPsk,
   foundPsk,
+  pskFingerprint,
   type UsablePsk,
 } from '../session/external-psk.ts';
 import { decodeImportedIdentity } from '../session/psk-importer.ts';
@@ -254,9 +255,7 @@ export class PskSearch {
     if (usable === undefined) {
       return policyHash;
     }
-    const { kind, wireIdentity, psk } = usable;
-    const fingerprint = provider.hmac('sha256', psk.expose(), EXTERNAL_PSK);
-    return provider.hash('sha256', concat(EXTERNAL_PSK, utf8(kind), policyHash, fingerprint, wireIdentity));
+    return provider.hash('sha256', concat(EXTERNAL_PSK, policyHash, pskFingerprint(provider, usable)));
   }
 }
 

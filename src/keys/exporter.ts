@@ -39,10 +39,10 @@ export class Tls13Exporter implements Exporter {
     const hash = this.#hash;
     const emptyHash = provider.hash(hash, EMPTY);
     const contextHash = provider.hash(hash, context ?? EMPTY);
-    const secret = this.#secret.expose();
+    const secret = this.#secret;
     const derived = expandLabelPlain(provider, hash, secret, label, emptyHash, hashLength(hash), 'exporterDerived');
     try {
-      return expandLabelPlain(provider, hash, derived.expose(), 'exporter', contextHash, length, 'exported');
+      return expandLabelPlain(provider, hash, derived, 'exporter', contextHash, length, 'exported');
     } finally {
       derived.erase();
     }

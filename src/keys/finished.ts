@@ -35,7 +35,7 @@ export function pskBinder(
   binderKey: Secret,
   transcriptHash: Uint8Array,
 ): Uint8Array {
-  const key = expandLabel(provider, hash, binderKey.expose(), FINISHED, EMPTY, hashLength(hash), 'finishedKey');
+  const key = expandLabel(provider, hash, binderKey, FINISHED, EMPTY, hashLength(hash), 'finishedKey');
   binderKey.erase();
   const binder = provider.hmac(hash, key.expose(), transcriptHash);
   key.erase();

@@ -3,11 +3,11 @@
  *
  *     struct { uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>; } HkdfLabel;
  *
- * RFC 9846 §7.1.
+ * RFC 9846 §7.1. Inputs are handed over as `Secret`s, not as their bytes: so what is derived is known to descend from them.
  */
 
 import { EMPTY, utf8 } from '../bytes/bytes.ts';
-import { Secret } from '../bytes/secret.ts';
+import { exposed, idOf, type KeyMaterial, Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -21,41 +21,44 @@ export function hashLength(hash: HashName): number {
 export function hkdfExtract(
   provider: CryptoProvider,
   hash: HashName,
-  salt: Uint8Array,
-  inputKeyMaterial: Uint8Array,
+  salt: KeyMaterial,
+  inputKeyMaterial: KeyMaterial,
   kind: string,
 ): Secret {
-  return Secret.take(kind, provider.hmac(hash, salt, inputKeyMaterial));
+  const made = provider.hmac(hash, exposed(salt), exposed(inputKeyMaterial));
+  return Secret.take(kind, made, idOf(salt), idOf(inputKeyMaterial));
 }
 
 /** HKDF-Expand to `length` bytes (at most 255 hash lengths). */
 export function hkdfExpand(
   provider: CryptoProvider,
   hash: HashName,
-  pseudorandomKey: Uint8Array,
+  pseudorandomKey: KeyMaterial,
   info: Uint8Array,
   length: number,
   kind: string,
 ): Secret {
   const block = hashLength(hash);
+  const key = exposed(pseudorandomKey);
   if (!Number.isInteger(length) || length < 0 || length > 255 * block) {
     throw new TLSError('TLS_ERR_CONFIG', `HKDF can make at most ${255 * block} bytes, ${length} were asked for`);
   }
-  return Secret.create(kind, length, (out) => {
-    const input = new Uint8Array(block + info.length + 1);
+  const fill = (out: Uint8Array) => {
+    const input = new Uint8Array(new ArrayBuffer(block + info.length + 1));
     let previous: Uint8Array = EMPTY;
     for (let at = 0, counter = 1; at < length; at += block, counter++) {
       input.set(previous, 0);
       input.set(info, previous.length);
       input[previous.length + info.length] = counter;
-      const made = provider.hmac(hash, pseudorandomKey, input.subarray(0, previous.length + info.length + 1));
+      const made = provider.hmac(hash, key, input.subarray(0, previous.length + info.length + 1));
       previous.fill(0);
       previous = made;
       out.set(made.subarray(0, Math.min(block, length - at)), at);
     }
     previous.fill(0);
     input.fill(0);
-  });
+  };
+  return Secret.create(kind, length, fill, idOf(pseudorandomKey));
 }
 
 /**
@@ -65,18 +68,18 @@ export function hkdfExpand(
 export function expandLabel(
   provider: CryptoProvider,
   hash: HashName,
-  secret: Uint8Array,
+  secret: KeyMaterial,
   label: PreparedLabel,
   context: Uint8Array,
   length: number,
   kind: string,
 ): Secret {
   const info = label.fill(length, context);
-  const made = provider.hmac(hash, secret, info);
+  const made = provider.hmac(hash, exposed(secret), info);
   if (length === made.length) {
-    return Secret.take(kind, made);
+    return Secret.take(kind, made, idOf(secret));
   }
-  const result = Secret.copy(kind, made.subarray(0, length));
+  const result = Secret.copy(kind, made.subarray(0, length), idOf(secret));
   made.fill(0);
   return result;
 }
@@ -85,7 +88,7 @@ export function expandLabel(
 export function expandLabelPlain(
   provider: CryptoProvider,
   hash: HashName,
-  secret: Uint8Array,
+  secret: KeyMaterial,
   label: string,
   context: Uint8Array,
   length: number,

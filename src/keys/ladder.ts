@@ -14,7 +14,7 @@
  */
 
 import { EMPTY } from '../bytes/bytes.ts';
-import { Secret } from '../bytes/secret.ts';
+import type { KeyMaterial, Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite, HashName } from '../crypto/suites.ts';
 import { expandLabel, hkdfExtract, PreparedLabel } from './hkdf.ts';
@@ -59,22 +59,13 @@ export class EarlySecret<FromPsk extends boolean = true> {
   static create(provider: CryptoProvider, hash: HashName, psk: Secret | undefined): EarlySecret<boolean>;
   static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret<boolean> {
     const zeros = constants(provider, hash).zeros;
-    const input = psk === undefined ? zeros : psk.expose();
-    return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, input, 'earlySecret'));
+    return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, psk ?? zeros, 'earlySecret'));
   }
 
   /** binder_key of a PSK of this kind (RFC 9846 §4.3.11.2). */
   binderKey(kind: PskKind): Secret {
     const { emptyHash, zeros } = constants(this.#provider, this.#hash);
-    return expandLabel(
-      this.#provider,
-      this.#hash,
-      this.#secret.expose(),
-      BINDERS[kind],
-      emptyHash,
-      zeros.length,
-      'binderKey',
-    );
+    return expandLabel(this.#provider, this.#hash, this.#secret, BINDERS[kind], emptyHash, zeros.length, 'binderKey');
   }
 
   /**
@@ -84,19 +75,15 @@ export class EarlySecret<FromPsk extends boolean = true> {
   clientEarlyTrafficSecret(suite: CipherSuite, transcriptHash: Uint8Array): TrafficSecret {
     const label = 'CLIENT_EARLY_TRAFFIC_SECRET';
     const { hash, hashLength } = suite;
-    const prk = this.#secret.expose();
-    const secret = expandLabel(this.#provider, hash, prk, CLIENT_EARLY, transcriptHash, hashLength, label);
+    const secret = expandLabel(this.#provider, hash, this.#secret, CLIENT_EARLY, transcriptHash, hashLength, label);
     return new TrafficSecret(this.#provider, suite, label, secret);
   }
 
   /** On to the next rung with the (EC)DHE or hybrid result, which is erased too. */
   toHandshakeSecret(suite: CipherSuite, sharedSecret: Secret): HandshakeSecret {
-    const derived = deriveNext(this.#provider, this.#hash, this.#secret);
-    const next = hkdfExtract(this.#provider, this.#hash, derived.expose(), sharedSecret.expose(), 'handshakeSecret');
-    derived.erase();
+    const next = this.#handshakeSecret(suite, sharedSecret);
     sharedSecret.erase();
-    this.#secret.erase();
-    return new HandshakeSecret(this.#provider, suite, next);
+    return next;
   }
 
   /**
@@ -104,8 +91,15 @@ export class EarlySecret<FromPsk extends boolean = true> {
    * there would be no secret at all: that does not compile.
    */
   toHandshakeSecretWithoutKeyExchange(this: EarlySecret<true>, suite: CipherSuite): HandshakeSecret {
-    const { zeros } = constants(this.#provider, this.#hash);
-    return this.toHandshakeSecret(suite, Secret.copy('noSharedSecret', zeros));
+    return this.#handshakeSecret(suite, constants(this.#provider, this.#hash).zeros);
+  }
+
+  #handshakeSecret(suite: CipherSuite, sharedSecret: KeyMaterial): HandshakeSecret {
+    const derived = deriveNext(this.#provider, this.#hash, this.#secret);
+    const next = hkdfExtract(this.#provider, this.#hash, derived, sharedSecret, 'handshakeSecret');
+    derived.erase();
+    this.#secret.erase();
+    return new HandshakeSecret(this.#provider, suite, next);
   }
 
   erase(why?: string): void {
@@ -124,7 +118,7 @@ export function handshakeSecretWithoutPsk(
   sharedSecret: Secret,
 ): HandshakeSecret {
   const { saltWithoutPsk } = constants(provider, suite.hash);
-  const secret = hkdfExtract(provider, suite.hash, saltWithoutPsk, sharedSecret.expose(), 'handshakeSecret');
+  const secret = hkdfExtract(provider, suite.hash, saltWithoutPsk, sharedSecret, 'handshakeSecret');
   sharedSecret.erase();
   return new HandshakeSecret(provider, suite, secret);
 }
@@ -150,7 +144,7 @@ export class HandshakeSecret {
     const { provider, suite, secret } = this.#rung;
     const { zeros } = constants(provider, suite.hash);
     const derived = deriveNext(provider, suite.hash, secret);
-    const next = hkdfExtract(provider, suite.hash, derived.expose(), zeros, 'mainSecret');
+    const next = hkdfExtract(provider, suite.hash, derived, zeros, 'mainSecret');
     derived.erase();
     secret.erase();
     return new MainSecret(provider, suite, next);
@@ -204,7 +198,7 @@ export function resumptionPsk(
   return expandLabel(
     provider,
     suite.hash,
-    resumptionSecret.expose(),
+    resumptionSecret,
     TICKET_PSK,
     ticketNonce,
     suite.hashLength,
@@ -228,11 +222,9 @@ function constants(provider: CryptoProvider, hash: HashName): HashConstants {
   if (known === undefined) {
     const emptyHash = provider.hash(hash, EMPTY);
     const zeros = new Uint8Array(emptyHash.length);
-    const early = hkdfExtract(provider, hash, zeros, zeros, 'earlySecret');
-    const salt = expandLabel(provider, hash, early.expose(), DERIVED, emptyHash, emptyHash.length, 'derived');
-    known = { zeros, emptyHash, saltWithoutPsk: salt.expose().slice() };
-    early.erase();
-    salt.erase();
+    const early = provider.hmac(hash, zeros, zeros);
+    const saltWithoutPsk = provider.hmac(hash, early, DERIVED.fill(emptyHash.length, emptyHash));
+    known = { zeros, emptyHash, saltWithoutPsk };
     constantsByHash.set(hash, known);
   }
   return known;
@@ -240,7 +232,7 @@ function constants(provider: CryptoProvider, hash: HashName): HashConstants {
 
 function deriveNext(provider: CryptoProvider, hash: HashName, secret: Secret): Secret {
   const { emptyHash } = constants(provider, hash);
-  return expandLabel(provider, hash, secret.expose(), DERIVED, emptyHash, emptyHash.length, 'derived');
+  return expandLabel(provider, hash, secret, DERIVED, emptyHash, emptyHash.length, 'derived');
 }
 
 /** What the two lower rungs share: Derive-Secret(Secret, Label, Messages). RFC 9846 §7.1. */
@@ -257,7 +249,7 @@ class Rung {
 
   derive(label: PreparedLabel, kind: string, transcriptHash: Uint8Array): Secret {
     const { hash, hashLength } = this.suite;
-    return expandLabel(this.provider, hash, this.secret.expose(), label, transcriptHash, hashLength, kind);
+    return expandLabel(this.provider, hash, this.secret, label, transcriptHash, hashLength, kind);
   }
 
   traffic(label: PreparedLabel, name: TrafficSecretLabel, transcriptHash: Uint8Array): TrafficSecret {

@@ -10,7 +10,7 @@
  * RFC 9001 §5.3, §5.4, §6.6; RFC 9000 §17.1, Appendix A.3.
  */
 
-import { Secret } from '../bytes/secret.ts';
+import type { Secret } from '../bytes/secret.ts';
 import type { AeadKey, CryptoProvider, HeaderProtectionKey } from '../crypto/provider.ts';
 import type { AeadName, CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -50,16 +50,16 @@ export class QuicPacketProtection {
   constructor(options: QuicPacketProtectionOptions, hp?: Secret) {
     const { provider, suite, version } = options;
     this.#options = options;
-    this.#secret = Secret.copy(options.secret.kind, options.secret.expose());
+    this.#secret = options.secret.clone();
     const keys = quicKeys(provider, suite, this.#secret, version);
     if (hp !== undefined) {
       keys.hp.erase('the first generation has it');
     }
     this.#hp = hp ?? keys.hp;
     this.#iv = keys.iv;
-    this.#aead = provider.aead(suite.aead, keys.key.expose());
+    this.#aead = provider.aead(suite.aead, keys.key.expose(), keys.key);
     keys.key.erase('handed to the packet protection');
-    this.#headerKey = provider.headerProtection(suite.aead, this.#hp.expose());
+    this.#headerKey = provider.headerProtection(suite.aead, this.#hp.expose(), this.#hp);
   }
 
   /** Packets that may still be sealed: update the keys in good time. */

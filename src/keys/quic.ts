@@ -51,7 +51,7 @@ export function quicInitialSecrets(
   const { hash, hashLength } = QUIC_INITIAL_SUITE;
   const initial = hkdfExtract(provider, hash, constants[version].salt, destinationConnectionId, 'initialSecret');
   const of = (label: PreparedLabel, kind: string): Secret =>
-    expandLabel(provider, hash, initial.expose(), label, EMPTY, hashLength, kind);
+    expandLabel(provider, hash, initial, label, EMPTY, hashLength, kind);
   const secrets = { client: of(CLIENT_IN, 'clientInitialSecret'), server: of(SERVER_IN, 'serverInitialSecret') };
   initial.erase();
   return secrets;
@@ -66,7 +66,7 @@ export function quicKeys(
 ): QuicKeys {
   const { labels } = constants[version];
   const expand = (label: PreparedLabel, length: number, kind: string): Secret =>
-    expandLabel(provider, suite.hash, secret.expose(), label, EMPTY, length, kind);
+    expandLabel(provider, suite.hash, secret, label, EMPTY, length, kind);
   return {
     key: expand(labels.key, suite.keyLength, 'quicKey'),
     iv: expand(labels.iv, IV_LENGTH, 'quicIv'),
@@ -82,7 +82,7 @@ export function nextQuicSecret(
   version: QuicVersion = 1,
 ): Secret {
   const { ku } = constants[version].labels;
-  return expandLabel(provider, suite.hash, secret.expose(), ku, EMPTY, suite.hashLength, secret.kind);
+  return expandLabel(provider, suite.hash, secret, ku, EMPTY, suite.hashLength, secret.kind);
 }
 
 /**

@@ -33,9 +33,9 @@ export function prf(options: {
   const { provider, hash, secret, label, seed, length, kind } = options;
   const key = secret.expose();
   const labelAndSeed = concat(utf8(label), seed);
-  return Secret.create(kind, length, (out) => {
+  const fill = (out: Uint8Array) => {
     let a = provider.hmac(hash, key, labelAndSeed);
-    const input = new Uint8Array(a.length + labelAndSeed.length);
+    const input = new Uint8Array(new ArrayBuffer(a.length + labelAndSeed.length));
     input.set(labelAndSeed, a.length);
     for (let at = 0; at < length; ) {
       input.set(a);
@@ -52,7 +52,8 @@ export function prf(options: {
     }
     a.fill(0);
     input.fill(0);
-  });
+  };
+  return Secret.create(kind, length, fill, secret.id);
 }
 
 /** The master secret of a connection with extended_master_secret; spends the premaster secret. */
@@ -124,12 +125,13 @@ export function keyBlock(options: {
   });
   const bytes = block.expose();
   const ivs = 2 * keyLength;
-  const cut = (kind: string, at: number, length: number) => Secret.copy(kind, bytes.subarray(at, at + length));
+  const cut = (kind: string, at: number, length: number) =>
+    Secret.copy(kind, bytes.subarray(at, at + length), block.id);
   const cutBlock: KeyBlock = {
-    client: { writeKey: cut('writeKey', 0, keyLength), writeIv: cut('implicitNonce', ivs, ivLength) },
+    client: { writeKey: cut('clientWriteKey', 0, keyLength), writeIv: cut('clientImplicitNonce', ivs, ivLength) },
     server: {
-      writeKey: cut('writeKey', keyLength, keyLength),
-      writeIv: cut('implicitNonce', ivs + ivLength, ivLength),
+      writeKey: cut('serverWriteKey', keyLength, keyLength),
+      writeIv: cut('serverImplicitNonce', ivs + ivLength, ivLength),
     },
   };
   block.erase();

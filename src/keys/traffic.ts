@@ -65,6 +65,11 @@ export class TrafficSecret {
     return new TrafficSecret(this.#provider, this.suite, this.label, secret, this.generation + 1);
   }
 
+  /** The secret itself, for who makes record keys of another kind from it: a copy, with an end of its own. */
+  copy(): Secret {
+    return this.#secret.clone();
+  }
+
   /** Lends the bytes: for the key log only. */
   use<T>(callback: (bytes: Uint8Array) => T): T {
     return this.#secret.use(callback);
@@ -75,6 +80,6 @@ export class TrafficSecret {
   }
 
   #expand(label: PreparedLabel, length: number, kind: string): Secret {
-    return expandLabel(this.#provider, this.suite.hash, this.#secret.expose(), label, EMPTY, length, kind);
+    return expandLabel(this.#provider, this.suite.hash, this.#secret, label, EMPTY, length, kind);
   }
 }

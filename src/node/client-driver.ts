@@ -370,7 +370,7 @@ export class ClientDriver implements Driver {
     if (session.version === 'TLSv1.2') {
       this.#kept.push(session);
     }
-    if (session.version === 'TLSv1.3' && (session.externalPskIdentity?.length ?? 0) > 0) {
+    if (session.version === 'TLSv1.3' && (session.externalPskFingerprint?.length ?? 0) > 0) {
       // It stands and falls with the PSK, as the core sees to.
       return session;
     }

@@ -194,6 +194,8 @@ export class MachineRing implements TicketKeySource {
       configuration,
       identity,
       name: `process ${process.pid}`,
+      // All of them are meant to be one identity.
+      processes: MAX_PROCESSES,
       uses: ticketKeyUses(POLICY),
       store,
       clock: systemClock,
@@ -201,10 +203,7 @@ export class MachineRing implements TicketKeySource {
         if (event.kind === 'sealing') {
           this.#isReady();
         }
-        // All members of this ring are meant to be one identity.
-        if (!(event.kind === 'alarm' && event.alarm === 'identity_shared')) {
-          onEvent?.(event);
-        }
+        onEvent?.(event);
       },
     });
     this.#keys = this.#ring.ticketKeys(POLICY);
@@ -287,3 +286,5 @@ const HEARTBEAT = 500;
 /** Milliseconds until the primary is asked again: it may be made to host later than its workers begin. */
 const HELLO_TIMEOUT = 1_000;
 const ATTEMPTS_BEFORE_WARNING = 10;
+/** As many as the ring counts. */
+const MAX_PROCESSES = 255;

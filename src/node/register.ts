@@ -55,6 +55,10 @@ function install(ring: ProcessRing, options: ManageTicketsOptions): void {
   };
 
   function watch(server: nodeTls.Server): void {
+    if ('secureSockets' in server) {
+      // Mayfly's own, on the frame of Node's: it has its ring already.
+      return;
+    }
     serve(server);
     // A server that was closed may listen again.
     server.on('listening', () => serve(server));

@@ -73,8 +73,11 @@ export function makeTlsServer<T extends NetServer>(server: T, options: TlsServer
     getTicketKeys: refuseTicketKeys,
     setTicketKeys: refuseTicketKeys,
   };
-  return Object.assign(server, surface);
+  return Object.assign(server, surface, CLUSTER_SURFACE);
 }
+
+/** What Node's own servers hand to the primary of a cluster for the workers to come: the first one's ticket keys. Ours have none. */
+const CLUSTER_SURFACE = { _getServerData: () => ({}), _setServerData: () => {} };
 
 class Acceptor implements ServerEvents {
   readonly driver: ServerDriver;

@@ -6,6 +6,8 @@ import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
 
+export { parsePeriod } from '../policy/period.ts';
+
 /** As Node was started: `--tls-min-v1.3` and `--tls-max-v1.2` count here too. */
 export const DEFAULT_MIN_VERSION: ProtocolVersion = nodeTls.DEFAULT_MIN_VERSION === 'TLSv1.3' ? 'TLSv1.3' : 'TLSv1.2';
 export const DEFAULT_MAX_VERSION: ProtocolVersion = nodeTls.DEFAULT_MAX_VERSION === 'TLSv1.2' ? 'TLSv1.2' : 'TLSv1.3';
@@ -145,22 +147,6 @@ export function parseAlpn(protocols: unknown): string[] {
   return names;
 }
 
-/**
- * Milliseconds from a number of seconds or a text such as '90s', '15m', '1h'.
- * @throws TLSError `TLS_ERR_CONFIG`
- */
-export function parsePeriod(name: string, value: number | string): number {
-  const match = typeof value === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value.trim()) : null;
-  const ms = match === null ? Number(value) * 1_000 : Number(match[1]) * UNITS[match[2]];
-  if (!Number.isFinite(ms) || ms <= 0 || (typeof value === 'string' && value.trim() === '')) {
-    throw new TLSError(
-      'TLS_ERR_CONFIG',
-      `${name}: expected seconds or a text such as '90s', '15m', '1h', got ${value}`,
-    );
-  }
-  return Math.round(ms);
-}
-
 function splitList(option: string, text: unknown): string[] {
   const names = typeof text === 'string' ? text.split(':').filter((name) => name !== '') : [];
   if (names.length === 0) {
@@ -190,7 +176,6 @@ const OLD_VERSIONS: readonly string[] = ['SSLv3', 'TLSv1', 'TLSv1.0', 'TLSv1.1']
 export const SSL_OP_NO_TICKET = 0x4000;
 const SSL_OP_NO_TLS_1_2 = 0x0800_0000;
 const SSL_OP_NO_TLS_1_3 = 0x2000_0000;
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 const groupNames = new Map<string, NamedGroup>([
   ['x25519mlkem768', 'X25519MLKEM768'],

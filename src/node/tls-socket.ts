@@ -9,6 +9,8 @@ import type { ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
+import type { KeyTree } from '../ledger/key-tree.ts';
+import { keyLedger } from '../ledger/process-ledger.ts';
 import { encodeClientSession } from '../session/client-session.ts';
 import { type ChannelBindingType, channelBinding } from './channel-binding.ts';
 import { opensslCipherName } from './cipher-names.ts';
@@ -255,6 +257,16 @@ export class TLSSocket extends SocketHandshakes {
   #verifyData(role: 'client' | 'server'): Buffer | undefined {
     const verifyData = this.connection?.verifyData(role);
     return verifyData === undefined ? undefined : Buffer.from(verifyData);
+  }
+
+  /**
+   * Ours: the secrets of this connection as the ledger knows them, from the key exchange to the record keys: which was made
+   * from which, what they were used for, when they ended and why; never their bytes. Also after its end, until the ledger has
+   * to make room. Undefined unless `startKeyLedger()` was called before the handshake began.
+   */
+  keyLedger(): KeyTree | undefined {
+    const { connection } = this;
+    return connection === undefined ? undefined : keyLedger()?.tree(connection.owner);
   }
 
   /** Ours, at a client: SerializedSCTs that came by TLS because of `requestSCTs`; empty for none, and when resumed. */

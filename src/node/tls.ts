@@ -10,6 +10,8 @@ import type { TLSSocket } from './tls-socket.ts';
 export { checkServerIdentity, rootCertificates } from 'node:tls';
 export type { HandshakeSummary, HandshakeWarning, ResumptionRefusal } from '../actions.ts';
 export { TLSError } from '../errors.ts';
+export type { KeyNode, KeyTree } from '../ledger/key-tree.ts';
+export { startKeyLedger, stopKeyLedger } from '../ledger/process-ledger.ts';
 export type { ChannelBindingType } from './channel-binding.ts';
 export { DEFAULT_CIPHERS, getCiphers } from './cipher-names.ts';
 export type { CheckServerIdentity } from './client-driver.ts';

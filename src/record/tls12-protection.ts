@@ -77,7 +77,7 @@ export class Tls12Sealer implements Sealer {
   readonly overhead: number;
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
     this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
     this.overhead = RECORD_HEADER_LENGTH + TAG_LENGTH + (this.#counter.explicit ? EXPLICIT_NONCE_LENGTH : 0);
     keys.writeKey.erase('handed to the record layer');
@@ -129,7 +129,7 @@ export class Tls12Opener implements Opener {
   readonly #counter: RecordCounter;
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
     this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
     keys.writeKey.erase('handed to the record layer');
     keys.writeIv.erase('handed to the record layer');

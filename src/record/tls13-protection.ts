@@ -76,7 +76,7 @@ export class RecordSealer implements Sealer {
   readonly #header = new Uint8Array([CONTENT_APPLICATION_DATA, 3, 3, 0, 0]);
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
     this.#counter = new NonceCounter(keys.writeIv.expose());
     this.#limit = usageLimit;
     keys.writeKey.erase('handed to the record layer');
@@ -123,7 +123,7 @@ export class RecordOpener implements Opener {
 
   /** `maxInnerLength`: bytes of TLSInnerPlaintext that we accept (RFC 8449), at most 2^14 + 1. */
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number, maxInnerLength: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose());
+    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
     this.#counter = new NonceCounter(keys.writeIv.expose());
     this.#limit = usageLimit;
     this.#maxInnerLength = maxInnerLength;

@@ -4,14 +4,14 @@
  *
  *     struct {
  *         opaque magic[4] = "MFCS";
- *         uint8  format = 3;
+ *         uint8  format = 4;
  *         uint16 version;                     0x0304 or 0x0303
  *         uint16 cipherSuite;                 of that version
  *         opaque secret<32..48>;              one-byte length: as long as the suite's hash; in TLS 1.2, 48
  *         select (version) {
  *             case 0x0304: uint32 ticketAgeAdd;
  *                          uint32 maxEarlyDataSize;       0 for none
- *                          opaque externalPskIdentity<0..2^16-1>; empty for a session that a certificate began
+ *                          opaque externalPskFingerprint<0..32>;  empty for a session that a certificate began, else 32
  *             case 0x0303: uint8 extendedMasterSecret;    0 or 1
  *                          opaque sessionId<0..32>;       empty when there is a ticket, and only then
  *         };
@@ -65,10 +65,10 @@ export interface ClientSession13 extends CommonSession {
   /** Bytes of early data that the server takes with this ticket. 0, or absent, for none; decoding always gives a number. */
   readonly maxEarlyDataSize?: number;
   /**
-   * The session began with this external PSK (its identity on the wire), not with a certificate: it is offered only by who
-   * still has that PSK. Empty, or absent, for none; decoding always gives bytes.
+   * The session began with an external PSK, not with a certificate, and is offered only by who still has that PSK: see
+   * `pskFingerprint`, 32 bytes. Empty, or absent, for none; decoding always gives bytes.
    */
-  readonly externalPskIdentity?: Uint8Array;
+  readonly externalPskFingerprint?: Uint8Array;
 }
 
 /** Offered by its session ID or by its ticket: one of the two is empty. */
@@ -137,7 +137,7 @@ export function encodeClientSession(session: ClientSession): Secret {
   for (const certificate of session.peerCertificates) {
     writer.vector24(certificate);
   }
-  return Secret.take('clientSession', writer.finish());
+  return Secret.take('clientSession', writer.finish(), session.secret.id);
 }
 
 /**
@@ -168,7 +168,7 @@ export function decodeClientSession(bytes: Uint8Array): ClientSession {
 
 /** A session with a secret of its own, which whoever gets it erases; the rest is shared. */
 export function cloneClientSession<S extends ClientSession>(session: S): S {
-  return { ...session, secret: Secret.copy(session.secret.kind, session.secret.expose()) };
+  return { ...session, secret: session.secret.clone() };
 }
 
 function decode13(reader: Reader): ClientSession13 {
@@ -176,7 +176,10 @@ function decode13(reader: Reader): ClientSession13 {
   const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
   const ticketAgeAdd = reader.u32('ticketAgeAdd');
   const maxEarlyDataSize = reader.u32('maxEarlyDataSize');
-  const externalPskIdentity = new Uint8Array(reader.vector16('externalPskIdentity'));
+  const externalPskFingerprint = new Uint8Array(reader.vector8('externalPskFingerprint'));
+  if (externalPskFingerprint.length !== 0 && externalPskFingerprint.length !== FINGERPRINT_LENGTH) {
+    throw reader.malformed('externalPskFingerprint', `expected 0 or 32 bytes, got ${externalPskFingerprint.length}`);
+  }
   const ticket = new Uint8Array(reader.vector16('ticket', 1));
   const common = readCommon(reader);
   const secret = Secret.copy('resumptionPsk', psk);
@@ -186,7 +189,7 @@ function decode13(reader: Reader): ClientSession13 {
     secret,
     ticketAgeAdd,
     maxEarlyDataSize,
-    externalPskIdentity,
+    externalPskFingerprint,
     ticket,
     ...common,
   };
@@ -231,14 +234,14 @@ function encodeOwn13(session: ClientSession13): OwnFields {
   if (session.ticket.length === 0) {
     throw stateError(`${WHAT}.ticket: a TLS 1.3 session needs one`);
   }
-  const { externalPskIdentity = EMPTY } = session;
-  if (externalPskIdentity.length > 0xffff) {
-    throw stateError(`${WHAT}.externalPskIdentity: at most 65535 bytes, got ${externalPskIdentity.length}`);
+  const { externalPskFingerprint = EMPTY } = session;
+  if (externalPskFingerprint.length !== 0 && externalPskFingerprint.length !== FINGERPRINT_LENGTH) {
+    throw stateError(`${WHAT}.externalPskFingerprint: 0 or 32 bytes, got ${externalPskFingerprint.length}`);
   }
-  const fields = new Writer(10 + externalPskIdentity.length)
+  const fields = new Writer(9 + externalPskFingerprint.length)
     .u32(uint32ToEncode(WHAT, 'ticketAgeAdd', session.ticketAgeAdd))
     .u32(uint32ToEncode(WHAT, 'maxEarlyDataSize', session.maxEarlyDataSize ?? 0))
-    .vector16(externalPskIdentity)
+    .vector8(externalPskFingerprint)
     .finish();
   return { version: TLS13, suite, fields };
 }
@@ -262,7 +265,9 @@ function encodeOwn12(session: ClientSession12): OwnFields {
 
 const WHAT = 'ClientSession';
 const MAGIC = utf8('MFCS');
-const FORMAT = 3;
+const FORMAT = 4;
+/** Bytes: SHA-256. */
+const FINGERPRINT_LENGTH = 32;
 /** Bytes (RFC 5246 §7.4.1.2). */
 const MAX_SESSION_ID_LENGTH = 32;
 const NEITHER_OR_BOTH = 'a TLS 1.2 session has either a session ID or a ticket';

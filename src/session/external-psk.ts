@@ -9,7 +9,7 @@
  * RFC 9846 §4.3.11, §7.1; RFC 9257 §4, §6; RFC 9258.
  */
 
-import { toHex } from '../bytes/bytes.ts';
+import { concat, toHex, utf8 } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
@@ -94,6 +94,18 @@ export function usablePsks(provider: CryptoProvider, given: ExternalPsk, hashes:
   });
 }
 
+/**
+ * 32 bytes that tell this PSK apart from every other, also from one that takes its place under the same identity: sessions
+ * that began with a PSK end when it is changed.
+ */
+export function pskFingerprint(
+  provider: CryptoProvider,
+  { kind, wireIdentity, psk }: Pick<UsablePsk, 'kind' | 'wireIdentity' | 'psk'>,
+): Uint8Array {
+  // Both kinds have eight letters.
+  return provider.hmac('sha256', psk.expose(), concat(FINGERPRINT, utf8(kind), wireIdentity));
+}
+
 /** What a server makes of an answer; undefined for one that does not fit the query. @throws TLSError as `usablePsks` */
 export function foundPsk(provider: CryptoProvider, query: ExternalPskQuery, found: FoundPsk): UsablePsk | undefined {
   const { externalPsk, hash = 'sha256', imported = false } = found;
@@ -163,5 +175,6 @@ export function checkExternalPsk({ identity, externalPsk, hash = 'sha256' }: Ext
   }
 }
 
+const FINGERPRINT = utf8('mayfly external psk');
 /** Bytes: 128 bits, as RFC 9257 §6 demands. */
 const MIN_PSK_LENGTH = 16;

@@ -10,6 +10,7 @@ import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
+import { newOwner, onAccountOf, type SecretOwner } from '../ledger/channels.ts';
 import { Alarm, type Clock, type Moment, momentOf } from './clock.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus, TicketKeyUses } from './ticket-key.ts';
 import {
@@ -62,12 +63,14 @@ export type TicketKeyEventReason =
   | 'crowded_out';
 
 interface Entry {
-  readonly key: TicketKey & { readonly uses: TicketKeyUses };
+  readonly key: TicketKey & { readonly uses: TicketKeyUses; readonly uses12: TicketKeyUses };
   /** The key's times on the monotonic clock. */
   readonly monotonic: TicketKeyTimes;
 }
 
 export class LocalTicketKeys implements TicketKeySource {
+  /** Whose the keys are in the ledger. */
+  readonly owner: SecretOwner = newOwner('ring');
   readonly #provider: CryptoProvider;
   readonly #clock: Clock;
   readonly #schedule: TicketKeySchedule;
@@ -123,8 +126,8 @@ export class LocalTicketKeys implements TicketKeySource {
         openUntil: key.openUntil,
         openUntil12: key.openUntil12,
         state: entry === last ? 'sealing' : 'opening',
-        ticketsSealed: key.uses.sealed,
-        ticketsOpened: key.uses.opened,
+        ticketsSealed: key.uses.sealed + key.uses12.sealed,
+        ticketsOpened: key.uses.opened + key.uses12.opened,
       };
     });
   }
@@ -192,9 +195,14 @@ export class LocalTicketKeys implements TicketKeySource {
   #make({ wall, monotonic }: Moment, why: TicketKeyEventReason): void {
     const name = new Uint8Array(16);
     this.#provider.random(name);
-    const secret = Secret.create('ticketKey', 32, (bytes) => this.#provider.random(bytes));
-    const secret12 = Secret.create('ticketKey', 32, (bytes) => this.#provider.random(bytes));
-    const key = { name, secret, secret12, ...keyTimes(wall, this.#schedule), uses: { sealed: 0, opened: 0 } };
+    const uses = { sealed: 0, opened: 0 };
+    const uses12 = { sealed: 0, opened: 0 };
+    // Not on the account of the connection in which it is noticed that a new one is due.
+    const { secret, secret12 } = onAccountOf(this.owner, () => ({
+      secret: this.#secret('ticketKey', uses),
+      secret12: this.#secret('ticketKey12', uses12),
+    }));
+    const key = { name, secret, secret12, ...keyTimes(wall, this.#schedule), uses, uses12 };
     this.#entries = [...this.#entries, { key, monotonic: keyTimes(monotonic, this.#schedule) }];
     this.#setAlarm();
     this.#tell('made', key, why);
@@ -202,6 +210,10 @@ export class LocalTicketKeys implements TicketKeySource {
     if (this.#entries.length > MAX_KEYS) {
       this.#end(this.#entries.slice(0, this.#entries.length - MAX_KEYS), 'crowded_out');
     }
+  }
+
+  #secret(kind: string, uses: TicketKeyUses): Secret {
+    return Secret.create(kind, 32, (bytes) => this.#provider.random(bytes), 0, uses);
   }
 
   #retire(): void {

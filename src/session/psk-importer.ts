@@ -75,11 +75,11 @@ export function importPsk(options: {
 }): Secret {
   const { provider, externalPsk, hash, identity } = options;
   const zeros = new Uint8Array(hashLength(hash));
-  const extracted = hkdfExtract(provider, hash, zeros, externalPsk.expose(), 'extractedExternalPsk');
+  const extracted = hkdfExtract(provider, hash, zeros, externalPsk, 'extractedExternalPsk');
   const context = provider.hash(hash, encodeImportedIdentity(identity));
   const length = hashLength(identity.targetHash);
   try {
-    return expandLabelPlain(provider, hash, extracted.expose(), 'derived psk', context, length, 'importedPsk');
+    return expandLabelPlain(provider, hash, extracted, 'derived psk', context, length, 'importedPsk');
   } finally {
     extracted.erase();
   }

@@ -43,7 +43,7 @@ export function sealBytes({ provider, key, bytes, boundTo }: SealBytesOptions): 
   sealed.set(key.name, 1);
   provider.random(salt);
   withKey(provider, key.secret12, salt, (secret) => {
-    const aead = provider.aead('aes-256-gcm', secret);
+    const aead = provider.aead('aes-256-gcm', secret.expose(), secret);
     try {
       aead.seal(salt.subarray(0, NONCE_LENGTH), concat(header, boundTo), bytes, sealed, HEADER_LENGTH);
     } finally {
@@ -65,7 +65,7 @@ export function openBytes({ provider, keys, sealed, boundTo, now }: OpenBytesOpt
   const header = sealed.subarray(0, HEADER_LENGTH);
   const salt = sealed.subarray(SALT_AT, HEADER_LENGTH);
   return withKey(provider, key.secret12, salt, (secret) => {
-    const aead = provider.aead('aes-256-gcm', secret);
+    const aead = provider.aead('aes-256-gcm', secret.expose(), secret);
     try {
       return aead.open(salt.subarray(0, NONCE_LENGTH), concat(header, boundTo), sealed.subarray(HEADER_LENGTH));
     } finally {
@@ -74,10 +74,10 @@ export function openBytes({ provider, keys, sealed, boundTo, now }: OpenBytesOpt
   });
 }
 
-function withKey<T>(provider: CryptoProvider, from: Secret, salt: Uint8Array, use: (secret: Uint8Array) => T): T {
-  const key = hkdfExpand(provider, 'sha256', from.expose(), concat(LABEL, salt), KEY_LENGTH, 'ticketKey');
+function withKey<T>(provider: CryptoProvider, from: Secret, salt: Uint8Array, use: (secret: Secret) => T): T {
+  const key = hkdfExpand(provider, 'sha256', from, concat(LABEL, salt), KEY_LENGTH, 'ticketKey');
   try {
-    return use(key.expose());
+    return use(key);
   } finally {
     key.erase();
   }

@@ -112,7 +112,7 @@ export class SessionCache {
     }
     this.#table.touch(slot);
     this.#hits++;
-    return decodeSessionState(this.#table.state(slot));
+    return decodeSessionState(this.#table.state(slot), this.#table.ledgerId(slot));
   }
 
   /** Erases a session, e.g. as a connection of it ended with a fatal alert (RFC 5246 §7.2). */

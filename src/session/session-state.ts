@@ -155,15 +155,15 @@ export function encodeSessionState(state: SessionState, multiple = 1): Secret {
     writer.vector16(certificate);
   }
   writer.u8(length - bare).zeros(length - bare);
-  return Secret.take('sessionState', writer.finish());
+  return Secret.take('sessionState', writer.finish(), state.secret.id);
 }
 
 /**
  * Decodes what `encodeSessionState` made; everything returned is a copy. The caller erases `bytes`, and the state's
- * secret.
+ * secret. `from`, for the ledger: the ID of what kept them secret.
  * @throws TLSError `TLS_ERR_SESSION_STATE`, and nothing else, on any bytes
  */
-export function decodeSessionState(bytes: Uint8Array): SessionState {
+export function decodeSessionState(bytes: Uint8Array, from?: number): SessionState {
   return decodeWith(WHAT, () => {
     const reader = new Reader(bytes, WHAT);
     const format = reader.u8('format');
@@ -172,16 +172,16 @@ export function decodeSessionState(bytes: Uint8Array): SessionState {
     }
     const version = reader.u16('version');
     if (version === TLS13) {
-      return decode13(reader);
+      return decode13(reader, from);
     }
     if (version === TLS12) {
-      return decode12(reader);
+      return decode12(reader, from);
     }
     throw reader.malformed('version', `expected ${TLS13} or ${TLS12}, got ${version}`);
   });
 }
 
-function decode13(reader: Reader): SessionState13 {
+function decode13(reader: Reader, from: number | undefined): SessionState13 {
   const suite = readSuite(reader);
   const psk = reader.vector8('secret', suite.hashLength, suite.hashLength);
   const { issuedAt, authenticatedAt, ticketLifetime } = readTimes(reader);
@@ -192,7 +192,7 @@ function decode13(reader: Reader): SessionState13 {
   return {
     version: 'TLSv1.3',
     cipherSuite: suite.name,
-    secret: Secret.copy('resumptionPsk', psk),
+    secret: Secret.copy('resumptionPsk', psk, from),
     issuedAt,
     authenticatedAt,
     ticketLifetime,
@@ -206,7 +206,7 @@ function decode13(reader: Reader): SessionState13 {
   };
 }
 
-function decode12(reader: Reader): SessionState12 {
+function decode12(reader: Reader, from: number | undefined): SessionState12 {
   const cipherSuite = readSuite12(reader);
   const masterSecret = reader.vector8('secret', MASTER_SECRET_LENGTH, MASTER_SECRET_LENGTH);
   const { issuedAt, authenticatedAt, ticketLifetime } = readTimes(reader);
@@ -215,7 +215,7 @@ function decode12(reader: Reader): SessionState12 {
   return {
     version: 'TLSv1.2',
     cipherSuite,
-    secret: Secret.copy('masterSecret', masterSecret),
+    secret: Secret.copy('masterSecret', masterSecret, from),
     extendedMasterSecret,
     issuedAt,
     authenticatedAt,

@@ -15,7 +15,7 @@
  */
 
 import type { Secret } from '../bytes/secret.ts';
-import { secretBorn, secretEnded } from '../ledger/channels.ts';
+import { publishBirth, secretBorn, secretEnded } from '../ledger/channels.ts';
 import type { Moment } from './clock.ts';
 
 /** Where a session lies, until it is removed. */
@@ -85,6 +85,13 @@ export class SessionTable {
     const { bytes } = this.#slabs[slabOf(slot)];
     const at = offsetIn(slot);
     return bytes.subarray(at + STATE_AT, at + STATE_AT + this.#stateLength(slot));
+  }
+
+  /** What the ledger knows the encoded state by. */
+  ledgerId(slot: Slot): number {
+    const long = this.#long.get(slot);
+    const { numbers } = this.#slabs[slabOf(slot)];
+    return long?.id ?? numbers[offsetIn(slot) / 8 + LEDGER_ID];
   }
 
   endOf(slot: Slot): Moment {
@@ -159,7 +166,7 @@ export class SessionTable {
     bytes.set(encoded.expose(), at + STATE_AT);
     encoded.erase('cached');
     if (secretBorn.hasSubscribers) {
-      secretBorn.publish({ id: -encoded.id, kind: KIND, length });
+      publishBirth(-encoded.id, KIND, length, encoded.id, 0);
     }
   }
 

@@ -26,6 +26,8 @@ export interface TicketKey {
   readonly openUntil12: number;
   /** Counted by `sealTicket` and `openTicket`, for the status page; absent when the source does not care. */
   readonly uses?: TicketKeyUses;
+  /** Those of `secret12`, where they are counted apart; else they are among the others. */
+  readonly uses12?: TicketKeyUses;
 }
 
 export interface TicketKeyUses {

@@ -21,7 +21,7 @@ import type { Secret } from '../bytes/secret.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
 import { decodeSessionState, encodeSessionState, MAX_STATE_LENGTH, type SessionState } from './session-state.ts';
-import type { TicketKey, TicketKeySource } from './ticket-key.ts';
+import type { TicketKey, TicketKeySource, TicketKeyUses } from './ticket-key.ts';
 
 export interface SealTicketOptions {
   readonly provider: CryptoProvider;
@@ -69,8 +69,9 @@ export function sealTicket({ provider, key, state, boundTo, random }: SealTicket
     withTicketKey(provider, secretFor(key, state.version), salt, (aead, nonce) => {
       aead.seal(nonce, associatedData(header, boundTo), plaintext.expose(), ticket, HEADER_LENGTH);
     });
-    if (key.uses !== undefined) {
-      key.uses.sealed++;
+    const uses = usesOf(key, state.version);
+    if (uses !== undefined) {
+      uses.sealed++;
     }
     return ticket;
   } finally {
@@ -104,7 +105,7 @@ export function openTicket({ provider, keys, ticket, boundTo, now }: OpenTicketO
   if (plaintext === undefined) {
     return BAD_TICKET;
   }
-  const state = decodeAndErase(plaintext);
+  const state = decodeAndErase(plaintext, secret.id);
   if (state === undefined || state.version !== version) {
     state?.secret.erase('refused');
     return BAD_TICKET;
@@ -114,14 +115,19 @@ export function openTicket({ provider, keys, ticket, boundTo, now }: OpenTicketO
     state.secret.erase('expired');
     return EXPIRED_TICKET;
   }
-  if (key.uses !== undefined) {
-    key.uses.opened++;
+  const uses = usesOf(key, version);
+  if (uses !== undefined) {
+    uses.opened++;
   }
   return { state, key };
 }
 
 function secretFor(key: TicketKey, version: ProtocolVersion): Secret {
   return version === 'TLSv1.2' ? key.secret12 : key.secret;
+}
+
+function usesOf(key: TicketKey, version: ProtocolVersion): TicketKeyUses | undefined {
+  return version === 'TLSv1.2' ? (key.uses12 ?? key.uses) : key.uses;
 }
 
 function associatedData(header: Uint8Array, boundTo: Uint8Array | undefined): Uint8Array {
@@ -139,7 +145,7 @@ function withTicketKey<T>(
   info.set(salt, EXPAND_LABEL.length);
   info[info.length - 1] = 1;
   const ticketSecret = provider.hmac('sha256', secret.expose(), info);
-  const aead = provider.aead('aes-256-gcm', ticketSecret);
+  const aead = provider.aead('aes-256-gcm', ticketSecret, secret);
   ticketSecret.fill(0);
   try {
     return callback(aead, salt.subarray(0, NONCE_LENGTH));
@@ -149,9 +155,9 @@ function withTicketKey<T>(
 }
 
 /** Undefined for a state of another build of Mayfly, sealed under the same ring key. */
-function decodeAndErase(plaintext: Uint8Array): SessionState | undefined {
+function decodeAndErase(plaintext: Uint8Array, from: number): SessionState | undefined {
   try {
-    return decodeSessionState(plaintext);
+    return decodeSessionState(plaintext, from);
   } catch {
     return undefined;
   } finally {

@@ -11,7 +11,7 @@ import type { ServerContext } from '../../src/connection-options.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
 import { checkEarlyData, checkHandshake, checkHello, checkSession, same, Unexpected } from './expectations.ts';
 import { type Settings, Unimplemented } from './flags.ts';
-import { clientOptions, judgeChain, type ShimWorld, serverOptions } from './shim-options.ts';
+import { clientOptions, judgeChain, type ShimWorld, serverOptions, stapleFor } from './shim-options.ts';
 
 export interface ExchangeOptions {
   readonly settings: Settings;
@@ -158,6 +158,9 @@ class Exchange {
       case 'verifyCertificate':
         this.#perform(connection.resume(need, judgeChain(this.#settings, need.chain)));
         break;
+      case 'certificateStatus':
+        this.#perform(connection.resume(need, stapleFor(this.#settings)));
+        break;
       default:
         throw new Unexpected(`the need ${need.kind}`);
     }
@@ -240,7 +243,7 @@ class Exchange {
       this.#send(INITIAL_WRITE);
     }
     if (settings.has('use-exporter-between-reads')) {
-      this.#connection.exportKeyingMaterial('', undefined, 1);
+      this.#connection.exportKeyingMaterial('between reads', undefined, 1);
     }
     // As much at a time as the runner's own shim reads: some tests count records.
     for (let at = 0; at < data.length; at += READ_SIZE) {

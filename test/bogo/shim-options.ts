@@ -70,8 +70,13 @@ export function serverOptions(
   world: ShimWorld,
   onHello: (hello: ClientHelloInfo) => void,
 ): { options: ServerOptions; context: (hello: ClientHelloInfo) => ServerContext | undefined } {
+  if (settings.has('fail-ocsp-callback')) {
+    // A host that has no OCSP response says so; it has no way to fail.
+    throw new Unimplemented('-fail-ocsp-callback at a server');
+  }
   const context: ServerContext = {
     credentials: credentials(settings),
+    askCertificateStatus: settings.has('use-ocsp-callback'),
     alpnProtocols: [],
     ...((settings.has('select-alpn') || settings.has('reject-alpn')) && {
       chooseProtocol: () => (settings.has('reject-alpn') ? undefined : settings.text('select-alpn')),
@@ -111,6 +116,9 @@ export function judgeChain(settings: Settings, chain: readonly Uint8Array[]): Pu
       const alert = settings.has('use-custom-verify-callback') ? 'certificate_unknown' : 'handshake_failure';
       return new TLSError('TLS_ERR_BAD_CERTIFICATE', '-verify-fail: the chain is refused', { alert });
     }
+    if (settings.has('fail-ocsp-callback')) {
+      return new TLSError('TLS_ERR_BAD_STATUS', '-fail-ocsp-callback: the staple, or that there is none, is refused');
+    }
     const root = settings.text('trust-cert');
     if (root === undefined) {
       return key;
@@ -122,6 +130,11 @@ export function judgeChain(settings: Settings, chain: readonly Uint8Array[]): Pu
   } catch (error) {
     return error instanceof TLSError ? error : new TLSError('TLS_ERR_BAD_CERTIFICATE', String(error));
   }
+}
+
+/** What a server staples when it is asked for each client. */
+export function stapleFor(settings: Settings): Uint8Array | undefined {
+  return settings.has('decline-ocsp-callback') ? undefined : settings.bytes('ocsp-response');
 }
 
 /** DER certificates of a PEM file, in its order. */

@@ -113,13 +113,14 @@ describe('Secret', () => {
     secretEnded.subscribe(onEnded);
     try {
       const secret = Secret.copy('mainSecret', counting(48));
-      const other = Secret.create('other', 16, () => {});
+      const other = Secret.create('other', 16, () => {}, secret.id);
       secret.erase('handshake complete');
       secret.erase('again');
       other.erase();
+      const none = { parents: [], owner: undefined, uses: undefined };
       assert.deepEqual(born, [
-        { id: secret.id, kind: 'mainSecret', length: 48 },
-        { id: other.id, kind: 'other', length: 16 },
+        { id: secret.id, kind: 'mainSecret', length: 48, ...none },
+        { id: other.id, kind: 'other', length: 16, ...none, parents: [secret.id] },
       ]);
       assert.deepEqual(ended, [
         { id: secret.id, kind: 'mainSecret', why: 'handshake complete' },

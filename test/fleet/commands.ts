@@ -2,8 +2,13 @@
 
 import fc from 'fast-check';
 import { toHex } from '../../src/bytes/bytes.ts';
+import { epochAt, epochTimes } from '../../src/fleet/epoch-rules.ts';
+import { createEpochSecret, keyIdOf } from '../../src/fleet/epoch-secret.ts';
+import { isEvicted } from '../../src/fleet/generation.ts';
 import type { Identity } from '../../src/fleet/identity.ts';
-import { sealOrderRecord } from '../../src/fleet/records/order.ts';
+import { type EpochHeader, epochSlot, sealEpochRecord } from '../../src/fleet/records/epoch.ts';
+import { openMemberRecord } from '../../src/fleet/records/member.ts';
+import { openOrderRecord, sealOrderRecord } from '../../src/fleet/records/order.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
 import type { RecordKind } from './faulty-store.ts';
 import type { Invariants } from './invariants.ts';
@@ -102,7 +107,7 @@ function disturb(world: World): void {
   world.honestSince = Math.max(world.honestSince, world.time);
 }
 
-const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign', 'unsigned'] as const;
+const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign', 'unsigned', 'evicted'] as const;
 
 /** Puts into the store what no member would have. */
 function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, at: number): void {
@@ -159,12 +164,48 @@ function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, 
       }
       break;
     }
+    case 'evicted':
+      forgeAsEvicted(world, until);
+      break;
     case 'signer':
       // Another member's name on what somebody else signed.
       bytes.set(pick(world, at).file.identity.memberId, 34);
       store.put(victim.kind, victim.slot, bytes, until, true);
       break;
   }
+}
+
+/** Who was evicted, but kept its identity, makes a key that it knows, for all whose prekeys it can see. */
+export function forgeAsEvicted(world: World, until: number): void {
+  const judge = world.nodes.find((node) => node.running && (node.member?.generation ?? 0) > 0);
+  const order = world.store.history.findLast(({ kind }) => kind === 'order');
+  if (judge?.member === undefined || order === undefined) {
+    return;
+  }
+  const { provider, configuration, time } = world;
+  const trust = new RingTrust(provider, judge.member.ringId, configuration.allowList);
+  const opened = openOrderRecord(trust, order.bytes);
+  const out = world.nodes.find(
+    ({ file }) => typeof opened !== 'string' && isEvicted(opened.generation, file.identity.memberId),
+  );
+  if (typeof opened === 'string' || out === undefined) {
+    return;
+  }
+  const recipients = world.store.view(time, '').members.flatMap(({ bytes }) => {
+    const record = openMemberRecord(trust, configuration.kem, bytes);
+    return typeof record === 'string' ? [] : [{ instanceId: record.instanceId, prekey: record.prekey }];
+  });
+  const epoch = epochAt(configuration, time);
+  const secret = createEpochSecret(provider, undefined);
+  const keyId = keyIdOf(provider, secret);
+  const { generation } = opened;
+  const times = epochTimes(configuration, epoch, time, false);
+  const header: EpochHeader = { generation, epoch, rotation: 9, ...times, creator: new Uint8Array(16), keyId };
+  const { kem } = configuration;
+  const { identity } = out.file;
+  const record = sealEpochRecord({ trust, kem, identity, header, secret, recipients });
+  secret.erase();
+  world.store.put('epoch', epochSlot(header), record, until, true);
 }
 
 /** @param days whether whole days may pass: costly */

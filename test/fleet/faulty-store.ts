@@ -20,6 +20,8 @@ export class FaultyStore {
   frozenAt: number | undefined;
   /** `SET NX` is won by everyone, as after a failover. */
   brokenNx = false;
+  /** Withholds epoch records from whoever looks. */
+  hidesEpochs = false;
   /** Everything that was ever written. */
   readonly history: Entry[] = [];
   #entries: Entry[] = [];
@@ -60,7 +62,7 @@ export class FaultyStore {
     return {
       time: this.time(now),
       members: of('member'),
-      epochs: of('epoch'),
+      epochs: this.hidesEpochs ? [] : of('epoch'),
       welcomes: of('welcome').filter((entry) => entry.slot === slot),
       orders: of('order'),
     };

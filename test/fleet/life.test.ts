@@ -8,6 +8,7 @@ import type { RingEvent } from '../../src/fleet/actions.ts';
 import { Member } from '../../src/fleet/member.ts';
 import { openEpochRecord } from '../../src/fleet/records/epoch.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
+import { forgeAsEvicted } from './commands.ts';
 import { SecretLedger } from './secret-ledger.ts';
 import { createToyProvider } from './toy-provider.ts';
 import { HOUR, MINUTE, type Node, World, type WorldOptions } from './world.ts';
@@ -248,6 +249,23 @@ describe('orders', () => {
     assert.equal(out.member?.phase, 'evicted');
   });
 
+  it('who is evicted makes keys in vain, also with the new generation on them', () => {
+    const world = settled(3);
+    const [judge, other, out] = world.nodes;
+    world.call(judge, (member, now) => member.evict(now, out.file.identity.memberId));
+    world.advance(90_000);
+    const before = world.sealing(other)?.id;
+    const names = world.store.history.length;
+    forgeAsEvicted(world, world.time + HOUR);
+    assert.equal(world.store.history.length, names + 1);
+    world.advance(5 * MINUTE);
+    for (const node of [judge, other]) {
+      assert.equal(world.sealing(node)?.id, before);
+      assert.equal(world.opening(node).filter(({ fresh }) => fresh).length, 1);
+      assert((node.member?.status(world.moment(node)).refusals.evicted_signer ?? 0) > 0);
+    }
+  });
+
   it('two at once from both sides of a split end as one', () => {
     const world = settled(4);
     const [a, b, c, d] = world.nodes;
@@ -377,6 +395,34 @@ describe('without the store', () => {
     world.advance(MINUTE);
     assert.equal(world.opens(cut, old.id), false);
     common(world);
+  });
+});
+
+describe('a race for an epoch', () => {
+  it('leaves the winner’s key alone: the loser erases its own, which nobody else ever had', () => {
+    const world = settled(2);
+    const epoch = common(world).epoch + 1;
+    const made = () => world.nodes.flatMap((node) => eventsOf(node, 'epoch_made')).length;
+    while (made() === 1) {
+      world.advance(100);
+    }
+    // The other one does not get to see it, nor that anybody has it, and makes its own.
+    world.store.hidesEpochs = true;
+    const winner = world.nodes.find((node) =>
+      eventsOf(node, 'epoch_made').some((event) => 'epoch' in event && event.epoch === epoch),
+    );
+    assert(winner);
+    world.connect(winner, false);
+    while (made() === 2 && world.time % world.epochLength < world.epochLength - MINUTE) {
+      world.advance(100);
+    }
+    assert.equal(made(), 3);
+    world.store.hidesEpochs = false;
+    world.connect(winner, true);
+    world.advance(5 * MINUTE);
+    for (const node of world.nodes) {
+      assert.equal(world.opening(node).filter((key) => key.fresh && key.epoch === epoch).length, 1);
+    }
   });
 });
 

@@ -8,7 +8,6 @@ import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import { ringConfiguration, ringId } from '../../src/fleet/configuration.ts';
 import { keyIdOf } from '../../src/fleet/epoch-secret.ts';
-import { generateKeyPair } from '../../src/fleet/hpke.ts';
 import { createIdentityFiles, readIdentityFile } from '../../src/fleet/identity.ts';
 import {
   type EpochHeader,
@@ -22,6 +21,7 @@ import { openOrderRecord, sealOrderRecord } from '../../src/fleet/records/order.
 import { type RecordKind, RingTrust } from '../../src/fleet/records/signed.ts';
 import { openWelcome, openWelcomeRecord, sealWelcomeRecord } from '../../src/fleet/records/welcome.ts';
 import { MAX_MEMBER_RECORD_LENGTH } from '../../src/fleet/store.ts';
+import { generateKeyPair } from '../../src/keys/hpke.ts';
 
 const files = createIdentityFiles(provider, 'fleet', ['a', 'b', 'c']).map((text) => readIdentityFile(provider, text));
 const [a, b, stranger] = files.map(({ identity }) => identity);

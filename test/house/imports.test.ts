@@ -15,8 +15,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ['session', 'certificates'],
   ['handshake'],
   ['connection', 'quic'],
-  ['fleet'],
+  ['fleet', 'policy'],
   ['node', 'index'],
+  ['limits'],
   ['cli'],
 ];
 

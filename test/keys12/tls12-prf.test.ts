@@ -153,7 +153,7 @@ describe('TLS 1.2 key block', () => {
         );
         assert.deepEqual(
           parts.map(({ kind }) => kind),
-          ['writeKey', 'writeKey', 'implicitNonce', 'implicitNonce'],
+          ['clientWriteKey', 'serverWriteKey', 'clientImplicitNonce', 'serverImplicitNonce'],
         );
       }
     });

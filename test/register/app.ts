@@ -11,8 +11,9 @@ const [, , mode] = process.argv;
 
 function listen(server: https.Server | http2.Http2SecureServer, at: number): void {
   server.listen(at, '127.0.0.1', () => {
-    const text = `listening ${(server.address() as AddressInfo).port}`;
-    console.log(text);
+    // The first 16 bytes are the name of the key that OpenSSL would seal tickets under.
+    const ownKey = server.getTicketKeys().subarray(0, 16).toString('hex');
+    console.log(`listening ${(server.address() as AddressInfo).port} ${ownKey}`);
     if (mode === 'once') {
       server.close();
     }

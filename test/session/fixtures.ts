@@ -46,7 +46,7 @@ export function clientSession(changes: Partial<ClientSession13> = {}): ClientSes
     secret: pattern('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: 42,
     maxEarlyDataSize: 16_384,
-    externalPskIdentity: NO_BYTES,
+    externalPskFingerprint: NO_BYTES,
     ...session,
     ...changes,
   };
@@ -142,7 +142,7 @@ const anyClientSession13: fc.Arbitrary<ClientSession13> = suite13.chain((cipherS
     secret: secret('resumptionPsk', cipherSuites[cipherSuite].hashLength),
     ticketAgeAdd: uint32,
     maxEarlyDataSize: uint32,
-    externalPskIdentity: fc.uint8Array({ maxLength: 300 }),
+    externalPskFingerprint: fc.constantFrom(NO_BYTES, new Uint8Array(32).fill(5)),
     ticket: fc.uint8Array({ minLength: 1, maxLength: 400 }),
     receivedAt: time,
     ...common,

@@ -12,11 +12,9 @@
  * everything is tried as everything, which takes minutes; else the dear tests have the fields of records and files.
  */
 
-import { createHash, createHmac } from 'node:crypto';
-import { concat, sameBytes, toHex, utf8 } from '../../src/bytes/bytes.ts';
+import { concat, sameBytes, toHex } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
-import { createNodeProvider, nodeProvider as provider } from '../../src/crypto/node-provider.ts';
-import type { KeyShare } from '../../src/crypto/provider.ts';
+import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import { X25519Exchange } from '../../src/crypto/x25519.ts';
 import { type RingConfiguration, ringId } from '../../src/fleet/configuration.ts';
 import { keyIdOf, ratchet, type WorkingKeyTarget, workingKey, workingKeys } from '../../src/fleet/epoch-secret.ts';
@@ -26,10 +24,11 @@ import { openOrderRecord } from '../../src/fleet/records/order.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
 import { openWelcome, openWelcomeRecord, type WelcomeRecord } from '../../src/fleet/records/welcome.ts';
 import { hkdfExtract } from '../../src/keys/hkdf.ts';
-import { decodeSessionState, type SessionState } from '../../src/session/session-state.ts';
+import type { SessionState } from '../../src/session/session-state.ts';
 import { openTls12, openTls13, pskFits } from './breaker.ts';
 import { ByteSet, fieldsOf, keyOf, spelledOut, windows } from './candidates.ts';
 import { type Conversation, keyNameOf } from './conversation.ts';
+import { identityOf, keyShare, openTicketWith, privateKeysFrom, signInfos, signsOf } from './guesses.ts';
 import type { StoreHistory } from './store-recorder.ts';
 
 type Origin = 'store' | 'files' | 'memory';
@@ -78,6 +77,7 @@ export class Attacker {
   readonly #welcomes: WelcomeRecord[] = [];
 
   readonly #seenValues = new ByteSet();
+  readonly #seenContents = new ByteSet();
   readonly #seenStrings = new ByteSet();
   readonly #seenFields = new ByteSet();
   readonly #tried = new Set<string>();
@@ -89,6 +89,7 @@ export class Attacker {
   /** How many of the fields have been tried on what. */
   readonly #progress = new Map<string, number>();
 
+  readonly #identitySeeds: Uint8Array[] = [];
   readonly #epochSecrets = new Map<string, Uint8Array>();
   readonly #states = new Map<string, SessionState>();
   readonly #opened = new Map<number, Uint8Array>();
@@ -97,7 +98,7 @@ export class Attacker {
   /** The configuration is no secret. */
   constructor(configuration: RingConfiguration) {
     this.#configuration = configuration;
-    this.#signs = [KEY_ID_INFO, ...configuration.policies.map(nameInfo)];
+    this.#signs = signInfos(configuration.policies);
     this.#trust = new RingTrust(provider, ringId(provider, configuration), configuration.allowList);
   }
 
@@ -121,13 +122,18 @@ export class Attacker {
     return this.#pursue();
   }
 
+  /** Only to know of the ring's records, without trying their bytes as keys. */
+  readStore({ commands }: StoreHistory): this {
+    for (const value of commands.flat()) {
+      this.#read(value);
+    }
+    return this.#pursue();
+  }
+
   stealStore({ commands, files }: StoreHistory): this {
     for (const value of [...commands.flat(), ...files]) {
-      if (!this.#seenValues.add(value)) {
-        continue;
-      }
+      const record = this.#read(value);
       this.#take(value, 'store');
-      const record = this.#decode(value);
       for (const field of record === undefined ? [] : fieldsOf({ record, signature: value.subarray(-64) })) {
         this.#addField(field, 'store');
       }
@@ -162,6 +168,9 @@ export class Attacker {
 
   /** Every 32 bytes at every offset may be an epoch's secret. */
   #take(content: Uint8Array, origin: Origin): void {
+    if (!this.#seenContents.add(content)) {
+      return;
+    }
     for (const window of windows(content)) {
       if (this.#seenStrings.add(window)) {
         this.attempts.strings++;
@@ -189,13 +198,17 @@ export class Attacker {
     }
   }
 
-  /** What others would know an epoch by, if this were its secret. Its twin is `keyIdOf`, which is slower. */
+  /** What others would know an epoch by, if this were its secret. */
   #signsOf(bytes: Uint8Array): string[] {
     this.attempts.epochSecrets++;
-    return this.#signs.map((info) => createHmac('sha256', bytes).update(info).digest().toString('latin1', 0, 16));
+    return signsOf(bytes, this.#signs);
   }
 
-  #decode(value: Uint8Array): object | undefined {
+  /** The record that this is, if it is one and new. */
+  #read(value: Uint8Array): object | undefined {
+    if (!this.#seenValues.add(value)) {
+      return undefined;
+    }
     const { kem } = this.#configuration;
     const member = openMemberRecord(this.#trust, kem, value);
     const epoch = openEpochRecord(this.#trust, kem, value);
@@ -270,18 +283,17 @@ export class Attacker {
       }
     }
     for (const { bytes, origin } of this.#fields) {
-      if (origin === 'files' && bytes.length === 32 && this.#isSeedOfIdentity(bytes)) {
-        for (const material of privateKeysFrom(bytes, true)) {
-          this.#openAllWith(material);
-        }
+      if (origin === 'files' && bytes.length === 32) {
+        this.#once(`identity ${keyOf(bytes)}`, () => {
+          if (this.#configuration.allowList.some((publicKey) => sameBytes(publicKey, identityOf(bytes)))) {
+            this.#identitySeeds.push(bytes);
+          }
+        });
       }
     }
-  }
-
-  #isSeedOfIdentity(bytes: Uint8Array): boolean {
-    const der = concat(PKCS8_ED25519, bytes);
-    const spki = provider.importPrivateKey(der).publicKeySpki;
-    return this.#configuration.allowList.some((publicKey) => sameBytes(publicKey, spki.subarray(-32)));
+    for (const material of this.#identitySeeds.flatMap((seed) => privateKeysFrom(seed, true))) {
+      this.#openAllWith(material);
+    }
   }
 
   #openAllWith(material: Uint8Array): void {
@@ -416,55 +428,5 @@ export class Attacker {
   }
 }
 
-/** Opens a ticket by its format, whatever its key is called: see src/session/ticket.ts. */
-function openTicketWith(key: Uint8Array, ticket: Uint8Array): SessionState | undefined {
-  const salt = ticket.subarray(17, 49);
-  const aead = createHmac('sha256', key).update('mayfly ticket').update(salt).update(Uint8Array.of(1)).digest();
-  const plaintext = provider.aead('aes-256-gcm', aead).open(salt.slice(0, 12), ticket.subarray(0, 49), ticket.subarray(49));
-  return plaintext === undefined ? undefined : decodeSessionState(plaintext);
-}
-
-/**
- * Private parts of a hybrid key pair that this string may stand for, 96 bytes each: d ‖ z ‖ x25519 scalar. As it is; as a seed
- * by X-Wing's own expansion; the way in which an Ed25519 seed makes an X25519 key.
- */
-function privateKeysFrom(bytes: Uint8Array, thorough: boolean): readonly Uint8Array[] {
-  if (bytes.length === 96) {
-    return [bytes];
-  }
-  if (bytes.length !== 32) {
-    return [];
-  }
-  const expanded = createHash('shake256', { outputLength: 96 }).update(bytes).digest();
-  const converted = createHash('sha512').update(bytes).digest().subarray(0, 32);
-  const materials = [concat(bytes, bytes, bytes), expanded];
-  return (thorough ? [...materials, concat(bytes, bytes, converted)] : materials).map((one) => Uint8Array.from(one));
-}
-
-/** The key pair with these private parts. */
-export function keyShare(material: Uint8Array): KeyShare {
-  let at = 0;
-  const random = (bytes: Uint8Array) => {
-    bytes.set(material.subarray(at, at + bytes.length));
-    at += bytes.length;
-  };
-  return createNodeProvider({ random }).generateKeyShare('X25519MLKEM768');
-}
-
-function nameInfo(policy: string): Uint8Array {
-  const target = utf8('mayfly-name');
-  const label = utf8(policy);
-  return concat(
-    utf8('mayfly ring 1 working'),
-    Uint8Array.of(label.length),
-    label,
-    Uint8Array.of(target.length),
-    target,
-    Uint8Array.of(1),
-  );
-}
-
 /** Bytes: what is longer is a certificate, and public. */
 const LONGEST_KEY_FILE = 256;
-const KEY_ID_INFO = concat(utf8('mayfly ring 1 id'), Uint8Array.of(1));
-const PKCS8_ED25519 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);

@@ -59,7 +59,9 @@ export function* fieldsOf(value: unknown): Iterable<Uint8Array> {
 /** What a text file spells out in base64, base64url or hex: identity seeds, PEM bodies. */
 export function* spelledOut(file: Uint8Array): Iterable<Uint8Array> {
   const text = Buffer.from(file).toString('latin1');
-  for (const [word] of text.replace(/([A-Za-z0-9+/=])\r?\n(?=[A-Za-z0-9+/=])/g, '$1').matchAll(/[A-Za-z0-9+/_-]{20,}/g)) {
+  for (const [word] of text
+    .replace(/([A-Za-z0-9+/=])\r?\n(?=[A-Za-z0-9+/=])/g, '$1')
+    .matchAll(/[A-Za-z0-9+/_-]{20,}/g)) {
     yield Uint8Array.from(Buffer.from(word, 'base64'));
     yield Uint8Array.from(Buffer.from(word, 'hex'));
   }

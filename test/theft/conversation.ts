@@ -2,8 +2,8 @@
 
 import { concat, toHex } from '../../src/bytes/bytes.ts';
 import { Reader } from '../../src/bytes/reader.ts';
-import { TLS13 } from '../../src/messages/code-points.ts';
 import { type ClientHello, decodeClientHello } from '../../src/messages/client-hello.ts';
+import { TLS13 } from '../../src/messages/code-points.ts';
 import { decodeServerHello, type ServerHello } from '../../src/messages/server-hello.ts';
 import { decodeNewSessionTicket12 } from '../../src/messages/tls12/new-session-ticket.ts';
 import type { Recording } from './wiretap.ts';

@@ -13,8 +13,8 @@ import { Ring } from '../../src/fleet/ring.ts';
 import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
 import { type ConnectionOptions, connect, createServer, type Server, type TlsOptions } from '../../src/node/tls.ts';
 import { listen, localhost, trust } from '../node/support.ts';
-import { keyShare } from './attacker.ts';
 import { type Conversation, readConversation } from './conversation.ts';
+import { keyShare } from './guesses.ts';
 import { RecordedRedis } from './store-recorder.ts';
 import { TimeMachine } from './time-machine.ts';
 import { Wiretap } from './wiretap.ts';
@@ -59,8 +59,8 @@ export class Fleet {
   readonly visits: Visit[] = [];
   /** The epoch of each ticket key that ever sealed, by its name in hex; epochs since the first. */
   readonly epochOfKey = new Map<string, number>();
-  /** The process whose memory can be looked into. */
-  readonly glass = new GlassProvider();
+  /** Of each member, to look into its memory. */
+  readonly glasses = NAMES.map(() => new GlassProvider());
   readonly redis: RecordedRedis;
   readonly rings: Ring[] = [];
   tap!: Wiretap;
@@ -77,12 +77,17 @@ export class Fleet {
   static async start(): Promise<Fleet> {
     const fleet = new Fleet(await RecordedRedis.start());
     for (const [index, identity] of fleet.identities.entries()) {
-      await fleet.join(identity, index === 0 ? fleet.glass.provider : nodeProvider);
+      await fleet.join(identity, fleet.glasses[index].provider);
     }
     const ports = await Promise.all([0, 1].map((index) => fleet.serve(fleet.rings[index])));
     fleet.tap = await Wiretap.start(ports);
     await fleet.until('all seal', () => fleet.rings.every((ring) => ring.status().sealingKey !== undefined));
+    // The epoch in which they began is as short as chance has it: the story begins with the next.
     fleet.#firstEpoch = fleet.#sealingEpoch(fleet.rings[0]) as number;
+    await fleet.nextEpoch();
+    fleet.#firstEpoch++;
+    fleet.epoch = 0;
+    fleet.epochOfKey.clear();
     fleet.#noteKey();
     return fleet;
   }
@@ -261,6 +266,7 @@ export class Fleet {
 /** A provider that lets a test see the private parts of key pairs for as long as their owner has them. */
 export class GlassProvider {
   readonly #live = new Map<KeyShare, Uint8Array>();
+  readonly #ever: Uint8Array[] = [];
 
   readonly provider: CryptoProvider = {
     ...nodeProvider,
@@ -282,12 +288,18 @@ export class GlassProvider {
         },
       };
       this.#live.set(own, material);
+      this.#ever.push(material);
       return own;
     },
   };
 
-  /** 96 bytes each. */
+  /** Those that their owner has now, 96 bytes each. */
   get privateKeys(): readonly Uint8Array[] {
-    return [...this.#live.values()].map((material) => Uint8Array.from(material));
+    return [...this.#live.values()];
+  }
+
+  /** Those as well that it has erased. */
+  get privateKeysEver(): readonly Uint8Array[] {
+    return this.#ever;
   }
 }

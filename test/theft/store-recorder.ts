@@ -64,7 +64,10 @@ export class RecordedRedis {
       await new Promise((resolve) => this.#monitor.once('data', resolve));
     }
     const lines = Buffer.concat(this.#heard).toString('latin1').split('\r\n');
-    return { commands: lines.map(argumentsOf).filter((command) => command.length > 0), files: [...this.#images, ...this.#appendOnlyFiles()] };
+    return {
+      commands: lines.map(argumentsOf).filter((command) => command.length > 0),
+      files: [...this.#images, ...this.#appendOnlyFiles()],
+    };
   }
 
   async stop(): Promise<void> {

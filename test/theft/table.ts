@@ -5,6 +5,7 @@ import type { Fleet } from './fleet.ts';
 
 export interface TheftTable {
   add(stolen: string, thief: Attacker, fleet: Fleet): void;
+  readonly rows: number;
   readonly lines: readonly string[];
 }
 
@@ -16,10 +17,18 @@ export function theftTable(): TheftTable {
       tried.add(thief);
       rows.push([stolen, ...cells(thief.findings, fleet)]);
     },
+    get rows() {
+      return rows.length;
+    },
     get lines() {
       const all = [HEAD, ...rows];
       const widths = HEAD.map((_, column) => Math.max(...all.map((row) => row[column].length)));
-      const lines = all.map((row) => row.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
+      const lines = all.map((row) =>
+        row
+          .map((cell, column) => cell.padEnd(widths[column]))
+          .join('  ')
+          .trimEnd(),
+      );
       const attempts = [...tried].map(({ attempts: one }) =>
         Object.entries(one)
           .map(([what, count]) => `${count} ${what}`)

@@ -8,14 +8,15 @@ import { formatDuration } from '../duration.ts';
 import type { Output } from '../output.ts';
 import { version } from '../package-root.ts';
 import type { StatusServer } from '../status/server.ts';
-import type { StatusSource } from '../status/snapshot.ts';
+import type { ServingFacts } from '../status/snapshot.ts';
 import { type Versions, versionName } from '../versions.ts';
 import type { ServerCredentials } from './credentials.ts';
 import type { SiteOptions } from './site.ts';
 
 export interface Announcement {
   readonly output: Output;
-  readonly source: StatusSource;
+  readonly facts: ServingFacts;
+  readonly workers?: number;
   readonly credentials: ServerCredentials;
   readonly clients: SiteOptions['clients'];
   readonly addresses: readonly Address[];
@@ -23,20 +24,22 @@ export interface Announcement {
 }
 
 export function announce(announcement: Announcement): void {
-  const { output, source, credentials, clients, addresses, status } = announcement;
+  const { output, facts, credentials, clients, addresses, status } = announcement;
   const statusUrl = status === undefined ? undefined : `http://${formatAddress(status.addresses[0])}`;
   output.event('listening', {
-    urls: source.urls,
+    urls: facts.urls,
     addresses: addresses.map(formatAddress),
-    serving: source.serving,
+    serving: facts.serving,
     status: statusUrl ?? null,
-    versions: source.versions,
+    versions: facts.versions,
     ring: {
-      enabled: source.ring.enabled,
-      rotateSeconds: source.ring.rotate / 1000,
-      lifetimeSeconds: source.ring.lifetime / 1000,
+      enabled: facts.ring.enabled,
+      rotateSeconds: facts.ring.rotate / 1000,
+      lifetimeSeconds: facts.ring.lifetime / 1000,
+      sharedBy: facts.ring.sharedBy,
     },
-    certificate: { names: source.certificate.names, notAfter: new Date(source.certificate.notAfter).toISOString() },
+    workers: announcement.workers ?? null,
+    certificate: { names: facts.certificate.names, notAfter: new Date(facts.certificate.notAfter).toISOString() },
     clientCertificates: clients === undefined ? 'none' : clients.required ? 'required' : 'requested',
     ca: credentials.development?.caPath ?? null,
     pid: process.pid,
@@ -46,21 +49,21 @@ export function announce(announcement: Announcement): void {
   }
 }
 
-function lines({ source, credentials, clients }: Announcement, statusUrl: string | undefined): string[] {
-  const { ring } = source;
-  const isProxy = source.serving.startsWith('http://');
+function lines({ facts, workers, credentials, clients }: Announcement, statusUrl: string | undefined): string[] {
+  const { ring } = facts;
+  const isProxy = facts.serving.startsWith('http://');
   const text = [
     '',
-    `  ${pc.bold(pc.green('Mayfly'))} ${pc.dim(version)} ${isProxy ? 'passes requests on to' : 'serves'} ${pc.bold(source.serving)}`,
+    `  ${pc.bold(pc.green('Mayfly'))} ${pc.dim(version)} ${isProxy ? 'passes requests on to' : 'serves'} ${pc.bold(facts.serving)}`,
     '',
-    ...source.urls.map(
-      (url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim(`HTTP/1.1 and HTTP/2 over ${spoken(source.versions)}`)}`,
+    ...facts.urls.map(
+      (url) => `    ${pc.cyan(pc.underline(url))}  ${pc.dim(`HTTP/1.1 and HTTP/2 over ${spoken(facts.versions)}`)}`,
     ),
   ];
   if (statusUrl !== undefined) {
     text.push(`    ${pc.cyan(pc.underline(statusUrl))}  ${pc.dim('status page, for this machine only')}`);
   }
-  text.push('', ...ringRows(source));
+  text.push('', ...ringRows(facts, workers));
   if (credentials.development === undefined) {
     text.push(
       row(
@@ -76,7 +79,7 @@ function lines({ source, credentials, clients }: Announcement, statusUrl: string
       row('Clients', clients.required ? 'must show a certificate' : 'are asked for a certificate, and served without'),
     );
   }
-  text.push('', ...examples(source.urls[0], credentials.development?.caPath, ring.enabled));
+  text.push('', ...examples(facts.urls[0], credentials.development?.caPath, ring.enabled));
   text.push(
     '',
     `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`,
@@ -85,7 +88,7 @@ function lines({ source, credentials, clients }: Announcement, statusUrl: string
   return text;
 }
 
-function ringRows({ ring, versions }: StatusSource): string[] {
+function ringRows({ ring, versions }: ServingFacts, workers: number | undefined): string[] {
   if (!ring.enabled) {
     return [row('Ring', 'off: no session is remembered, every handshake is a full one')];
   }
@@ -101,6 +104,12 @@ function ringRows({ ring, versions }: StatusSource): string[] {
     const byTicket = formatDuration(Math.min(ring.rotate, ring.lifetime));
     const byId = formatDuration(Math.min(HOUR, ring.lifetime));
     rows.push(`TLS 1.2 sessions: by ticket for ${byTicket}, by ID for ${byId} after their full handshake`);
+  }
+  if (ring.sharedBy === 'fleet') {
+    rows.push(`shared with the fleet ${JSON.stringify(ring.fleetName)}: tickets from the first common key on, soon`);
+  }
+  if (workers !== undefined) {
+    rows.push(`${workers} worker${workers === 1 ? '' : 's'} ${ring.sharedBy === 'fleet' ? 'in it' : 'share it'}`);
   }
   return rows.map((text, i) => row(i === 0 ? 'Ring' : '', text));
 }

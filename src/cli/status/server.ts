@@ -14,7 +14,11 @@ import { type Address, isLoopback } from '../address.ts';
 import { packageRoot } from '../package-root.ts';
 import { Problem } from '../problem.ts';
 import { type Listenable, listen } from '../serve/listen.ts';
-import { metricsOf, type StatusSource, takeSnapshot } from './snapshot.ts';
+import { metricsOf } from './metrics.ts';
+import type { StatusSnapshot } from './snapshot.ts';
+
+/** How things stand now; must not fail. */
+export type TakeStatus = () => StatusSnapshot | Promise<StatusSnapshot>;
 
 export interface StatusServer {
   readonly addresses: readonly Address[];
@@ -31,7 +35,7 @@ const MAX_WATCHERS = 16;
  */
 export async function openStatusServer(
   address: Address,
-  source: StatusSource,
+  takeStatus: TakeStatus,
   allowPublic: boolean,
 ): Promise<StatusServer> {
   if (!allowPublic && !isLoopback(address.host)) {
@@ -48,13 +52,13 @@ export async function openStatusServer(
       reply(response, 421, 'text/plain; charset=utf-8', 'This page answers to loopback names only.\n');
       return;
     }
-    route({ request, response, source, watchers, page });
+    void route({ request, response, takeStatus, watchers, page });
   });
   server.headersTimeout = 10_000;
   server.requestTimeout = 10_000;
   const timer = setInterval(() => {
     if (watchers.size > 0) {
-      broadcast(watchers, source);
+      void broadcast(watchers, takeStatus);
     }
   }, EVENT_INTERVAL);
   timer.unref();
@@ -79,13 +83,13 @@ export async function openStatusServer(
 interface Visit {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly source: StatusSource;
+  readonly takeStatus: TakeStatus;
   readonly watchers: Set<ServerResponse>;
   readonly page: Page;
 }
 
-function route(visit: Visit): void {
-  const { request, response, source } = visit;
+async function route(visit: Visit): Promise<void> {
+  const { request, response, takeStatus } = visit;
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD');
     reply(response, 405, 'text/plain; charset=utf-8', 'This page only tells.\n');
@@ -93,33 +97,33 @@ function route(visit: Visit): void {
   }
   switch ((request.url ?? '/').split('?', 1)[0]) {
     case '/':
-      sendPage(visit);
+      await sendPage(visit);
       return;
     case '/events':
-      watch(visit);
+      await watch(visit);
       return;
     case '/status.json':
-      reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(takeSnapshot(source), null, 2)}\n`);
+      reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(await takeStatus(), null, 2)}\n`);
       return;
     case '/metrics':
-      reply(response, 200, EXPOSITION_CONTENT_TYPE, exposition(metricsOf(source)));
+      reply(response, 200, EXPOSITION_CONTENT_TYPE, exposition(metricsOf(await takeStatus())));
       return;
     default:
       reply(response, 404, 'text/plain; charset=utf-8', 'There is /, /status.json, /events and /metrics.\n');
   }
 }
 
-function sendPage({ response, page, source }: Visit): void {
+async function sendPage({ response, page, takeStatus }: Visit): Promise<void> {
   const nonce = globalThis.crypto.randomUUID();
   response.setHeader(
     'content-security-policy',
     `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; connect-src 'self'; ` +
       `img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   );
-  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, JSON.stringify(takeSnapshot(source))));
+  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, JSON.stringify(await takeStatus())));
 }
 
-function watch({ request, response, source, watchers }: Visit): void {
+async function watch({ request, response, takeStatus, watchers }: Visit): Promise<void> {
   if (watchers.size >= MAX_WATCHERS) {
     response.setHeader('retry-after', '30');
     reply(response, 503, 'text/plain; charset=utf-8', 'Too many pages are open.\n');
@@ -135,11 +139,11 @@ function watch({ request, response, source, watchers }: Visit): void {
   watchers.add(response);
   response.on('error', () => response.destroy());
   response.once('close', () => watchers.delete(response));
-  response.write(`retry: 2000\n${eventText(source)}`);
+  response.write(`retry: 2000\n${await eventText(takeStatus)}`);
 }
 
-function broadcast(watchers: ReadonlySet<ServerResponse>, source: StatusSource): void {
-  const text = eventText(source);
+async function broadcast(watchers: ReadonlySet<ServerResponse>, takeStatus: TakeStatus): Promise<void> {
+  const text = await eventText(takeStatus);
   for (const watcher of watchers) {
     // A page that does not read gets the next state, not a backlog.
     if (!watcher.writableNeedDrain) {
@@ -148,8 +152,8 @@ function broadcast(watchers: ReadonlySet<ServerResponse>, source: StatusSource):
   }
 }
 
-function eventText(source: StatusSource): string {
-  return `data: ${JSON.stringify(takeSnapshot(source))}\n\n`;
+async function eventText(takeStatus: TakeStatus): Promise<string> {
+  return `data: ${JSON.stringify(await takeStatus())}\n\n`;
 }
 
 function reply(response: ServerResponse, status: number, type: string, body: string): void {

@@ -1,7 +1,7 @@
 /** What the status page tells, as one object: `/status.json`, the event stream and `/metrics` are made from it. */
 
 import type { ProtocolVersion } from '../../connection-options.ts';
-import type { Metric, Sample } from '../../ledger/metrics.ts';
+import type { RingStatus } from '../../fleet/member-status.ts';
 import type { SecretCensus } from '../../ledger/secrets.ts';
 import type { SessionCacheStats } from '../../session/session-cache.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
@@ -9,9 +9,8 @@ import { version } from '../package-root.ts';
 import type { HandshakeCounts } from '../serve/connections.ts';
 import type { Site } from '../serve/site.ts';
 
-export interface StatusSource {
-  readonly site: Site;
-  readonly census: SecretCensus;
+/** What does not change while it runs, but for the certificate. */
+export interface ServingFacts {
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   /** What is served, for people: a folder or an upstream URL. */
@@ -22,8 +21,20 @@ export interface StatusSource {
   readonly certificate: { readonly names: readonly string[]; readonly notAfter: number; readonly development: boolean };
 }
 
+/** What the status of one process is taken from. */
+export interface StatusSource extends ServingFacts {
+  readonly site: Site;
+  readonly census: SecretCensus;
+  /** How a shared ring looks from here; undefined for a ring of this process's own, and before there is one. */
+  readonly ringStatus?: () => RingStatus | undefined;
+}
+
 export interface RingSettings {
   readonly enabled: boolean;
+  /** Who shares it: nobody else, the processes of this machine, a fleet. */
+  readonly sharedBy: 'process' | 'machine' | 'fleet';
+  /** Of the fleet. */
+  readonly fleetName?: string;
   /** Milliseconds. */
   readonly rotate: number;
   readonly lifetime: number;
@@ -47,6 +58,28 @@ export interface ConnectionStatus {
   readonly upgraded: boolean;
   readonly bytesIn: number;
   readonly bytesOut: number;
+  /** The number of the worker that has it. */
+  readonly worker?: number;
+}
+
+/** One process among several that serve together. */
+export interface WorkerStatus {
+  readonly worker: number;
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly full: number;
+  readonly resumed: number;
+  readonly open: number;
+  readonly memory: number;
+  /** First 4 bytes of the name of the key that it seals with, hex; absent while it has none. */
+  readonly sealingKey?: string;
+  readonly alarms: readonly string[];
+}
+
+/** A shared ring as one member sees it. */
+export interface RingView extends RingStatus {
+  /** Who sees it so: "this process", "the primary", "worker 2". */
+  readonly seenBy: string;
 }
 
 export interface StatusSnapshot {
@@ -70,7 +103,13 @@ export interface StatusSnapshot {
   readonly failures: Record<string, number>;
   readonly requests: Record<string, number>;
   readonly upstreamFailures: Record<string, number>;
+  /** Handshakes that resumed, of those that could have: 0 to 1, absent before the first handshake. */
+  readonly resumptionRatio?: number;
   readonly ring: RingSettings & { readonly keys: readonly TicketKeyStatus[] };
+  /** Absent for a ring of one process. */
+  readonly sharedRing?: RingView;
+  /** Absent for one process. Its sums are above: those of workers that are gone are in them, up to their last second. */
+  readonly workers?: { readonly running: readonly WorkerStatus[]; readonly replaced: number };
   /** TLS 1.2 sessions by ID; absent when none are kept. */
   readonly sessionCache?: SessionCacheStats;
   readonly connections: {
@@ -81,18 +120,29 @@ export interface StatusSnapshot {
     /** The newest first, at most `LISTED_CONNECTIONS`. */
     readonly list: readonly ConnectionStatus[];
   };
+  readonly sockets: {
+    readonly accepted: number;
+    readonly open: number;
+    readonly idleClosed: number;
+    readonly helloRetries: number;
+    readonly keyUpdates: number;
+  };
   readonly secrets: { readonly born: number; readonly ended: number; readonly live: Record<string, number> };
+  /** Seconds of CPU time, user and system. */
+  readonly cpu: number;
   /** Bytes. */
   readonly memory: number;
 }
 
 /** A page with thousands of rows helps nobody and costs the server. */
-const LISTED_CONNECTIONS = 200;
+export const LISTED_CONNECTIONS = 200;
 
 export function takeSnapshot(source: StatusSource): StatusSnapshot {
   const { site, census } = source;
   const { connections: books, counters } = site;
   const cache = cacheOf(source);
+  const ring = source.ringStatus?.();
+  const cpu = process.cpuUsage();
   return {
     mayfly: version,
     node: process.version,
@@ -113,7 +163,9 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
     failures: { ...counters.failures },
     requests: books.requests.toJSON(),
     upstreamFailures: books.upstreamFailures.toJSON(),
+    ...ratioOf(counters),
     ring: { ...source.ring, keys: site.sessions.status() },
+    ...(ring === undefined ? {} : { sharedRing: { seenBy: 'this process', ...ring } }),
     ...(cache === undefined ? {} : { sessionCache: cache }),
     connections: {
       open: books.openCount,
@@ -122,9 +174,21 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
       bytesOut: books.bytesOut,
       list: listConnections(source),
     },
+    sockets: {
+      accepted: counters.accepted,
+      open: counters.open,
+      idleClosed: counters.idleClosed,
+      helloRetries: counters.helloRetries,
+      keyUpdates: counters.keyUpdates,
+    },
     secrets: { born: census.born, ended: census.ended, live: census.live },
+    cpu: (cpu.user + cpu.system) / 1e6,
     memory: process.memoryUsage.rss(),
   };
+}
+
+export function ratioOf({ full, resumed }: { full: number; resumed: number }): { resumptionRatio?: number } {
+  return full + resumed === 0 ? {} : { resumptionRatio: Math.round((1000 * resumed) / (full + resumed)) / 1000 };
 }
 
 function listConnections(source: StatusSource): ConnectionStatus[] {
@@ -149,119 +213,9 @@ function listConnections(source: StatusSource): ConnectionStatus[] {
   }));
 }
 
-/** The metrics for Prometheus. */
-export function metricsOf(source: StatusSource): Metric[] {
-  const { connections: books, counters } = source.site;
-  const keys = source.site.sessions.status();
-  const states = ['waiting', 'sealing', 'opening'] as const;
-  const cpu = process.cpuUsage();
-  return [
-    metric('mayfly_build_info', 'gauge', 'Version of Mayfly and of Node.js.', [
-      { labels: { version, node: process.version }, value: 1 },
-    ]),
-    metric(
-      'mayfly_handshakes_total',
-      'counter',
-      'Completed handshakes, full or resumed.',
-      handshakeSamples(books.handshakes),
-    ),
-    metric(
-      'mayfly_resumption_refusals_total',
-      'counter',
-      'Sessions that were offered but not resumed, by reason.',
-      samplesOf(counters.refusals, 'reason'),
-    ),
-    metric(
-      'mayfly_failures_total',
-      'counter',
-      'Failed handshakes and broken connections.',
-      samplesOf(counters.failures, 'code'),
-    ),
-    metric('mayfly_hello_retries_total', 'counter', 'Handshakes with a HelloRetryRequest.', counters.helloRetries),
-    metric('mayfly_key_updates_total', 'counter', 'Renewals of traffic keys.', counters.keyUpdates),
-    metric('mayfly_connections_accepted_total', 'counter', 'TCP connections accepted.', counters.accepted),
-    metric(
-      'mayfly_connections_idle_closed_total',
-      'counter',
-      'Connections closed for being idle.',
-      counters.idleClosed,
-    ),
-    metric('mayfly_connections_open', 'gauge', 'Open connections, in handshake or after.', counters.open),
-    metric('mayfly_connection_bytes_total', 'counter', 'Bytes on connections, by direction.', [
-      { labels: { direction: 'in' }, value: books.bytesIn },
-      { labels: { direction: 'out' }, value: books.bytesOut },
-    ]),
-    metric('mayfly_requests_total', 'counter', 'HTTP requests, by protocol.', books.requests.samples('protocol')),
-    metric(
-      'mayfly_upstream_failures_total',
-      'counter',
-      'Requests that the upstream server did not answer.',
-      books.upstreamFailures.samples('reason'),
-    ),
-    metric(
-      'mayfly_ticket_keys',
-      'gauge',
-      'Ticket keys in the ring, by what they may do.',
-      states.map((state) => ({ labels: { state }, value: keys.filter((key) => key.state === state).length })),
-    ),
-    keyMetric(keys, 'mayfly_ticket_key_created_seconds', 'When the key was made.', (key) => key.createdAt / 1000),
-    keyMetric(
-      keys,
-      'mayfly_ticket_key_seal_until_seconds',
-      'When the key stops sealing.',
-      (key) => key.sealUntil / 1000,
-    ),
-    keyMetric(keys, 'mayfly_ticket_key_open_until_seconds', 'When the key is erased.', (key) => key.openUntil / 1000),
-    keyMetric(keys, 'mayfly_ticket_key_tickets_sealed', 'Tickets sealed by the key.', (key) => key.ticketsSealed),
-    keyMetric(keys, 'mayfly_ticket_key_tickets_opened', 'Tickets opened by the key.', (key) => key.ticketsOpened),
-    ...cacheMetrics(cacheOf(source)),
-    metric(
-      'mayfly_secrets_live',
-      'gauge',
-      'Secrets that are not erased yet, by kind.',
-      samplesOf(source.census.live, 'kind'),
-    ),
-    metric('mayfly_secrets_born_total', 'counter', 'Secrets made.', source.census.born),
-    metric('mayfly_secrets_ended_total', 'counter', 'Secrets erased.', source.census.ended),
-    metric('mayfly_draining', 'gauge', '1 while the server drains.', source.site.draining ? 1 : 0),
-    metric('process_start_time_seconds', 'gauge', 'Start of the process.', source.startedAt / 1000),
-    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', process.memoryUsage.rss()),
-    metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', (cpu.user + cpu.system) / 1e6),
-  ];
-}
-
 /** Undefined when no session is kept by its ID. */
 function cacheOf({ site, ring, versions }: StatusSource): SessionCacheStats | undefined {
   return ring.enabled && versions.includes('TLSv1.2') ? site.sessions.stats() : undefined;
-}
-
-function handshakeSamples(counts: StatusSnapshot['handshakes']['byVersion']): Sample[] {
-  return Object.entries(counts).flatMap(([version, { full, ticket, id }]) => {
-    const samples: Sample[] = [
-      { labels: { version, kind: 'full' }, value: full },
-      { labels: { version, kind: 'resumed', by: 'ticket' }, value: ticket },
-    ];
-    return version === 'TLSv1.3'
-      ? samples
-      : [...samples, { labels: { version, kind: 'resumed', by: 'id' }, value: id }];
-  });
-}
-
-function cacheMetrics(cache: SessionCacheStats | undefined): Metric[] {
-  if (cache === undefined) {
-    return [];
-  }
-  const name = (what: string) => `mayfly_session_cache_${what}`;
-  return [
-    metric(name('entries'), 'gauge', 'TLS 1.2 sessions kept by their ID.', cache.entries),
-    metric(name('bytes'), 'gauge', 'Memory of these sessions.', cache.bytes),
-    metric(name('lookups_total'), 'counter', 'Look-ups of session IDs.', [
-      { labels: { result: 'hit' }, value: cache.hits },
-      { labels: { result: 'miss' }, value: cache.misses },
-    ]),
-    metric(name('evicted_total'), 'counter', 'Sessions erased early to make room.', cache.evicted),
-    metric(name('expired_total'), 'counter', 'Sessions erased at the end of their life.', cache.expired),
-  ];
 }
 
 /** What went wrong in TLS. That a peer hangs up (ECONNRESET, EPIPE) is listed, but is its good right. */
@@ -269,27 +223,5 @@ function failedHandshakes(failures: Readonly<Record<string, number>>): number {
   return Object.entries(failures).reduce(
     (total, [code, count]) => (code.startsWith('TLS_') ? total + count : total),
     0,
-  );
-}
-
-function samplesOf(counts: Readonly<Record<string, number>>, label: string): Sample[] {
-  return Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }));
-}
-
-function metric(name: string, type: Metric['type'], help: string, samples: number | readonly Sample[]): Metric {
-  return { name, type, help, samples: typeof samples === 'number' ? [{ value: samples }] : samples };
-}
-
-function keyMetric(
-  keys: readonly TicketKeyStatus[],
-  name: string,
-  help: string,
-  value: (key: TicketKeyStatus) => number,
-): Metric {
-  return metric(
-    name,
-    'gauge',
-    help,
-    keys.map((key) => ({ labels: { key: key.name }, value: value(key) })),
   );
 }

@@ -14,9 +14,9 @@
 import { concat, toHex, utf8 } from '../../bytes/bytes.ts';
 import type { Reader } from '../../bytes/reader.ts';
 import type { CryptoProvider } from '../../crypto/provider.ts';
+import { kems } from '../../keys/hpke.ts';
 import type { RingKem } from '../configuration.ts';
 import { KEY_ID_LENGTH } from '../epoch-secret.ts';
-import { kems } from '../hpke.ts';
 import type { Identity } from '../identity.ts';
 import type { RecordRefusal } from './refusal.ts';
 import { type RingTrust, readBody, readId } from './signed.ts';

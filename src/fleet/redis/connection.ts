@@ -62,31 +62,34 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   const onError = options.onError ?? (() => {});
   const { client, send } = openClient(address, options.ca);
   const subscribers = new Set<Client>();
-  let closed = false;
+  const ended = new WeakSet<Client>();
 
-  const connect = (one: Client): void => {
+  const connect = (one: Client, then: () => unknown): void => {
     one.on('error', onError);
-    one.connect().catch(onError);
+    // One that is destroyed while it connects stays connected: it is destroyed once more.
+    one
+      .connect()
+      .then(() => (ended.has(one) ? destroy(one) : then()))
+      .catch((error) => (ended.has(one) ? undefined : onError(error)));
   };
-  connect(client);
+  const end = (one: Client): void => {
+    ended.add(one);
+    destroy(one);
+  };
+  connect(client, () => {});
 
   return {
     command: (key, args) => send(key, args),
     subscribe(channel, listener) {
       const { client: subscriber } = openClient(address, options.ca);
       subscribers.add(subscriber);
-      subscriber.on('error', onError);
-      subscriber
-        .connect()
-        .then(() => (closed ? undefined : subscriber.subscribe(channel, listener)))
-        .catch(onError);
+      connect(subscriber, () => subscriber.subscribe(channel, listener));
       return () => {
         subscribers.delete(subscriber);
         end(subscriber);
       };
     },
     close() {
-      closed = true;
       for (const one of [client, ...subscribers]) {
         end(one);
       }
@@ -106,7 +109,7 @@ export function describeRedisUrl(url: string): string {
 }
 
 /** A client that was never connected cannot be destroyed either. */
-function end(client: Client): void {
+function destroy(client: Client): void {
   try {
     Promise.resolve(client.destroy()).catch(() => {});
   } catch {

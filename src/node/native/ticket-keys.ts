@@ -92,7 +92,7 @@ export class OpenSslTicketKeys {
     const secret = hkdfExpand(
       nodeProvider,
       'sha256',
-      from.expose(),
+      from,
       info,
       HMAC_KEY_LENGTH + AES_KEY_LENGTH,
       'ticketKey',

@@ -1,5 +1,5 @@
 /**
- * HPKE in base mode, one message per encapsulation, over the provider's primitives.
+ * HPKE in base mode, over the provider's primitives: one message per encapsulation, or a few in a row.
  *
  *     DHKEM(X25519, HKDF-SHA256)   0x0020   shared_secret = ExtractAndExpand(DH(skE, pkR), enc ‖ pkR)
  *     X-Wing                       0x647a   shared_secret = SHA3-256(ss_M ‖ ss_X ‖ ct_X ‖ pk_X ‖ "\.//^\")
@@ -19,8 +19,10 @@ import { Secret } from '../bytes/secret.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import type { AeadKey, CryptoProvider, KeyShare } from '../crypto/provider.ts';
 import type { AeadName } from '../crypto/suites.ts';
-import { hkdfExpand, hkdfExtract } from '../keys/hkdf.ts';
-import type { RingKem } from './configuration.ts';
+import { hkdfExpand, hkdfExtract } from './hkdf.ts';
+
+/** ML-KEM-768 with X25519, or X25519 alone. */
+export type HpkeKem = 'x-wing' | 'x25519';
 
 interface KemInfo {
   readonly code: number;
@@ -30,13 +32,13 @@ interface KemInfo {
   readonly encapsulationLength: number;
 }
 
-export const kems: Readonly<Record<RingKem, KemInfo>> = {
+export const kems: Readonly<Record<HpkeKem, KemInfo>> = {
   x25519: { code: 0x0020, group: 'x25519', publicKeyLength: 32, encapsulationLength: 32 },
   'x-wing': { code: 0x647a, group: 'X25519MLKEM768', publicKeyLength: 1216, encapsulationLength: 1120 },
 };
 
 export interface HpkeSuite {
-  readonly kem: RingKem;
+  readonly kem: HpkeKem;
   /** Default `'aes-256-gcm'`, the one that the ring uses. */
   readonly aead?: AeadName;
 }
@@ -56,7 +58,7 @@ export interface HpkeSealed {
 }
 
 /** A fresh key pair whose private part opens one message. */
-export function generateKeyPair(provider: CryptoProvider, kem: RingKem): KeyShare {
+export function generateKeyPair(provider: CryptoProvider, kem: HpkeKem): KeyShare {
   return provider.generateKeyShare(kems[kem].group);
 }
 
@@ -71,6 +73,41 @@ export function sealTo(input: HpkeInput, publicKey: Uint8Array, plaintext: Uint8
   const ciphertext = new Uint8Array(plaintext.length + TAG_LENGTH);
   withContext(input, kemSecret, (key, nonce) => key.seal(nonce, aad, plaintext, ciphertext, 0));
   return { encapsulation: Uint8Array.from(keyExchange), ciphertext };
+}
+
+/** Several messages to one encapsulation, each under a nonce of its own (RFC 9180 §5.2). */
+export class HpkeSender {
+  /** The encapsulated key: `enc` of RFC 9180. */
+  readonly encapsulation: Uint8Array;
+  readonly #key: AeadKey;
+  readonly #baseNonce: Secret;
+  #sequence = 0;
+
+  /** @throws TLSError `TLS_ERR_BAD_KEY_SHARE` the public key has the wrong length, is of small order or not reduced */
+  constructor(input: Omit<HpkeInput, 'aad'>, publicKey: Uint8Array) {
+    const { provider, suite } = input;
+    const { keyExchange, sharedSecret } = provider.encapsulate(kems[suite.kem].group, publicKey);
+    this.encapsulation = Uint8Array.from(keyExchange);
+    const kemSecret = combine(provider, suite.kem, sharedSecret, this.encapsulation, publicKey);
+    const { key, baseNonce } = keySchedule(input, kemSecret);
+    this.#key = key;
+    this.#baseNonce = baseNonce;
+  }
+
+  /** The ciphertext and its tag of 16 bytes. */
+  seal(aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+    const nonce = new Uint8Array(this.#baseNonce.expose());
+    // Two messages at most are ever sent: the counter fits the last byte.
+    nonce[nonce.length - 1] ^= this.#sequence++;
+    const ciphertext = new Uint8Array(plaintext.length + TAG_LENGTH);
+    this.#key.seal(nonce, aad, plaintext, ciphertext, 0);
+    return ciphertext;
+  }
+
+  erase(): void {
+    this.#key.erase();
+    this.#baseNonce.erase();
+  }
 }
 
 /**
@@ -88,7 +125,7 @@ export function openWith(input: HpkeInput, keyPair: KeyShare, sealed: HpkeSealed
 /** The KEM's shared secret from what the group agreed on, which is erased. */
 function combine(
   provider: CryptoProvider,
-  kem: RingKem,
+  kem: HpkeKem,
   agreed: Secret,
   encapsulation: Uint8Array,
   publicKey: Uint8Array,
@@ -131,31 +168,36 @@ function combineXWing(
   }
 }
 
-/** Runs the key schedule and lends the message's key; the KEM's secret and all that comes of it are erased. */
-function withContext<T>(
-  { provider, suite, info }: HpkeInput,
+/** Lends the key of the first message. */
+function withContext<T>(input: HpkeInput, kemSecret: Secret, callback: (key: AeadKey, nonce: Uint8Array) => T): T {
+  const { key, baseNonce } = keySchedule(input, kemSecret);
+  try {
+    return callback(key, baseNonce.expose());
+  } finally {
+    key.erase();
+    baseNonce.erase();
+  }
+}
+
+/** The KEM's secret and all that comes of it but the result are erased. */
+function keySchedule(
+  { provider, suite, info }: Omit<HpkeInput, 'aad'>,
   kemSecret: Secret,
-  callback: (key: AeadKey, nonce: Uint8Array) => T,
-): T {
+): { readonly key: AeadKey; readonly baseNonce: Secret } {
   const { kem, aead = 'aes-256-gcm' } = suite;
   const { code, keyLength } = aeads[aead];
   const suiteId = Uint8Array.of(...HPKE, ...u16(kems[kem].code), ...u16(HKDF_SHA256), ...u16(code));
-  const pskIdHash = labeledExtract(provider, suiteId, EMPTY, 'psk_id_hash', EMPTY);
-  const infoHash = labeledExtract(provider, suiteId, EMPTY, 'info_hash', info);
+  const pskIdHash = labeledExtract(provider, suiteId, EMPTY, 'psk_id_hash', EMPTY, 'kemContext');
+  const infoHash = labeledExtract(provider, suiteId, EMPTY, 'info_hash', info, 'kemContext');
   const context = concat(Uint8Array.of(MODE_BASE), pskIdHash.expose(), infoHash.expose());
   const secret = labeledExtract(provider, suiteId, kemSecret.expose(), 'secret', EMPTY);
   const rawKey = labeledExpand(provider, suiteId, secret, 'key', context, keyLength);
-  const nonce = labeledExpand(provider, suiteId, secret, 'base_nonce', context, NONCE_LENGTH);
+  const baseNonce = labeledExpand(provider, suiteId, secret, 'base_nonce', context, NONCE_LENGTH);
   const key = provider.aead(aead, rawKey.expose());
   for (const spent of [kemSecret, pskIdHash, infoHash, secret, rawKey]) {
     spent.erase();
   }
-  try {
-    return callback(key, nonce.expose());
-  } finally {
-    key.erase();
-    nonce.erase();
-  }
+  return { key, baseNonce };
 }
 
 function labeledExtract(
@@ -164,13 +206,14 @@ function labeledExtract(
   salt: Uint8Array,
   label: string,
   inputKeyMaterial: Uint8Array,
+  kind = 'kemSecret',
 ): Secret {
   const prefix = concat(VERSION, suiteId, utf8(label));
   const labeled = new Uint8Array(new ArrayBuffer(prefix.length + inputKeyMaterial.length));
   labeled.set(prefix);
   labeled.set(inputKeyMaterial, prefix.length);
   try {
-    return hkdfExtract(provider, 'sha256', salt, labeled, 'kemSecret');
+    return hkdfExtract(provider, 'sha256', salt, labeled, kind);
   } finally {
     labeled.fill(0);
   }
@@ -185,7 +228,7 @@ function labeledExpand(
   length: number,
 ): Secret {
   const labeled = concat(u16(length), VERSION, suiteId, utf8(label), info);
-  return hkdfExpand(provider, 'sha256', secret.expose(), labeled, length, 'kemSecret');
+  return hkdfExpand(provider, 'sha256', secret, labeled, length, 'kemSecret');
 }
 
 function u16(value: number): Uint8Array {

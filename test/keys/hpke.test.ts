@@ -10,7 +10,7 @@ import { fromHex, toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { createNodeProvider, nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import type { AeadName } from '../../src/crypto/suites.ts';
 import type { RingKem } from '../../src/fleet/configuration.ts';
-import { generateKeyPair, type HpkeInput, kems, openWith, sealTo } from '../../src/fleet/hpke.ts';
+import { generateKeyPair, type HpkeInput, kems, openWith, sealTo } from '../../src/keys/hpke.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 
 interface Vector {

@@ -1,0 +1,117 @@
+/** The flags of `mayfly ring`. What each command does is loaded when it is run. */
+
+import { Command, Option } from 'commander';
+
+export interface RingFlags {
+  readonly fleet?: string;
+  readonly identity?: string;
+  readonly fleetName?: string;
+  readonly fleetCa?: string;
+  readonly rotate: string;
+  readonly lifetime: string;
+  readonly timeout: string;
+  readonly json?: boolean;
+}
+
+export interface InitFlags {
+  readonly fleetName: string;
+  readonly identity: readonly string[];
+  readonly json?: boolean;
+}
+
+export function ringCommand(): Command {
+  const ring = new Command('ring').description('make, watch and steer the ring of ticket keys that a fleet shares');
+  ring.addCommand(initCommand());
+  for (const command of [statusCommand(), rotateCommand(), flushCommand(), evictCommand(), joinCommand()]) {
+    ring.addCommand(command);
+  }
+  return ring.addHelpText(
+    'after',
+    `
+Examples:
+  $ mayfly ring init --fleet-name web --identity web1.identity web2.identity web3.identity
+  $ mayfly ring status --fleet redis://10.0.0.5 --identity web1.identity
+  $ mayfly ring evict web3 --fleet redis://10.0.0.5 --identity web1.identity`,
+  );
+}
+
+function initCommand(): Command {
+  return new Command('init')
+    .description('make an identity file for each host of a new fleet')
+    .requiredOption('--fleet-name <name>', 'what the fleet is called')
+    .requiredOption('--identity <file...>', 'files to make, one for each host, which is called by its file’s name')
+    .option('--json', 'one JSON object per line instead of text')
+    .addHelpText(
+      'after',
+      `
+Each file holds one host’s own key and the public keys of all. Bring each to its host and nowhere else; whoever has one
+can join the fleet from then on, but opens nothing of the past.`,
+    )
+    .action(async (flags: InitFlags) => {
+      const { init } = await import('./ring/init.ts');
+      init(flags);
+    });
+}
+
+function statusCommand(): Command {
+  return withFleet(new Command('status'))
+    .description('tell who is in the ring and how its keys stand; takes no part in it')
+    .addHelpText('after', '\nEnds with exit code 30 while the ring has an alarm.')
+    .action(async (flags: RingFlags) => {
+      const { ringStatus } = await import('./ring/status.ts');
+      await ringStatus(flags);
+    });
+}
+
+function rotateCommand(): Command {
+  return withFleet(new Command('rotate'))
+    .description('have a new key seal soon, at all members; tickets that are out stay good')
+    .action(async (flags: RingFlags) => {
+      const { rotate } = await import('./ring/rotate.ts');
+      await rotate(flags);
+    });
+}
+
+function flushCommand(): Command {
+  return withFleet(new Command('flush'))
+    .description('end all keys, at all members: no ticket that is out opens any more')
+    .action(async (flags: RingFlags) => {
+      const { order } = await import('./ring/order.ts');
+      await order(flags);
+    });
+}
+
+function evictCommand(): Command {
+  return withFleet(new Command('evict'))
+    .description('end all keys, and let one member have no later one')
+    .argument('<member>', 'its name, or the beginning of its id (8 digits or more)')
+    .action(async (member: string, flags: RingFlags) => {
+      const { order } = await import('./ring/order.ts');
+      await order(flags, member);
+    });
+}
+
+function joinCommand(): Command {
+  return withFleet(new Command('join'))
+    .description('be a member until a signal comes, and print what happens in the ring')
+    .action(async (flags: RingFlags) => {
+      const { join } = await import('./ring/join.ts');
+      await join(flags);
+    });
+}
+
+function withFleet(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--fleet <url>', 'Redis or Valkey of the fleet; give a URL with a password by the environment').env(
+        'MAYFLY_FLEET_URL',
+      ),
+    )
+    .addOption(new Option('--identity <file>', 'a file of mayfly ring init').env('MAYFLY_IDENTITY'))
+    .addOption(new Option('--fleet-name <name>', 'what the identity must say').env('MAYFLY_FLEET_NAME'))
+    .option('--fleet-ca <file>', 'for a rediss:// URL: trust these certificates (PEM) instead of Node’s roots')
+    .option('--rotate <duration>', 'how long a key seals, as all members have it', '1h')
+    .option('--lifetime <duration>', 'how long a ticket may be used, as all members have it', '2h')
+    .option('--timeout <duration>', 'how long to wait for the store and for members', '30s')
+    .option('--json', 'one JSON object per line instead of text');
+}

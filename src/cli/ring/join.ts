@@ -1,0 +1,73 @@
+/** `mayfly ring join`: a member that serves nobody, and prints what happens. */
+
+import pc from 'picocolors';
+import type { RingEvent } from '../../fleet/actions.ts';
+import { joinFleet } from '../../node/fleet.ts';
+import { exitCode } from '../exit-codes.ts';
+import { createOutput } from '../output.ts';
+import { messageOf } from '../problem.ts';
+import type { RingFlags } from '../ring.ts';
+import { fleetFlags } from './access.ts';
+import { alarmText } from './words.ts';
+
+/** Runs until a signal. @throws Problem `usage`; TLSError `TLS_ERR_CONFIG` */
+export async function join(flags: RingFlags): Promise<void> {
+  const output = createOutput(flags.json === true);
+  let failing = false;
+  const fleet = joinFleet({
+    ...fleetFlags(flags),
+    onEvent(event) {
+      const { kind, ...fields } = event;
+      output.event(kind, { time: new Date().toISOString(), ...fields });
+      output.say(`${pc.dim(new Date().toISOString().slice(11, 19))}  ${eventText(event)}`);
+      failing = false;
+    },
+    onStoreError(error) {
+      // It goes on and on: the first of them tells.
+      if (!failing) {
+        failing = true;
+        output.warn(`the store: ${messageOf(error)}`);
+      }
+    },
+  });
+  const { ringId, fleetName, member } = fleet.ringStatus();
+  output.event('joining', { fleetName, ringId, member, pid: process.pid });
+  output.say(`Joining ${JSON.stringify(fleetName)} as ${member}. Ctrl-C leaves.`);
+  // Nothing else keeps the process alive while the store is away.
+  const awake = setInterval(() => {}, 60_000);
+  const leave = (): void => {
+    clearInterval(awake);
+    void fleet.close().then(() => {
+      output.say('Left. Keys erased.');
+      output.event('left');
+      process.exit(exitCode('ok'));
+    });
+  };
+  process.once('SIGINT', leave);
+  process.once('SIGTERM', leave);
+}
+
+function eventText(event: RingEvent): string {
+  switch (event.kind) {
+    case 'epoch_made':
+      return `made key ${event.key} of epoch ${event.epoch} for ${event.members} processes`;
+    case 'key_received':
+      return `received key ${event.key} of epoch ${event.epoch} ${event.by === 'epoch' ? 'from the store' : 'as a newcomer'}`;
+    case 'key_ended':
+      return `erased key ${event.key} of epoch ${event.epoch} (${event.why.replaceAll('_', ' ')})`;
+    case 'sealing':
+      return `${pc.green('seals')} with ${event.key} of epoch ${event.epoch}${event.ratchetDepth === 0 ? '' : pc.yellow(`, ratcheted ${event.ratchetDepth} deep`)}`;
+    case 'not_sealing':
+      return pc.yellow('seals no more: no key');
+    case 'welcomed':
+      return `sent ${event.keys} keys to a newcomer, ${event.member}`;
+    case 'generation':
+      return `order ${event.generation}: all keys of before are erased${event.evicted.length === 0 ? '' : `; evicted: ${event.evicted.join(', ')}`}`;
+    case 'refused':
+      return pc.yellow(`refused a record: ${event.why.replaceAll('_', ' ')} (${event.slot})`);
+    case 'alarm':
+      return pc.red(`alarm: ${alarmText(event.alarm)}`);
+    default:
+      return pc.green(`over: ${alarmText(event.alarm)}`);
+  }
+}

@@ -1,0 +1,133 @@
+/** `mayfly ring status`: who is in the ring and how its keys stand, as two tables. */
+
+import Table from 'cli-table3';
+import pc from 'picocolors';
+import { printable } from '../../certificates/distinguished-name.ts';
+import { formatDuration } from '../duration.ts';
+import { exitCode } from '../exit-codes.ts';
+import { createOutput } from '../output.ts';
+import type { RingFlags } from '../ring.ts';
+import { openAccess } from './access.ts';
+import { type EpochReport, type MemberReport, type RingReport, reportOf } from './report.ts';
+
+/** @throws Problem `usage`, and what keeps the store from answering */
+export async function ringStatus(flags: RingFlags): Promise<void> {
+  const output = createOutput(flags.json === true);
+  const access = await openAccess(flags);
+  try {
+    const report = reportOf(access, await access.look());
+    output.event('ring-status', { ...report });
+    for (const line of lines(report)) {
+      output.say(line);
+    }
+    process.exitCode = exitCode(report.alarms.length > 0 ? 'ring_alarm' : 'ok');
+  } finally {
+    access.close();
+  }
+}
+
+function lines(report: RingReport): string[] {
+  const { epochLength, epochLeft, evicted, refusals } = report;
+  const sealing = report.epochs.find(({ state }) => state === 'seals');
+  const refused = Object.entries(refusals).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
+  return [
+    '',
+    `  ${pc.bold(pc.green(printable(report.fleetName)))} on ${report.store}  ${pc.dim(`ring ${report.ringId.slice(0, 16)}…`)}`,
+    '',
+    row('Epoch', `${report.epoch}, ${span(epochLeft)} of ${formatDuration(epochLength)} left; ${nextText(report)}`),
+    row('Sealing', sealing === undefined ? pc.yellow('no key of this epoch') : `${sealing.key}, made ${span(sealing.age)} ago by ${printable(sealing.madeBy)}`),
+    row('Ratchet', report.ratchetDepth === 0 ? 'not in use' : pc.yellow(`${report.ratchetDepth} deep`)),
+    row('Orders', report.generation === 0 ? 'none so far' : `${report.generation} flushes and evictions so far${evicted.length === 0 ? '' : `; evicted: ${evicted.map(printable).join(', ')}`}`),
+    row('Clock', `${new Date(report.time).toISOString().slice(0, 19)}Z at the store; here ${skewText(report.skew)}`),
+    ...(refused.length === 0 ? [] : [row('Refused', `records in the store: ${refused.join(', ')}`)]),
+    '',
+    ...table(
+      ['Member', 'Id', 'Process', 'Seen', 'Clock', 'Keys', 'State'],
+      report.members.map((member) => memberRow(member, report)),
+    ),
+    '',
+    ...(report.epochs.length === 0
+      ? []
+      : [
+          ...table(
+            ['Epoch', 'Key', 'Made', 'By', 'Held by', 'Seals', 'Erased in'],
+            report.epochs.map((epoch) => epochRow(epoch)),
+          ),
+          '',
+        ]),
+    ...(report.alarms.length === 0
+      ? [row('Alarms', pc.green('none'))]
+      : report.alarms.map(({ alarm, text }, i) => row(i === 0 ? 'Alarms' : '', `${pc.red(printable(text))} ${pc.dim(`(${alarm})`)}`))),
+    '',
+  ];
+}
+
+function memberRow(member: MemberReport, report: RingReport): string[] {
+  const { name, state, seenAgo, skew, ratchetDepth = 0, generation = 0 } = member;
+  const keys = [...(member.hasThisEpoch === true ? ['this'] : []), ...(member.hasNextEpoch === true ? ['next'] : [])];
+  const notes = [
+    ...(ratchetDepth > 0 ? [`ratchet ${ratchetDepth}`] : []),
+    ...(state !== 'absent' && state !== 'evicted' && generation < report.generation ? ['behind'] : []),
+  ];
+  const colour = state === 'running' && notes.length === 0 ? pc.green : state === 'absent' ? pc.dim : pc.yellow;
+  return [
+    printable(name),
+    member.member,
+    member.instance === undefined ? '' : `${member.instance} ${printable(member.process ?? '')}`.trim(),
+    seenAgo === undefined ? '' : `${span(seenAgo)} ago`,
+    skew === undefined ? '' : skewText(skew),
+    state === 'running' ? keys.join(', ') || 'none' : '',
+    colour([state, ...notes].join(', ')),
+  ];
+}
+
+function epochRow(epoch: EpochReport): string[] {
+  const seals = {
+    seals: pc.green(`now, ${span(epoch.sealsFor)} more`),
+    waits: `in ${span(epoch.sealsIn)}`,
+    opens: pc.dim('only opens'),
+  }[epoch.state];
+  return [
+    `${epoch.epoch}${epoch.rotation === 0 ? '' : ` rotation ${epoch.rotation}`}`,
+    epoch.key,
+    `${span(epoch.age)} ago`,
+    printable(epoch.madeBy),
+    String(epoch.held),
+    seals,
+    span(epoch.erasedIn),
+  ];
+}
+
+function nextText({ nextEpochPresent }: RingReport): string {
+  return nextEpochPresent ? 'the key of the next is there' : 'the key of the next is not made yet';
+}
+
+function table(head: readonly string[], rows: readonly string[][]): string[] {
+  const made = new Table({
+    head: head.map((text) => pc.bold(text)),
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+    chars: {
+      ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '' },
+      ...{ 'bottom-right': '', left: '  ', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '' },
+    },
+  });
+  made.push(...rows);
+  return made
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd());
+}
+
+function row(title: string, text: string): string {
+  return `  ${pc.bold(title.padEnd(9))}${text}`;
+}
+
+/** To the second, or the minute. */
+function span(milliseconds: number): string {
+  const unit = milliseconds >= 3_600_000 ? 60_000 : 1_000;
+  return milliseconds < 1_000 ? '0s' : formatDuration(Math.floor(milliseconds / unit) * unit);
+}
+
+function skewText(milliseconds: number): string {
+  return `${milliseconds < 0 ? '−' : '+'}${(Math.abs(milliseconds) / 1000).toFixed(3)} s`;
+}

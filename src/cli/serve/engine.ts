@@ -1,0 +1,178 @@
+/** What one process of `serve` runs: the server, what it serves, its sessions and its books. */
+
+import { resolve } from 'node:path';
+import type { RingStatus } from '../../fleet/member-status.ts';
+import { SecretCensus } from '../../ledger/secrets.ts';
+import { joinFleet } from '../../node/fleet.ts';
+import type { SessionOptions } from '../../node/tls.ts';
+import type { SharedSingleUseRegister } from '../../session/single-use-register.ts';
+import { type Address, formatAddress } from '../address.ts';
+import { openKeyLog } from '../key-log.ts';
+import type { Output } from '../output.ts';
+import { alarmText } from '../ring/words.ts';
+import type { ServeFlags } from '../serve.ts';
+import type { ServingFacts, StatusSource } from '../status/snapshot.ts';
+import type { ServerCredentials } from './credentials.ts';
+import { createFileHandler } from './files.ts';
+import type { ServePlan } from './plan.ts';
+import { createProxy, parseUpstream } from './proxy.ts';
+import type { Renewable } from './renewal.ts';
+import { openSite, type Site, type SiteOptions } from './site.ts';
+
+/** A ring that others have too, and what goes with it. */
+export interface SharedSessions {
+  readonly options: SessionOptions;
+  /** For tickets that are good once. */
+  readonly register: SharedSingleUseRegister;
+  ringStatus(): RingStatus | undefined;
+  close(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly plan: ServePlan;
+  readonly renewable: Renewable;
+  readonly output: Output;
+  /** Undefined: the process has a ring of its own. */
+  readonly shared: SharedSessions | undefined;
+  readonly startedAt: number;
+}
+
+export interface Engine {
+  readonly site: Site;
+  readonly source: StatusSource;
+  renew(renewed: Renewable): void;
+  /** When the site has drained. */
+  close(): Promise<void>;
+}
+
+/** @throws Problem `port_busy`, `cannot_listen`, `file` */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const { plan, renewable, output, shared, startedAt } = options;
+  const { flags, address, versions, ring } = plan;
+  const { credentials, clients } = renewable;
+  const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
+  const census = new SecretCensus();
+  census.start();
+  let site: Site | undefined;
+  const content = createContent(flags, () => site);
+  const running = await openSite({
+    cert: credentials.cert,
+    key: credentials.key,
+    ocspResponse: credentials.ocspResponse,
+    ...(clients === undefined ? {} : { clients }),
+    listen: address,
+    versions,
+    sessions: sessionOptions(plan, shared),
+    handle: content.handle,
+    upgrade: content.upgrade,
+    onKeyLog: keyLog?.write,
+    onFailure: (failure) => output.event('connection-failed', failure),
+  });
+  site = running;
+  let inUse = credentials;
+  const source: StatusSource = {
+    site: running,
+    census,
+    startedAt,
+    serving: content.what,
+    urls: urlsOf(running.addresses, address),
+    versions,
+    ring,
+    ...(shared === undefined ? {} : { ringStatus: () => shared.ringStatus() }),
+    get certificate() {
+      return certificateFacts(inUse);
+    },
+  };
+  return {
+    site: running,
+    source,
+    renew(renewed) {
+      running.renew({ ...renewed.credentials, clients: renewed.clients });
+      inUse = renewed.credentials;
+    },
+    async close() {
+      content.close();
+      keyLog?.close();
+      await shared?.close();
+    },
+  };
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG` */
+export function fleetSessions({ fleet }: ServePlan, output: Output, name?: string): SharedSessions | undefined {
+  if (fleet === undefined) {
+    return undefined;
+  }
+  const joined = joinFleet({
+    ...fleet,
+    ...(name === undefined ? {} : { name }),
+    onEvent: (event) => output.event('ring', { what: event.kind, ...event, kind: undefined }),
+    onAlarm(alarm, holds) {
+      // In JSON it is among the events.
+      if (!output.json) {
+        output.warn(holds ? `ring: ${alarmText(alarm)}` : `ring: over: ${alarmText(alarm)}`);
+      }
+    },
+  });
+  return {
+    options: joined.sessions,
+    register: joined.register,
+    ringStatus: () => joined.ringStatus(),
+    close: () => joined.close(),
+  };
+}
+
+export function urlsOf(addresses: readonly Address[], wanted: Address): readonly string[] {
+  return [...new Set(addresses.map((at) => `https://${formatAddress(nameLocalhost(at, wanted))}`))];
+}
+
+export function certificateFacts({ leaf, development }: ServerCredentials): ServingFacts['certificate'] {
+  return { names: leaf.names, notAfter: leaf.notAfter, development: development !== undefined };
+}
+
+function sessionOptions({ flags, ring }: ServePlan, shared: SharedSessions | undefined): SessionOptions {
+  const own: SessionOptions = {
+    tickets: ring.enabled,
+    sessionIds: ring.enabled,
+    rotate: ring.rotate / 1000,
+    ticketLifetime: ring.lifetime / 1000,
+    ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
+  };
+  if (shared === undefined || !ring.enabled) {
+    return own;
+  }
+  const { options, register } = shared;
+  return { ...own, ...options, ...(flags.earlyData === true ? { earlyData: { register }, singleUse: register } : {}) };
+}
+
+interface Content {
+  readonly what: string;
+  readonly handle: SiteOptions['handle'];
+  readonly upgrade?: SiteOptions['upgrade'];
+  close(): void;
+}
+
+function createContent(flags: ServeFlags, site: () => Site | undefined): Content {
+  if (flags.upstream === undefined) {
+    const folder = resolve(flags.root ?? '.');
+    return { what: folder, handle: createFileHandler(folder), close() {} };
+  }
+  const upstream = parseUpstream(flags.upstream);
+  const proxy = createProxy({
+    upstream,
+    port: () => site()?.addresses[0].port,
+    isDraining: () => site()?.draining === true,
+    onFailure: (code) => site()?.connections.upstreamFailures.add(code),
+  });
+  return { what: upstream.href, handle: proxy.handle, upgrade: proxy.upgrade, close: proxy.close };
+}
+
+/** What is served, in words: a folder or a URL. */
+export function servingWhat(flags: ServeFlags): string {
+  return flags.upstream === undefined ? resolve(flags.root ?? '.') : parseUpstream(flags.upstream).href;
+}
+
+/** The name people type, where they asked for it by name. */
+function nameLocalhost(at: Address, wanted: Address): Address {
+  return wanted.host.toLowerCase() === 'localhost' ? { host: 'localhost', port: at.port } : at;
+}

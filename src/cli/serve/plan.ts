@@ -1,0 +1,193 @@
+/** What `serve` is told to do: its flags, read and checked before anything is opened. */
+
+import { writeFileSync } from 'node:fs';
+import { describeRedisUrl } from '../../fleet/redis/connection.ts';
+import { type FleetIdentityOptions, type FleetOptions, planFleet } from '../../node/fleet.ts';
+import { type Address, parseAddress } from '../address.ts';
+import { formatDuration, parseDuration } from '../duration.ts';
+import type { Output } from '../output.ts';
+import { fileProblem, Problem } from '../problem.ts';
+import type { ServeFlags } from '../serve.ts';
+import type { RingSettings } from '../status/snapshot.ts';
+import { readCa } from '../trusted-file.ts';
+import { parseVersions, type Versions } from '../versions.ts';
+import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
+import { type Renewable, renewOnChange } from './renewal.ts';
+import type { SiteOptions } from './site.ts';
+
+export interface ServePlan {
+  readonly flags: ServeFlags;
+  readonly address: Address;
+  readonly statusAddress: Address | undefined;
+  readonly versions: Versions;
+  readonly ring: RingSettings;
+  readonly fleet: FleetOptions | undefined;
+  /** Undefined: this process serves by itself. */
+  readonly workers: number | undefined;
+}
+
+const HOUR = 3_600_000;
+/** A ticket key seals for at most 6 h, a ticket lives for at most 23 h, and no key opens anything after 24 h. */
+const ROTATE_CAP = 6 * HOUR;
+const LIFETIME_CAP = 23 * HOUR;
+const OPEN_CAP = 24 * HOUR;
+/** More than any machine has processors for: a slip of the pen. */
+const MAX_WORKERS = 255;
+/** An epoch of a shared ring: below it there is no time to hand the key on. */
+const SHARED_ROTATE_MIN = 6_000;
+
+/** @throws Problem `usage`, `file` */
+export function planServing(flags: ServeFlags): ServePlan {
+  const address = parseAddress(flags.listen, {
+    flag: '--listen',
+    defaultHost: 'localhost',
+    defaultPort: 8443,
+    listening: true,
+  });
+  const statusAddress =
+    flags.status === false
+      ? undefined
+      : parseAddress(flags.status, { flag: '--status', defaultHost: '127.0.0.1', defaultPort: 8444, listening: true });
+  const versions = parseVersions(flags.tls);
+  const workers = parseWorkers(flags.workers);
+  const times = parseRing(flags);
+  if (flags.clientCert !== undefined && flags.clientCa === undefined) {
+    throw new Problem('usage', '--client-ca is missing', '--client-cert needs to know which certificates are good.');
+  }
+  checkEarlyData(flags, versions);
+  const fleet = parseFleet(flags, times, workers);
+  if ((fleet !== undefined || workers !== undefined) && times.rotate < SHARED_ROTATE_MIN) {
+    throw new Problem('usage', `--rotate: ${flags.rotate} is too short for a ring that is shared`, 'Give 6s or more.');
+  }
+  const ring: RingSettings = {
+    ...times,
+    sharedBy: fleet !== undefined ? 'fleet' : workers !== undefined ? 'machine' : 'process',
+    ...(fleet === undefined ? {} : { fleetName: planFleet(fleet).file.fleetName }),
+  };
+  return { flags, address, statusAddress, versions, ring, fleet, workers };
+}
+
+function checkEarlyData(flags: ServeFlags, versions: Versions): void {
+  if (flags.earlyData !== true) {
+    return;
+  }
+  if (!flags.resumption) {
+    throw new Problem('usage', '--early-data comes with sessions', 'Leave out --no-resumption.');
+  }
+  if (!versions.includes('TLSv1.3')) {
+    throw new Problem('usage', '--early-data needs TLS 1.3', 'Leave out --tls 1.2.');
+  }
+}
+
+function parseRing(flags: ServeFlags): Pick<RingSettings, 'enabled' | 'rotate' | 'lifetime'> {
+  const rotate = parseDuration(flags.rotate, '--rotate');
+  const lifetime = parseDuration(flags.lifetime, '--lifetime');
+  if (rotate < 1000 || rotate > ROTATE_CAP) {
+    throw new Problem('usage', `--rotate: ${flags.rotate} is not between 1s and 6h`, 'A key must not seal for longer.');
+  }
+  if (lifetime < 1000 || lifetime > LIFETIME_CAP) {
+    throw new Problem('usage', `--lifetime: ${flags.lifetime} is not between 1s and 23h`, 'Choose a shorter one.');
+  }
+  if (rotate + lifetime > OPEN_CAP) {
+    throw new Problem(
+      'usage',
+      `--rotate ${flags.rotate} and --lifetime ${flags.lifetime} make ${formatDuration(rotate + lifetime)} together`,
+      'No key may open a ticket for longer than 24h after its birth: shorten one of them.',
+    );
+  }
+  return { enabled: flags.resumption, rotate, lifetime };
+}
+
+function parseWorkers(text: string | undefined): number | undefined {
+  if (text === undefined) {
+    return undefined;
+  }
+  const count = Number(text);
+  if (!/^\d+$/.test(text) || count < 1 || count > MAX_WORKERS) {
+    throw new Problem(
+      'usage',
+      `--workers: "${text}" is not a number from 1 to ${MAX_WORKERS}`,
+      'One per processor will do.',
+    );
+  }
+  return count;
+}
+
+function parseFleet(
+  flags: ServeFlags,
+  { enabled, rotate, lifetime }: { enabled: boolean; rotate: number; lifetime: number },
+  workers: number | undefined,
+): FleetOptions | undefined {
+  const { fleet: url, identity, fleetName } = flags;
+  if (url === undefined) {
+    const alone =
+      flags.fleetName !== undefined ? '--fleet-name' : flags.fleetCa !== undefined ? '--fleet-ca' : undefined;
+    if (alone !== undefined) {
+      throw new Problem('usage', '--fleet is missing', `${alone} goes with it.`);
+    }
+    return undefined;
+  }
+  if (identity === undefined) {
+    throw new Problem('usage', '--identity is missing', 'Each host of a fleet has its own: see mayfly ring init.');
+  }
+  if (!enabled) {
+    throw new Problem('usage', '--fleet shares sessions, and --no-resumption has none', 'Leave out one of them.');
+  }
+  describeRedisUrl(url);
+  const options: FleetIdentityOptions = { identity, fleetName, rotate: rotate / 1000, ticketLifetime: lifetime / 1000 };
+  planFleet(options);
+  return {
+    ...options,
+    url,
+    ...(flags.fleetCa === undefined ? {} : { ca: readCa(flags.fleetCa) }),
+    ...(workers === undefined ? {} : { processes: workers }),
+  };
+}
+
+/** @throws Problem `usage`, `file`, `bad_pem` */
+export function parseClients({ clientCa, clientCert = 'require' }: ServeFlags): SiteOptions['clients'] {
+  if (clientCert !== 'require' && clientCert !== 'request') {
+    throw new Problem('usage', `--client-cert: "${clientCert}" is not a choice`, 'Write require or request.');
+  }
+  return clientCa === undefined ? undefined : { ca: readCa(clientCa), required: clientCert === 'require' };
+}
+
+export function loadCredentials(flags: ServeFlags, output: Output): ServerCredentials {
+  if ((flags.cert === undefined) !== (flags.key === undefined)) {
+    const missing = flags.cert === undefined ? '--cert' : '--key';
+    throw new Problem('usage', `${missing} is missing`, '--cert and --key go together.');
+  }
+  if (flags.cert !== undefined && flags.key !== undefined) {
+    if (flags.caOut !== undefined) {
+      throw new Problem('usage', '--ca-out makes no sense with --cert', 'Only the development CA can be written out.');
+    }
+    return credentialsFromFiles(flags.cert, flags.key, output, flags.staple);
+  }
+  if (flags.staple !== undefined) {
+    throw new Problem('usage', '--cert is missing', '--staple goes with a certificate of yours.');
+  }
+  const credentials = developmentCredentials(output);
+  if (flags.caOut !== undefined && credentials.development !== undefined) {
+    try {
+      writeFileSync(flags.caOut, credentials.development.caPem);
+    } catch (error) {
+      throw fileProblem('write', flags.caOut, error);
+    }
+  }
+  return credentials;
+}
+
+/** Nothing is watched for a development CA, whose certificate is new at each start. */
+export function renewFiles(
+  flags: ServeFlags,
+  current: Renewable,
+  output: Output,
+  apply: (renewed: Renewable) => void,
+): () => void {
+  if (flags.cert === undefined) {
+    return () => {};
+  }
+  const paths = [flags.cert, flags.key, flags.staple, flags.clientCa].filter((path) => path !== undefined);
+  const load = () => ({ credentials: loadCredentials(flags, output), clients: parseClients(flags) });
+  return renewOnChange({ paths, current, load, apply, output });
+}

@@ -1,0 +1,120 @@
+/** One of several processes that serve together: it does what its primary says, and tells it how things stand. */
+
+import cluster from 'node:cluster';
+import { machineRing } from '../../../node/fleet.ts';
+import { exitCode } from '../../exit-codes.ts';
+import type { Output } from '../../output.ts';
+import { toProblem } from '../../problem.ts';
+import { takeSnapshot } from '../../status/snapshot.ts';
+import { type Engine, fleetSessions, openEngine, type SharedSessions } from '../engine.ts';
+import { DRAIN_PATIENCE } from '../lifecycle.ts';
+import type { ServePlan } from '../plan.ts';
+import type { Renewable } from '../renewal.ts';
+import { Line } from './line.ts';
+import { sharedByPrimary } from './shared.ts';
+
+/** Renewable, as it travels: JSON has no bytes. */
+export interface RenewableMessage extends Omit<Renewable, 'credentials'> {
+  readonly credentials: Omit<Renewable['credentials'], 'ocspResponse'> & { readonly ocspResponse?: string };
+}
+
+/** What the primary tells a worker first. */
+export interface StartMessage {
+  readonly renewable: RenewableMessage;
+  readonly startedAt: number;
+}
+
+export async function serveAsWorker(plan: ServePlan, output: Output): Promise<void> {
+  const id = cluster.worker?.id ?? 0;
+  const startedAt = Date.now();
+  let engine: Engine | undefined;
+  let leaving: Promise<number> | undefined;
+
+  const drain = (): Promise<number> => {
+    leaving ??= (async () => {
+      const cut = (await engine?.site.drain(DRAIN_PATIENCE)) ?? 0;
+      await engine?.close();
+      return cut;
+    })();
+    return leaving;
+  };
+  /** Its last words are its last figures, so that the sums stay whole. */
+  const leave = async (): Promise<never> => {
+    const cut = await drain();
+    const snapshot = engine && takeSnapshot(engine.source);
+    await line.ask('leaving', { cut, snapshot }).catch(() => {});
+    process.exit(exitCode('ok'));
+  };
+  const line = new Line(
+    {
+      send: (message) => process.send?.(message, undefined, undefined, () => {}),
+      listen: (listener) => process.on('message', listener),
+    },
+    {
+      status: () => engine && takeSnapshot(engine.source),
+      renew: (message: RenewableMessage) => engine?.renew(renewableOf(message)),
+      drain: () => void leave(),
+    },
+  );
+  let signals = 0;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      signals++;
+      if (signals > 1) {
+        process.exit(exitCode('interrupted'));
+      }
+      void leave();
+    });
+  }
+  // Files are the primary's affair, and a signal to the whole group must not end its workers.
+  process.on('SIGHUP', () => {});
+  process.on('disconnect', () => void leave());
+
+  try {
+    const start = (await line.ask('hello', {}, START_PATIENCE)) as StartMessage;
+    const mine = ofWorker(output, id);
+    const shared = plan.ring.enabled
+      ? (fleetSessions(plan, mine, `worker ${id} of ${plan.ring.fleetName}`) ?? machineSessions(plan, line))
+      : undefined;
+    engine = await openEngine({ plan, renewable: renewableOf(start.renewable), output: mine, shared, startedAt });
+    await line.ask('up', { addresses: engine.site.addresses, pid: process.pid });
+  } catch (error) {
+    const { exit, message, hint } = toProblem(error);
+    await line.ask('failed', { exit, message, hint }).catch(() => {});
+    process.exit(exitCode(exit));
+  }
+}
+
+export function messageOf({ credentials, clients }: Renewable): RenewableMessage {
+  const { ocspResponse, ...rest } = credentials;
+  const staple = ocspResponse && Buffer.from(ocspResponse).toString('base64');
+  return { clients, credentials: { ...rest, ...(staple === undefined ? {} : { ocspResponse: staple }) } };
+}
+
+function renewableOf({ credentials, clients }: RenewableMessage): Renewable {
+  const { ocspResponse, ...rest } = credentials;
+  const staple = ocspResponse === undefined ? undefined : new Uint8Array(Buffer.from(ocspResponse, 'base64'));
+  return { clients, credentials: { ...rest, ...(staple === undefined ? {} : { ocspResponse: staple }) } };
+}
+
+function machineSessions({ ring }: ServePlan, line: Line): SharedSessions {
+  const machine = machineRing();
+  const { cache, register } = sharedByPrimary(line);
+  return {
+    options: { keys: machine, cache, rotate: ring.rotate / 1000, ticketLifetime: ring.lifetime / 1000 },
+    register,
+    ringStatus: () => machine.ringStatus(),
+    close: () => machine.close(),
+  };
+}
+
+/** Its events say whose they are; what all workers would say alike is said by the first. */
+function ofWorker(output: Output, id: number): Output {
+  return {
+    ...output,
+    event: (event, fields) => output.event(event, { ...fields, worker: id }),
+    warn: (line) => (id === 1 ? output.warn(line) : undefined),
+  };
+}
+
+const START_PATIENCE = 10_000;

@@ -1,0 +1,251 @@
+/**
+ * The ledger: an entry for every secret of this process from its birth on, kept from the diagnostics channels. It knows
+ * IDs, kinds, lengths, times and counts; it holds no secret, no bytes and no fingerprint, with which a guess of a weak PSK
+ * could be tested.
+ *
+ *     entry = id, kind, length, parents, owner, born, uses, ended and why
+ *
+ * It is bounded. Where it has to forget, what has ended goes first, the oldest end first; what was made from a forgotten
+ * secret takes over its parents, so that lines of descent stay whole though they lose steps.
+ */
+
+import {
+  type SecretBorn,
+  type SecretEnded,
+  type SecretOwner,
+  type SecretUses,
+  secretBorn,
+  secretEnded,
+} from './channels.ts';
+import { type KeyTree, treeOf } from './key-tree.ts';
+
+export interface KeyLedgerOptions {
+  /** Entries in all. Default 50,000, which take some 20 MB. Stops many connections from filling the memory. */
+  readonly maxEntries?: number;
+  /** Entries of one connection. Default 400. Stops one that lives for weeks and renews its keys from crowding out the others. */
+  readonly maxEntriesPerOwner?: number;
+  /** Milliseconds. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** What is known of one secret. */
+export interface LedgerEntry {
+  readonly id: number;
+  /** In the RFC's terms; traffic secrets by their names in RFC 9850. */
+  readonly kind: string;
+  /** Bytes. */
+  readonly length: number;
+  /** What it was made from, as far as the ledger remembers; of several the last weighs most. */
+  readonly parents: readonly LedgerEntry[];
+  /** Undefined for what belongs to the process: what came from outside, or a fleet's keys. */
+  readonly owner: SecretOwner | undefined;
+  /** On the ledger's clock, as `endedAt`. */
+  readonly bornAt: number;
+  /** Counts on while the secret is used. */
+  readonly uses: SecretUses | undefined;
+  /** Undefined while it lives. */
+  readonly endedAt: number | undefined;
+  readonly why: string | undefined;
+}
+
+export interface OwnerAccount {
+  readonly owner: SecretOwner | undefined;
+  readonly alive: number;
+  readonly ended: number;
+  /** Entries that had to make room. */
+  readonly forgotten: number;
+}
+
+export class KeyLedger {
+  readonly #maxEntries: number;
+  readonly #maxPerOwner: number;
+  readonly #now: () => number;
+  readonly #entries = new Map<number, Entry>();
+  /** In the order of their ends. */
+  readonly #ended = new Set<Entry>();
+  readonly #accounts = new Map<number, Account>();
+  #listening = false;
+
+  constructor(options: KeyLedgerOptions = {}) {
+    this.#maxEntries = options.maxEntries ?? 50_000;
+    this.#maxPerOwner = options.maxEntriesPerOwner ?? 400;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Keeps books from now on. What was born before stays unknown. Idempotent. */
+  start(): this {
+    if (!this.#listening) {
+      this.#listening = true;
+      secretBorn.subscribe(this.#onBorn);
+      secretEnded.subscribe(this.#onEnded);
+    }
+    return this;
+  }
+
+  /** Hears nothing any more; what it knows stays. Idempotent. */
+  stop(): void {
+    this.#listening = false;
+    secretBorn.unsubscribe(this.#onBorn);
+    secretEnded.unsubscribe(this.#onEnded);
+  }
+
+  /** All entries in the order of birth. */
+  get entries(): Iterable<LedgerEntry> {
+    return this.#entries.values();
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  entry(id: number): LedgerEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** Of all owners that have an entry; that of `undefined` is the process's own. */
+  get accounts(): readonly OwnerAccount[] {
+    return [...this.#accounts.values()].map(({ owner, entries, ended, forgotten }) => ({
+      owner,
+      alive: entries.size - ended,
+      ended,
+      forgotten,
+    }));
+  }
+
+  /** Entries of one owner in the order of birth. */
+  entriesOf(owner: SecretOwner | undefined): Iterable<LedgerEntry> {
+    return this.#accounts.get(keyOf(owner))?.entries ?? [];
+  }
+
+  /** Which of an owner's secrets grew from which; undefined when nothing is known of it. */
+  tree(owner: SecretOwner | undefined): KeyTree | undefined {
+    const account = this.#accounts.get(keyOf(owner));
+    return account === undefined ? undefined : treeOf(account);
+  }
+
+  readonly #onBorn = (message: unknown) => {
+    const { id, kind, length, parents, owner, uses } = message as SecretBorn;
+    const known = parents.map((parent) => this.#entries.get(parent)).filter((parent) => parent !== undefined);
+    const entry = new Entry({ id, kind, length, uses, owner: owner ?? known.at(-1)?.owner, bornAt: this.#now() });
+    entry.descendFrom(known);
+    this.#entries.set(id, entry);
+    const account = this.#account(entry.owner);
+    account.entries.add(entry);
+    // The process's own has no bound but that of all.
+    if (entry.owner !== undefined && account.entries.size > this.#maxPerOwner) {
+      this.#forget(firstEnded(account.entries) ?? first(account.entries));
+    }
+    if (this.#entries.size > this.#maxEntries) {
+      this.#forget(first(this.#ended) ?? first(this.#entries.values()));
+    }
+  };
+
+  readonly #onEnded = (message: unknown) => {
+    const { id, why } = message as SecretEnded;
+    const entry = this.#entries.get(id);
+    if (entry !== undefined && entry.endedAt === undefined) {
+      entry.endedAt = this.#now();
+      entry.why = why;
+      this.#ended.add(entry);
+      this.#account(entry.owner).ended += 1;
+    }
+  };
+
+  #account(owner: SecretOwner | undefined): Account {
+    const key = keyOf(owner);
+    let account = this.#accounts.get(key);
+    if (account === undefined) {
+      account = { owner, entries: new Set(), ended: 0, forgotten: 0 };
+      this.#accounts.set(key, account);
+    }
+    return account;
+  }
+
+  #forget(entry: Entry | undefined): void {
+    if (entry === undefined) {
+      return;
+    }
+    entry.leave();
+    this.#entries.delete(entry.id);
+    this.#ended.delete(entry);
+    const account = this.#account(entry.owner);
+    account.entries.delete(entry);
+    account.ended -= entry.endedAt === undefined ? 0 : 1;
+    account.forgotten += 1;
+    if (account.entries.size === 0) {
+      this.#accounts.delete(keyOf(entry.owner));
+    }
+  }
+}
+
+/** What a tree is made from. */
+export interface Account {
+  readonly owner: SecretOwner | undefined;
+  readonly entries: Set<Entry>;
+  ended: number;
+  forgotten: number;
+}
+
+class Entry implements LedgerEntry {
+  readonly id: number;
+  readonly kind: string;
+  readonly length: number;
+  readonly owner: SecretOwner | undefined;
+  readonly bornAt: number;
+  readonly uses: SecretUses | undefined;
+  parents: readonly Entry[] = NONE;
+  endedAt: number | undefined = undefined;
+  why: string | undefined = undefined;
+  /** Most secrets have none. */
+  #children: Set<Entry> | undefined = undefined;
+
+  constructor(born: Pick<LedgerEntry, 'id' | 'kind' | 'length' | 'owner' | 'bornAt' | 'uses'>) {
+    this.id = born.id;
+    this.kind = born.kind;
+    this.length = born.length;
+    this.owner = born.owner;
+    this.bornAt = born.bornAt;
+    this.uses = born.uses;
+  }
+
+  descendFrom(parents: readonly Entry[]): void {
+    this.parents = parents.length === 0 ? NONE : parents;
+    for (const parent of parents) {
+      parent.#children ??= new Set();
+      parent.#children.add(this);
+    }
+  }
+
+  /** Is forgotten: its own parents take its place, in the order in which they weigh. */
+  leave(): void {
+    for (const parent of this.parents) {
+      parent.#children?.delete(this);
+    }
+    for (const child of this.#children ?? NONE) {
+      child.descendFrom([...new Set(child.parents.flatMap((parent) => (parent === this ? this.parents : [parent])))]);
+    }
+  }
+}
+
+const NONE: readonly Entry[] = [];
+
+function keyOf(owner: SecretOwner | undefined): number {
+  return owner?.id ?? 0;
+}
+
+function first<T>(values: Iterable<T>): T | undefined {
+  for (const value of values) {
+    return value;
+  }
+  return undefined;
+}
+
+/** Few live on at the front: what lives for long in a connection is its exporter, its two record keys and its sessions. */
+function firstEnded(entries: Iterable<Entry>): Entry | undefined {
+  for (const entry of entries) {
+    if (entry.endedAt !== undefined) {
+      return entry;
+    }
+  }
+  return undefined;
+}

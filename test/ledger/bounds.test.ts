@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { after, describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import fc from 'fast-check';
+import { Secret } from '../../src/bytes/secret.ts';
+import {
+  newOwner,
+  onAccountOf,
+  publishBirth,
+  type SecretOwner,
+  secretBorn,
+  secretEnded,
+} from '../../src/ledger/channels.ts';
+import { KeyLedger, type LedgerEntry } from '../../src/ledger/key-ledger.ts';
+import { keyLedger, startKeyLedger, stopKeyLedger } from '../../src/ledger/process-ledger.ts';
+import { World } from '../support/connections.ts';
+import { nodes, outline } from './support.ts';
+
+const world = new World();
+after(() => world.close());
+
+function withLedger(ledger: KeyLedger, body: (ledger: KeyLedger) => void): void {
+  ledger.start();
+  try {
+    body(ledger);
+  } finally {
+    ledger.stop();
+  }
+}
+
+describe('the ledger', () => {
+  test('is silent where nobody asked for it: no secret is announced, and a socket has no tree', () => {
+    assert.equal(secretBorn.hasSubscribers, false);
+    assert.equal(keyLedger(), undefined);
+    const link = world.connect();
+    link.forget();
+    const ledger = startKeyLedger();
+    assert.equal(startKeyLedger({ maxEntries: 1 }), ledger, 'there is one in a process');
+    assert.equal(ledger.tree(link.client.connection.owner), undefined, 'it knows nothing of what was before');
+    stopKeyLedger();
+    assert.equal(secretBorn.hasSubscribers, false);
+  });
+
+  test('forgets what has ended first, and never has more entries than it may', () => {
+    withLedger(new KeyLedger({ maxEntries: 10 }), (ledger) => {
+      const kept = Array.from({ length: 4 }, (_, i) => Secret.create(`kept ${i}`, 1, () => {}));
+      for (let i = 0; i < 100; i++) {
+        Secret.create(`spent ${i}`, 1, () => {}).erase();
+        assert.ok(ledger.size <= 10);
+      }
+      const kinds = [...ledger.entries].map(({ kind }) => kind);
+      assert.deepEqual(kinds.slice(0, 4), ['kept 0', 'kept 1', 'kept 2', 'kept 3']);
+      assert.deepEqual(kinds.slice(4), ['spent 94', 'spent 95', 'spent 96', 'spent 97', 'spent 98', 'spent 99']);
+      const living = Array.from({ length: 20 }, (_, i) => Secret.create(`living ${i}`, 1, () => {}));
+      assert.equal(ledger.size, 10, 'a bound is a bound, also where all of them live');
+      const [account] = ledger.accounts;
+      assert.deepEqual([account.alive, account.ended, account.forgotten], [10, 0, 114]);
+      for (const secret of [...kept, ...living]) {
+        secret.erase();
+      }
+      assert.deepEqual(ledger.accounts[0], { owner: undefined, alive: 0, ended: 10, forgotten: 114 });
+    });
+  });
+
+  test('keeps a connection that renews its keys again and again within its bound, its line of descent whole', () => {
+    withLedger(new KeyLedger({ maxEntriesPerOwner: 60 }), (ledger) => {
+      const other = world.connect();
+      const before = nodes(ledger.tree(other.client.connection.owner)).length;
+      const link = world.connect();
+      for (let i = 0; i < 100; i++) {
+        link.client.take(link.client.connection.updateKeys(true));
+        link.deliver();
+        // More KeyUpdates in a row than a peer would take.
+        link.assertDataFlows();
+      }
+      const tree = ledger.tree(link.client.connection.owner);
+      assert.ok(tree);
+      assert.ok(tree.alive + tree.ended <= 60);
+      assert.ok(tree.forgotten > 500);
+      assert.deepEqual(
+        tree.secrets.filter((root) => root.children.length > 0).length > 0,
+        true,
+        'what lives hangs together still',
+      );
+      const inForce = nodes(tree).filter(({ kind, endedAt }) => kind === 'aeadKey' && endedAt === undefined);
+      assert.equal(inForce.length, 2);
+      assert.equal(nodes(ledger.tree(other.client.connection.owner)).length, before, 'the other one lost nothing');
+      link.forget();
+      other.forget();
+    });
+  });
+
+  test('keeps every line of descent through what it forgets', () => {
+    const step = fc.record({
+      parents: fc.array(fc.nat(60), { maxLength: 2 }),
+      ends: fc.array(fc.nat(60), { maxLength: 3 }),
+      owner: fc.nat(2),
+    });
+    const owners: (SecretOwner | undefined)[] = [undefined, newOwner('connection', 'client'), newOwner('ring')];
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 3, max: 20 }), (steps, maxEntries) => {
+        withLedger(new KeyLedger({ maxEntries, maxEntriesPerOwner: Math.ceil(maxEntries / 2) }), (ledger) => {
+          // IDs that no Secret of this process has.
+          const base = 1_000_000_000;
+          const ancestors: Set<number>[] = [];
+          steps.forEach(({ parents, ends, owner }, i) => {
+            const ids = [...new Set(parents.filter((parent) => parent < i))].map((parent) => base + parent);
+            // A parent that is forgotten already when its child is born stays unknown.
+            const known = ids.filter((id) => ledger.entry(id) !== undefined);
+            ancestors.push(new Set(known.flatMap((id) => [id, ...ancestors[id - base]])));
+            const [from = 0, last = 0] = ids;
+            onAccountOf(owners[owner], () => publishBirth(base + i, 'made', 1, from, last));
+            for (const end of ends.filter((end) => end <= i)) {
+              secretEnded.publish({ id: base + end, kind: 'made', why: 'spent' });
+            }
+            assert.ok(ledger.size <= maxEntries);
+          });
+          const kept = new Map([...ledger.entries].map((entry) => [entry.id, entry]));
+          const above = (entry: LedgerEntry): Set<number> =>
+            new Set(entry.parents.flatMap((parent) => [parent.id, ...above(parent)]));
+          for (const [id, entry] of kept) {
+            const expected = [...ancestors[id - base]].filter((ancestor) => kept.has(ancestor));
+            assert.deepEqual([...above(entry)].sort(), expected.sort());
+          }
+          const counts = ledger.accounts.reduce((sum, { alive, ended }) => sum + alive + ended, 0);
+          assert.equal(counts, ledger.size);
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('tells of the first of a long line, though it forgot most steps between', () => {
+    withLedger(new KeyLedger({ maxEntries: 8 }), (ledger) => {
+      const first = Secret.create('first', 1, () => {});
+      let last = first;
+      for (let i = 0; i < 50; i++) {
+        const next = last.clone(`step ${i}`);
+        if (last !== first) {
+          last.erase();
+        }
+        last = next;
+      }
+      const line: string[] = [];
+      for (let entry = ledger.entry(last.id); entry !== undefined; entry = entry.parents.at(-1)) {
+        line.push(entry.kind);
+      }
+      assert.equal(line.at(-1), 'first');
+      assert.equal(line.length, 8);
+      assert.equal(outline(ledger.tree(undefined)).length, 8);
+      first.erase();
+      last.erase();
+    });
+  });
+
+  test('holds no secret alive, nor its bytes', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    withLedger(new KeyLedger(), (ledger) => {
+      const watched = (() => {
+        const secret = Secret.copy('lost', new Uint8Array(1000).fill(7));
+        return { id: secret.id, secret: new WeakRef(secret), bytes: new WeakRef(secret.expose()) };
+      })();
+      return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+        collect();
+        assert.equal(watched.secret.deref(), undefined);
+        assert.equal(watched.bytes.deref(), undefined);
+        assert.equal(ledger.entry(watched.id)?.kind, 'lost');
+      });
+    });
+  });
+
+  test('tells two secrets apart by their births alone: nothing in it depends on their bytes', () => {
+    withLedger(new KeyLedger({ now: () => 5 }), (ledger) => {
+      const told = (bytes: Uint8Array, kind: string) => {
+        const secret = Secret.copy(kind, bytes);
+        secret.erase();
+        const { id, ...entry } = ledger.entry(secret.id) as LedgerEntry;
+        return JSON.stringify(entry);
+      };
+      const guess = new Uint8Array(16).fill(1);
+      assert.equal(told(guess, 'sharedSecret'), told(new Uint8Array(16).fill(9), 'sharedSecret'));
+      assert.equal(told(guess, 'externalPsk'), told(new Uint8Array(4), 'externalPsk'), 'nor, of a PSK, on its length');
+      assert.notEqual(told(guess, 'sharedSecret'), told(new Uint8Array(4), 'sharedSecret'));
+    });
+  });
+});
