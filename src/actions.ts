@@ -59,6 +59,11 @@ export type Action =
    * exchange, so the connection's data is not forward secret.
    */
   | { readonly kind: 'warning'; readonly warning: HandshakeWarning }
+  /**
+   * Client: the server did not decrypt our hello, and has proved to be who speaks for it. With `retryConfigs` (an
+   * ECHConfigList) it can be tried once more; without, it asks to be reached in the clear. `failed` follows.
+   */
+  | { readonly kind: 'echRejected'; readonly retryConfigs: Uint8Array | undefined }
   /** close_notify arrived: no more data will come; our side may still send (half-close). */
   | { readonly kind: 'peerClosed' }
   /** The connection is over; its secrets are erased. Last action ever. */
@@ -186,6 +191,8 @@ export interface HandshakeSummary {
   /** A session was offered but not taken. */
   readonly refusal: ResumptionRefusal | undefined;
   readonly helloRetried: boolean;
+  /** Client: the server decrypted our ClientHello (RFC 9849). */
+  readonly encryptedClientHello?: boolean;
   /** With a PSK, of a ticket or external: 'psk_ke' is not forward secret. */
   readonly pskMode: 'psk_dhe_ke' | 'psk_ke' | undefined;
   /**

@@ -35,6 +35,7 @@ export const alertCodes = {
   bad_certificate_status_response: 113,
   unknown_psk_identity: 115,
   certificate_required: 116,
+  ech_required: 121,
   general_error: 117,
   no_application_protocol: 120,
 } as const;

@@ -251,6 +251,13 @@ export interface ClientOptions extends CommonOptions {
    * us a handshake. Default 3.
    */
   readonly serverRenegotiations?: number;
+  /**
+   * Encrypted Client Hello (RFC 9849), TLS 1.3 alone: the ECHConfigList that the server publishes, so that `serverName` and
+   * the rest of the hello are encrypted. Where the server does not decrypt it, the handshake ends with
+   * `TLS_ERR_ECH_REJECTED` after an `echRejected` action. No early data goes with it. 'grease' sends an extension that looks
+   * like it. Default: neither.
+   */
+  readonly encryptedClientHello?: Uint8Array | 'grease';
   /** Send GREASE values (RFC 8701). Default true. */
   readonly grease?: boolean;
 }

@@ -150,6 +150,12 @@ export const errorTable = {
     'RFC 9846 §6.2',
     'the client offers no PSK that the server knows, and the server has no certificate',
   ),
+  TLS_ERR_ECH_REJECTED: entry(
+    'peer',
+    'ech_required',
+    'RFC 9849 §6.1.6',
+    'the server did not decrypt the ClientHello that was meant for it',
+  ),
   TLS_ERR_PSK_REQUIRED: entry(
     'peer',
     'handshake_failure',

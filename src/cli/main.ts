@@ -9,6 +9,7 @@ import { limitsCommand } from './limits.ts';
 import { reportProblem } from './output.ts';
 import { version } from './package-root.ts';
 import { Problem, toProblem } from './problem.ts';
+import { ringCommand } from './ring.ts';
 import { serveCommand } from './serve.ts';
 
 const program = new Command('mayfly')
@@ -19,10 +20,10 @@ const program = new Command('mayfly')
   .showHelpAfterError(false)
   .addHelpText('after', () => `\nExit codes:\n${exitCodeList()}\n`);
 
-for (const command of [serveCommand(), connectCommand(), limitsCommand()]) {
+for (const command of [serveCommand(), connectCommand(), ringCommand(), limitsCommand()]) {
   program.addCommand(command);
 }
-for (const command of [program, ...program.commands]) {
+for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
   command
     .exitOverride()
     .showSuggestionAfterError(true)

@@ -12,6 +12,7 @@ export interface ServeFlags {
   readonly root?: string;
   readonly upstream?: string;
   readonly tls: string;
+  readonly http: string;
   readonly rotate: string;
   readonly lifetime: string;
   readonly resumption: boolean;
@@ -43,6 +44,11 @@ export function serveCommand(): Command {
     .addOption(new Option('--root <dir>', 'folder to serve (default: the current one)').conflicts('upstream'))
     .option('--upstream <url>', 'pass requests on to this http:// URL instead')
     .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
+    .option(
+      '--http <version>',
+      'HTTP versions to speak: 1, 2 or both; close: 1, with a connection for each request',
+      'both',
+    )
     .option('--rotate <duration>', 'how long a ticket key seals new tickets', '1h')
     .option('--lifetime <duration>', 'how long a session can be resumed', '2h')
     .option('--no-resumption', 'remember no session: every handshake is a full one')

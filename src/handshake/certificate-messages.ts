@@ -135,7 +135,7 @@ export function askForVerdict(hs: ClientHandshake): void {
   const need: Need = {
     kind: 'verifyCertificate',
     chain: hs.peerCertificates,
-    serverName: hs.options.serverName,
+    serverName: hs.offer.serverName,
     ...(ocspResponse === undefined ? {} : { ocspResponse }),
     ...(signedCertificateTimestamps === undefined ? {} : { signedCertificateTimestamps }),
   };

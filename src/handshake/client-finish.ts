@@ -20,6 +20,7 @@ import { besideChain, certificateMessage, compressionsOf } from './certificate-m
 import { type ClientHandshake, sendChangeCipherSpec } from './client.ts';
 import { externalPskFingerprintOf } from './client-psks.ts';
 import { byWishes, type CredentialWishes } from './credential-choice.ts';
+import { refuseRejectedEch } from './ech-client.ts';
 import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
 
@@ -33,6 +34,7 @@ export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connec
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
   hs.serverVerifyData = verifyData;
+  refuseRejectedEch(hs);
   const boundary = channel.joiner.boundary();
   hs.transcript.add(message.raw);
   const transcriptHash = hs.transcript.digest();
@@ -173,6 +175,7 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     extendedMasterSecret: true,
     refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
     helloRetried: hs.helloRetried,
+    encryptedClientHello: hs.encryptedClientHello,
     ...(hs.earlyData === undefined ? {} : { earlyData: hs.earlyDataTaken ? 'taken' : 'refused' }),
     pskMode: hs.psk === undefined ? undefined : hs.group === undefined ? 'psk_ke' : 'psk_dhe_ke',
     authenticatedBy: externalPsk === undefined ? 'certificate' : 'externalPsk',

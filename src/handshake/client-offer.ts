@@ -23,6 +23,7 @@ import {
   encodeClientHello,
 } from '../messages/client-hello.ts';
 import { extensionTypes, greaseValue, TLS12, TLS13 } from '../messages/code-points.ts';
+import { INNER_ECH } from '../messages/encrypted-client-hello.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
 import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
 import type { ClientSession, ClientSession12, ClientSession13 } from '../session/client-session.ts';
@@ -31,6 +32,7 @@ import { acceptedCodes } from './certificate-messages.ts';
 import type { QuicSide } from './channel.ts';
 import { ClientPsks, externalPskFingerprintOf, type OfferedPsk } from './client-psks.ts';
 import { earlyDataAllowance } from './early-data-client.ts';
+import { EchOffer, greaseEch } from './ech-offer.ts';
 import { ffdheGroups12 } from './key-exchange12.ts';
 import { present } from './present.ts';
 import type { Transcript } from './transcript.ts';
@@ -44,7 +46,8 @@ const PSK_DHE_KE = 1;
 const MAX_HANDSHAKE_VALIDITY = 604_800_000;
 
 export class ClientOffer {
-  readonly random: Uint8Array = new Uint8Array(32);
+  /** Of the hello that the server answered, once that is known. */
+  random: Uint8Array = new Uint8Array(32);
   /** In TLS 1.2 the session to resume by ID, or what a server echoes when it accepts a ticket. */
   readonly legacySessionId: Uint8Array;
   readonly versions: readonly ProtocolVersion[];
@@ -60,6 +63,10 @@ export class ClientOffer {
   readonly session12: ClientSession12 | undefined;
   /** Bytes of early data that go with the session, which is the first identity offered; 0 for none. */
   readonly earlyDataRoom: number;
+  /** Present while it is open which of two hellos the server answers. */
+  ech: EchOffer | undefined;
+  /** The name whose certificate the server has to show. */
+  serverName: string;
   /** Why the host's session was not even offered. */
   readonly refusal: ResumptionRefusal | undefined;
   /** The types that the server may answer: of the extensions in the last hello sent. */
@@ -70,6 +77,11 @@ export class ClientOffer {
   readonly #shares = new Map<NamedGroup, KeyShare>();
   readonly #grease: Uint8Array = new Uint8Array(5);
   readonly #psks: ClientPsks;
+  /** extension_data of a hello that looks encrypted, or of one that was refused: the same in the second hello. */
+  #decoy: Uint8Array | undefined;
+  #outerTypes: readonly number[] = [];
+  /** It is not the server that is meant which answers: no session or PSK is for it. */
+  #isRejected = false;
 
   /** `renegotiatedConnection`: our verify_data of the handshake before, in a renegotiation (RFC 5746 §3.5). */
   constructor(options: ClientOptions, renegotiatedConnection: Uint8Array = EMPTY, quic?: QuicSide) {
@@ -78,6 +90,7 @@ export class ClientOffer {
     const { provider } = options;
     this.#options = options;
     this.versions = options.versions ?? ['TLSv1.3'];
+    this.serverName = options.serverName;
     this.cipherSuites = this.#offers('TLSv1.3') ? (options.cipherSuites ?? ALL_SUITES) : [];
     this.cipherSuites12 = this.#offers('TLSv1.2') ? (options.cipherSuites12 ?? ECDHE_SUITES) : [];
     const with13 = this.#offers('TLSv1.3');
@@ -99,7 +112,8 @@ export class ClientOffer {
     this.refusal = session === undefined ? undefined : this.#refusalOf(session);
     this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
     this.session12 = this.refusal === undefined && session?.version === 'TLSv1.2' ? session : undefined;
-    this.earlyDataRoom = earlyDataAllowance(options, this.session, this.cipherSuites);
+    this.#conceal(options);
+    this.earlyDataRoom = this.ech === undefined ? earlyDataAllowance(options, this.session, this.cipherSuites) : 0;
     provider.random(this.random);
     this.legacySessionId = legacySessionId(provider, this.session12, with13 && quic === undefined);
     provider.random(this.#grease);
@@ -130,6 +144,26 @@ export class ClientOffer {
     }
     const keepsShares = group === undefined && this.#options.grease !== false;
     return this.#encode(transcript, { cookie }, true, keepsShares, cipherSuites[suite].hash);
+  }
+
+  /** The server answers the hello that was encrypted. */
+  echAccepted(): void {
+    this.random = present(this.ech).random;
+    this.ech?.erase();
+    this.ech = undefined;
+  }
+
+  /** The server answers the outer hello: it is another that is spoken to, and about no session. Returns the transcript. */
+  echRejected(): Transcript {
+    const ech = present(this.ech);
+    this.#isRejected = true;
+    this.serverName = ech.publicName;
+    this.#decoy = ech.extension;
+    this.offeredTypes = this.#outerTypes;
+    this.#psks.erase(undefined);
+    ech.erase();
+    this.ech = undefined;
+    return ech.outerTranscript;
   }
 
   /** For those who tell the story of the handshake. */
@@ -175,6 +209,7 @@ export class ClientOffer {
   /** All but the PSK that was taken. */
   erase(taken?: OfferedPsk): void {
     this.#eraseShares();
+    this.ech?.erase();
     this.#psks.erase(taken);
   }
 
@@ -192,12 +227,30 @@ export class ClientOffer {
     greaseShare: boolean,
     hash?: HashName,
   ): Uint8Array {
-    const extensions: ClientHelloExtensions = { ...this.#extensions(greaseShare), ...extra };
-    const withPsk = this.#psks.select(this.session, hash).length > 0;
-    this.offeredTypes = offeredTypes(extensions, withPsk);
-    const hello: ClientHello = {
+    const common = { ...this.#extensions(greaseShare), ...extra };
+    const { ech } = this;
+    const extensions = withEch(common, ech === undefined ? this.#decoy : INNER_ECH);
+    const withPsk = !this.#isRejected && this.#psks.select(this.session, hash).length > 0;
+    this.offeredTypes = offeredTypes(extensions, withPsk, this.#decoy !== undefined);
+    const hello = this.#hello(extensions, ech?.random ?? this.random);
+    const raw = withPsk ? this.#encodeWithBinders(transcript, hello, retried) : encodeClientHello(hello);
+    if (!withPsk) {
+      transcript.add(raw);
+    }
+    if (ech === undefined) {
+      return raw;
+    }
+    this.#outerTypes = offeredTypes(extensions, false, true);
+    return ech.seal(raw, (extension) => {
+      const outer = withEch({ ...common, serverName: ech.publicName }, extension);
+      return encodeClientHello(this.#hello(outer, this.random));
+    });
+  }
+
+  #hello(extensions: ClientHelloExtensions, random: Uint8Array): ClientHello {
+    return {
       legacyVersion: TLS12,
-      random: this.random,
+      random,
       legacySessionId: this.legacySessionId,
       cipherSuites: this.#withGrease(0, [
         ...this.cipherSuites.map((name) => cipherSuites[name].code),
@@ -206,12 +259,20 @@ export class ClientOffer {
       compressionMethods: [0],
       extensions,
     };
-    if (!withPsk) {
-      const raw = encodeClientHello(hello);
-      transcript.add(raw);
-      return raw;
+  }
+
+  #conceal({ provider, encryptedClientHello, serverName }: ClientOptions): void {
+    if (encryptedClientHello === undefined || this.#quic !== undefined || !this.#offers('TLSv1.3')) {
+      return;
     }
-    return this.#encodeWithBinders(transcript, hello, retried);
+    if (encryptedClientHello === 'grease') {
+      this.#decoy = greaseEch(provider);
+      return;
+    }
+    if (this.#offers('TLSv1.2')) {
+      throw new TLSError('TLS_ERR_CONFIG', 'encryptedClientHello needs TLS 1.3 alone: TLS 1.2 would tell the name');
+    }
+    this.ech = new EchOffer(provider, encryptedClientHello, serverName);
   }
 
   #encodeWithBinders(transcript: Transcript, hello: ClientHello, retried: boolean): Uint8Array {
@@ -229,7 +290,8 @@ export class ClientOffer {
   }
 
   #extensions(withGreaseShare: boolean): ClientHelloExtensions {
-    const { serverName, alpnProtocols, recordSizeLimit, requestTickets, grease = true } = this.#options;
+    const { serverName } = this;
+    const { alpnProtocols, recordSizeLimit, requestTickets, grease = true } = this.#options;
     const isName = serverName !== '' && !isIPv4Literal(serverName) && !serverName.includes(':');
     const shares = [...this.#shares.values()].map((share) => ({
       group: namedGroups[share.group].code,
@@ -383,8 +445,17 @@ function sharedGroups(asked: readonly NamedGroup[] | undefined, offered: readonl
   return first === 'X25519MLKEM768' && offered.includes('x25519') ? [first, 'x25519'] : [first];
 }
 
-function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean): readonly number[] {
-  const types: number[] = [];
+/** Last, as what stands behind it would have to be found when it is filled in. */
+function withEch(extensions: ClientHelloExtensions, data: Uint8Array | undefined): ClientHelloExtensions {
+  if (data === undefined) {
+    return extensions;
+  }
+  const ours = { type: extensionTypes.encrypted_client_hello, data };
+  return { ...extensions, unknown: [...(extensions.unknown ?? []), ours] };
+}
+
+function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean, withEch: boolean): readonly number[] {
+  const types: number[] = withEch ? [extensionTypes.encrypted_client_hello] : [];
   for (const [name, type] of answerable) {
     if (extensions[name] !== undefined) {
       types.push(type);

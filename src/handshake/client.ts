@@ -59,6 +59,7 @@ import {
 import { onServerKeyExchange12 } from './client12-key-exchange.ts';
 import { type CredentialWishes, wishesOf } from './credential-choice.ts';
 import { ClientEarlyData } from './early-data-client.ts';
+import { settleEch, settleEchByRetry, takeRetryConfigs } from './ech-client.ts';
 import type { HandshakeHost, PreviousHandshake } from './host.ts';
 import { present } from './present.ts';
 import { acceptTransport } from './quic-rules.ts';
@@ -69,8 +70,11 @@ import type { clientTransitions, Handlers } from './transitions.ts';
 export class ClientHandshake {
   readonly options: ClientOptions;
   readonly host: HandshakeHost;
-  readonly transcript: Transcript;
+  transcript: Transcript;
   readonly offer: ClientOffer;
+  /** The server did not decrypt our hello: the handshake goes on to learn from it what to do, and ends. */
+  echRetryConfigs: Uint8Array | undefined;
+  encryptedClientHello: boolean | undefined;
   suite: CipherSuite | undefined;
   group: NamedGroupInfo | undefined;
   helloRetried = false;
@@ -236,6 +240,8 @@ function onHelloRetryRequest(
 ): 'ExpectServerHelloAfterRetry' {
   const { channel } = hs.host;
   const suite = checkHello(hs, retry);
+  hs.transcript.start(suite.hash);
+  settleEchByRetry(hs, suite, message, retry);
   refuseMisplaced(retry.extensions.types, 'hello_retry_request');
   refuseUnsolicited(retry.extensions.types, hs.offer.offeredTypes, 'hello_retry_request');
   const { selectedGroup, cookie } = retry.extensions;
@@ -268,6 +274,8 @@ function onHelloRetryRequest(
 function onServerHello(hs: ClientHandshake, message: JoinedMessage, hello: ServerHello): 'ExpectEncryptedExtensions' {
   const { channel } = hs.host;
   const suite = checkHello(hs, hello);
+  hs.transcript.start(suite.hash);
+  settleEch(hs, suite, message);
   refuseMisplaced(hello.extensions.types, 'server_hello');
   refuseUnsolicited(hello.extensions.types, hs.offer.offeredTypes, 'server_hello');
   if (hs.helloRetried && suite !== hs.suite) {
@@ -385,6 +393,7 @@ function onEncryptedExtensions(
     hs.host.channel.limitSentRecords(extensions.recordSizeLimit);
     hs.host.channel.limitReceivedRecords(hs.options.recordSizeLimit as number);
   }
+  takeRetryConfigs(hs, extensions.echRetryConfigs);
   settleEarlyData(hs, extensions.earlyData === true);
   hs.transcript.add(message.raw);
   if (hs.psk === undefined) {

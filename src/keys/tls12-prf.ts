@@ -154,7 +154,7 @@ export function finishedVerifyData12(options: {
     label: `${sender} finished`,
     seed: transcriptHash,
     length: VERIFY_DATA_LENGTH,
-    kind: 'verifyData',
+    kind: `${sender}VerifyData`,
   });
   const verifyData = made.use((bytes) => new Uint8Array(bytes));
   made.erase();

@@ -35,6 +35,8 @@ export interface EncryptedExtensionsBlock {
   readonly ticketRequest?: number;
   /** As the QUIC stack encoded them. */
   readonly quicTransportParameters?: Uint8Array;
+  /** An ECHConfigList (RFC 9849 §5). */
+  readonly echRetryConfigs?: Uint8Array;
   /** Every extension type in order of appearance, unknown ones too: whether each was offered is the client's to check. */
   readonly types: readonly number[];
 }
@@ -71,6 +73,9 @@ export function encodeEncryptedExtensions(message: {
   if (e.quicTransportParameters !== undefined) {
     writer.u16(extensionTypes.quic_transport_parameters).vector16(e.quicTransportParameters);
   }
+  if (e.echRetryConfigs !== undefined) {
+    writer.u16(extensionTypes.encrypted_client_hello).vector16(e.echRetryConfigs);
+  }
   writer.close(block, 2);
   return finishMessage(writer);
 }
@@ -89,6 +94,7 @@ export function decodeEncryptedExtensions(body: Uint8Array): EncryptedExtensions
     earlyData: undefined,
     ticketRequest: undefined,
     quicTransportParameters: undefined,
+    echRetryConfigs: undefined,
     types,
   };
   while (block.remaining > 0) {
@@ -121,6 +127,9 @@ function readKnown(type: number, data: Reader, into: Mutable<EncryptedExtensions
       return;
     case extensionTypes.quic_transport_parameters:
       into.quicTransportParameters = copyOf(data.rest());
+      return;
+    case extensionTypes.encrypted_client_hello:
+      into.echRetryConfigs = copyOf(data.rest());
       return;
     default:
       data.rest();

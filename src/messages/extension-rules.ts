@@ -76,6 +76,7 @@ const table: Partial<Record<ExtensionType, readonly ExtensionCarrier[]>> = {
   key_share: ['client_hello', 'server_hello', 'hello_retry_request'],
   ticket_request: ['client_hello', 'encrypted_extensions'],
   quic_transport_parameters: ['client_hello', 'encrypted_extensions'],
+  encrypted_client_hello: ['client_hello', 'hello_retry_request', 'encrypted_extensions'],
   // TLS 1.2 only: a hello may offer them, nothing in TLS 1.3 may answer.
   extended_master_secret: ['client_hello'],
   session_ticket: ['client_hello'],

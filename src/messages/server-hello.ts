@@ -50,6 +50,8 @@ export interface ServerHelloExtensions {
   readonly selectedGroup?: number;
   readonly selectedIdentity?: number;
   readonly cookie?: Uint8Array;
+  /** In a HelloRetryRequest: extension_data as it stands (RFC 9849 §7.2.1). */
+  readonly echConfirmation?: Uint8Array;
   readonly extendedMasterSecret?: true;
   readonly sessionTicket?: true;
   readonly renegotiationInfo?: Uint8Array;
@@ -110,6 +112,9 @@ export function encodeServerHello(message: EncodableServerHello): Uint8Array {
   if (e.cookie !== undefined) {
     const mark = writer.u16(extensionTypes.cookie).open(2);
     writer.vector16(e.cookie).close(mark, 2);
+  }
+  if (e.echConfirmation !== undefined) {
+    writer.u16(extensionTypes.encrypted_client_hello).vector16(e.echConfirmation);
   }
   if (e.supportedVersion !== undefined) {
     writer.u16(extensionTypes.supported_versions).u16(2).u16(e.supportedVersion);
@@ -197,6 +202,9 @@ function readKnown(type: number, data: Reader, into: Mutable<ServerHelloExtensio
     case extensionTypes.pre_shared_key:
       into.selectedIdentity = data.u16('selected_identity');
       return;
+    case extensionTypes.encrypted_client_hello:
+      into.echConfirmation = copyOf(data.rest());
+      return;
     case extensionTypes.cookie:
       into.cookie = copyOf(data.vector16('cookie', 1));
       return;
@@ -240,6 +248,7 @@ function noExtensions(types: number[]): Mutable<ServerHelloExtensions> {
     selectedGroup: undefined,
     selectedIdentity: undefined,
     cookie: undefined,
+    echConfirmation: undefined,
     extendedMasterSecret: undefined,
     sessionTicket: undefined,
     renegotiationInfo: undefined,

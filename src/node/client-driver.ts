@@ -6,12 +6,12 @@
 import { isIP } from 'node:net';
 import { checkServerIdentity as nodeCheck } from 'node:tls';
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
-import { toHex } from '../bytes/bytes.ts';
+import { plainBytes, toHex } from '../bytes/bytes.ts';
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { checkStaple, mustStaple } from '../certificates/ocsp-check.ts';
 import { type PeerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
 import { Connection } from '../connection.ts';
-import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
+import type { ClientOptions, KeyRenewal, ProtocolVersion } from '../connection-options.ts';
 import type { FfdheGroup } from '../crypto/dhe-groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PublicKey } from '../crypto/provider.ts';
@@ -25,6 +25,7 @@ import { clientPsks, erasePsks, type PskOptions } from './external-psks.ts';
 import type { Turn } from './handshake-turns.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
+import { clientKeyRenewal } from './server-policy.ts';
 import { answerSign } from './signing.ts';
 import { parseAlpn, parseMinDhSize, refuseUnsupported } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
@@ -61,6 +62,8 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
   readonly minDHSize?: number;
   /** Milliseconds; 0 for never. Default 0, as in `node:tls`. */
   readonly handshakeTimeout?: number;
+  /** Ours: when the connection renews its keys before the usage limit. Default after 1 h in TLS 1.3; false for never. */
+  readonly keyRenewal?: KeyRenewal | false;
   /**
    * A connection that ends without close_notify ends as usual, or where the function says so. Default false: it fails,
    * since data may be missing.
@@ -87,6 +90,12 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
    * second, and resume. Default false; agents do it.
    */
   readonly shareHandshakes?: boolean;
+  /**
+   * Ours, TLS 1.3 alone: Encrypted Client Hello (RFC 9849). The server's ECHConfigList, as its DNS record has it; or 'grease'
+   * for an extension that only looks like it. A server that does not decrypt the hello ends the connection with
+   * `TLS_ERR_ECH_REJECTED`, and 'echRejected' tells what to try instead. Default: neither.
+   */
+  readonly encryptedClientHello?: Uint8Array | 'grease';
   /** Ours: tickets to ask for (RFC 9149). */
   readonly requestTickets?: { readonly newSession: number; readonly resumption: number };
   /**
@@ -101,6 +110,7 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
 export class ClientDriver implements Driver {
   readonly role = 'client' as const;
   readonly handshakeTimeout: number;
+  readonly keyRenewal: KeyRenewal | undefined;
   readonly #options: ClientDriverOptions;
   readonly #context: SecureContext;
   readonly #ffdheGroups12: readonly FfdheGroup[] | undefined;
@@ -138,6 +148,7 @@ export class ClientDriver implements Driver {
     this.#serverName = sendable(options.servername ?? options.host ?? '');
     this.#givenSession = options.session ?? undefined;
     this.handshakeTimeout = options.handshakeTimeout ?? 0;
+    this.keyRenewal = clientKeyRenewal(options.keyRenewal);
   }
 
   setServername(name: string): void {
@@ -155,7 +166,7 @@ export class ClientDriver implements Driver {
 
   waits(go: () => void): boolean {
     const { sessionCache: cache, shareHandshakes } = this.#options;
-    if (shareHandshakes !== true || cache === undefined || this.#givenSession !== undefined) {
+    if (shareHandshakes !== true || cache === undefined || this.#givenSession !== undefined || !this.#namePsks()) {
       return false;
     }
     this.#turn ??= cache.turns.enter(this.#key(cache));
@@ -170,7 +181,7 @@ export class ClientDriver implements Driver {
   createConnection(socket: TLSSocket): Connection {
     const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12, credentials } = this.#context;
     const { certificateCompression } = this.#context;
-    const { requestOCSP, stapling, requestSCTs } = this.#options;
+    const { requestOCSP, stapling, requestSCTs, encryptedClientHello } = this.#options;
     const externalPsks = clientPsks(this.#options);
     this.#pskNames = namesOf(externalPsks);
     const session = this.#found ?? this.#sessionToOffer();
@@ -184,7 +195,8 @@ export class ClientDriver implements Driver {
       alpnProtocols: this.#alpnProtocols,
       exportKeyLog: socket.listenerCount('keylog') > 0,
       allocate: allocateOutput,
-      versions: externalPskRequired ? only13(versions) : versions,
+      versions: externalPskRequired || encryptedClientHello instanceof Uint8Array ? only13(versions) : versions,
+      ...(encryptedClientHello === undefined ? {} : { encryptedClientHello: plainOrGrease(encryptedClientHello) }),
       externalPsks,
       externalPskRequired,
       dangerouslyAllowPskKe: dangerouslyAllowPskKe !== false,
@@ -203,6 +215,7 @@ export class ClientDriver implements Driver {
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
       ...(session === undefined ? {} : { session }),
+      ...(this.keyRenewal === undefined ? {} : { keyRenewal: this.keyRenewal }),
       earlyData: this.earlyData(socket) !== undefined,
       ...(this.#options.requestTickets === undefined ? {} : { requestTickets: this.#options.requestTickets }),
     };
@@ -360,6 +373,23 @@ export class ClientDriver implements Driver {
     }
   }
 
+  /** What tells our sessions apart must be known before one is looked for; false where it is not until the hello is made. */
+  #namePsks(): boolean {
+    const { pskCallback, externalPsks } = this.#options;
+    if (pskCallback || typeof externalPsks === 'function') {
+      return false;
+    }
+    try {
+      const psks = clientPsks(this.#options);
+      this.#pskNames = namesOf(psks);
+      erasePsks(psks);
+      return true;
+    } catch {
+      // `createConnection` says what is wrong with them.
+      return false;
+    }
+  }
+
   /** A session made under a weaker policy must not carry the peer past a stricter one: its chain is judged again. */
   #sessionToOffer(): ClientSession | undefined {
     const cache = this.#options.sessionCache;
@@ -458,9 +488,16 @@ export class ClientDriver implements Driver {
 function only13(versions: readonly ProtocolVersion[]): readonly ProtocolVersion[] {
   const left = versions.filter((version) => version === 'TLSv1.3');
   if (left.length === 0) {
-    throw new TLSError('TLS_ERR_CONFIG', 'externalPskRequired: TLS 1.2 has none, and TLS 1.3 is ruled out');
+    throw new TLSError(
+      'TLS_ERR_CONFIG',
+      'externalPskRequired and encryptedClientHello are of TLS 1.3 alone, and TLS 1.3 is ruled out',
+    );
   }
   return left;
+}
+
+function plainOrGrease(given: Uint8Array | 'grease'): Uint8Array | 'grease' {
+  return given === 'grease' ? given : plainBytes(given);
 }
 
 /** By which sessions are told apart: one that began with a PSK is of no use without it. */

@@ -2,7 +2,7 @@
 
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
 import type { Connection } from '../connection.ts';
-import type { ClientAuthenticationPolicy, ServerContext } from '../connection-options.ts';
+import type { ClientAuthenticationPolicy, KeyRenewal, ServerContext } from '../connection-options.ts';
 import type { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { TLSSocket } from './tls-socket.ts';
@@ -32,6 +32,8 @@ export interface Driver {
   readonly role: 'client' | 'server';
   /** Milliseconds until an unfinished handshake is given up; 0 for never. */
   readonly handshakeTimeout: number;
+  /** When connections renew their keys before the usage limit; undefined: never. */
+  readonly keyRenewal: KeyRenewal | undefined;
   /** A transport that ends without close_notify is an ordinary end. */
   allowsTruncation(socket: TLSSocket): boolean;
   /** Client: true where the handshake should wait for that of another connection: `go` is called when to ask again. */

@@ -39,6 +39,8 @@ const TLS_OPTIONS: readonly string[] = [
   'sessionTimeout',
   'sessionIdContext',
   'sessions',
+  'policy',
+  'keyRenewal',
   'allowTruncation',
   'idleTimeout',
   'earlyRequests',

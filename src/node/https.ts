@@ -9,6 +9,7 @@ import { guardEarlyRequests } from './early-requests.ts';
 import { pskName } from './external-psks.ts';
 import { httpOptions } from './http-options.ts';
 import type { ServerCounters } from './server-counters.ts';
+import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect } from './tls-connect.ts';
@@ -33,6 +34,7 @@ type ResponseListener = (response: IncomingMessage) => void;
 export class Server extends nodeHttps.Server implements TlsServerSurface {
   declare readonly sessions: ServerSessions;
   declare readonly counters: ServerCounters;
+  declare readonly policy: EffectivePolicy;
   declare readonly secureSockets: ReadonlySet<TLSSocket>;
   // Wider than what is taken, since Node's class takes its own kind: that one is refused.
   declare addContext: (hostname: string, context: object) => void;

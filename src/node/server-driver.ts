@@ -5,7 +5,7 @@
 
 import type { ClientHelloInfo, HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
 import { Connection } from '../connection.ts';
-import type { ServerContext, ServerOptions } from '../connection-options.ts';
+import type { KeyRenewal, ServerContext, ServerOptions } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { schemesInTls12 } from '../crypto/signatures.ts';
 import { cipherSuites12 as cipherSuites12ByName } from '../crypto/suites12.ts';
@@ -20,6 +20,7 @@ import { ConnectionSessions } from './external-sessions.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
+import { type EffectivePolicy, type PolicyOption, ServerPolicy } from './server-policy.ts';
 import { ServerSessions, type SessionOptions } from './sessions.ts';
 import { answerSign } from './signing.ts';
 import { parseAlpn, refuseUnsupported, SSL_OP_NO_TICKET } from './tls-options.ts';
@@ -33,7 +34,7 @@ export type SNICallback = (
 export type OcspCallback = (error: Error | null, response?: Uint8Array | null) => void;
 export type ALPNCallback = (hello: { servername: string; protocols: string[] }) => string | undefined;
 
-export interface ServerDriverOptions extends SecureContextOptions, PskOptions {
+export interface ServerDriverOptions extends SecureContextOptions, PskOptions, PolicyOption {
   readonly secureContext?: SecureContext;
   readonly ALPNProtocols?: readonly string[] | Uint8Array;
   /** Picks from the client's protocols; undefined refuses. Cannot stand beside `ALPNProtocols`. */
@@ -86,6 +87,8 @@ export class ServerDriver implements Driver {
   readonly role = 'server' as const;
   readonly handshakeTimeout: number;
   readonly sessions: ServerSessions;
+  readonly policy: EffectivePolicy;
+  readonly keyRenewal: KeyRenewal | undefined;
   readonly counters: ServerCounters = new ServerCounters();
   readonly #allowTruncation: boolean | ((socket: TLSSocket) => boolean);
   readonly #events: ServerEvents | undefined;
@@ -104,6 +107,7 @@ export class ServerDriver implements Driver {
   readonly #psks: ServerPsks;
   readonly #allowLegacyMasterSecret: boolean;
   readonly #clientRenegotiations: number | undefined;
+  readonly #policy: ServerPolicy;
   #default: SecureContext;
   #options: ServerOptions | undefined;
 
@@ -122,13 +126,17 @@ export class ServerDriver implements Driver {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
     const { sessions, sessionTimeout, secureOptions = 0 } = options;
+    this.#policy = new ServerPolicy(options);
+    this.keyRenewal = this.#policy.keyRenewal;
     const noTickets = (secureOptions & SSL_OP_NO_TICKET) !== 0 ? { tickets: false, sessionIds: true } : {};
     this.sessions =
-      sessions instanceof ServerSessions ? sessions : new ServerSessions({ ...noTickets, ...sessions }, sessionTimeout);
+      sessions instanceof ServerSessions
+        ? sessions
+        : new ServerSessions({ ...this.#policy.sessions, ...noTickets, ...sessions }, sessionTimeout);
     this.#default = toSecureContext(options.secureContext ?? options);
     servedSuites12(this.#default);
     this.#clients = new ClientVerifier(options);
-    this.#psks = new ServerPsks(options);
+    this.#psks = new ServerPsks({ ...options, dangerouslyAllowPskKe: this.#policy.pskKe });
     if (this.#psks.some && this.#clients.checkOf(this.#default)?.policy.required === true) {
       throw new TLSError(
         'TLS_ERR_CONFIG',
@@ -142,6 +150,7 @@ export class ServerDriver implements Driver {
     ) {
       throw new TLSError('TLS_ERR_CONFIG', 'requestCert: the server and its secureContext say opposite things');
     }
+    this.policy = this.#policy.settle(this.#default, this.sessions);
   }
 
   /**
@@ -151,6 +160,7 @@ export class ServerDriver implements Driver {
   setSecureContext(options: SecureContext | SecureContextOptions, open: Iterable<TLSSocket> = []): void {
     const context = toSecureContext(options);
     servedSuites12(context);
+    this.#policy.limit(context);
     for (const socket of open) {
       if (!this.#chosen.has(socket)) {
         this.#chosen.set(socket, this.#default);
@@ -314,7 +324,10 @@ export class ServerDriver implements Driver {
 
   #makeOptions(exportKeyLog: boolean): ServerOptions {
     const asks = this.#named.length > 0 || this.#sniCallback !== undefined;
-    const { versions, cipherSuites, namedGroups, certificateCompression } = this.#default;
+    const { cipherSuites, certificateCompression } = this.#default;
+    const { versions, namedGroups } = this.#policy.limit(this.#default);
+    const { keyRenewal } = this;
+    const { usageLimit } = this.#policy;
     const cipherSuites12 = servedSuites12(this.#default);
     return {
       provider: nodeProvider,
@@ -330,6 +343,8 @@ export class ServerDriver implements Driver {
       ...(cipherSuites === undefined ? {} : { cipherSuites }),
       ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
       ...(namedGroups === undefined ? {} : { namedGroups }),
+      ...(keyRenewal === undefined ? {} : { keyRenewal }),
+      ...(usageLimit === undefined ? {} : { usageLimit }),
     };
   }
 
@@ -412,7 +427,8 @@ export class ServerDriver implements Driver {
   }
 
   #serve(socket: TLSSocket, need: ContextNeed, context: SecureContext): void {
-    if (context !== this.#default) {
+    // Also where it is the default: another may have been that when the connection began.
+    if (context !== this.#default || this.#chosen.has(socket)) {
       this.#chosen.set(socket, context);
     }
     this.#clients.asks(socket, this.#clients.checkOf(context));

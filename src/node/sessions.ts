@@ -63,7 +63,27 @@ export interface SessionOptions {
   readonly onEvent?: (event: TicketKeyEvent) => void;
 }
 
+/** What became of the options. Lengths of time are milliseconds. */
+export interface SessionSettings {
+  readonly tickets: boolean;
+  readonly sessionIds: boolean;
+  readonly sealUntil: number;
+  readonly ticketLifetime: number;
+  readonly handshakeValidity: number;
+  readonly ticketsPerConnection: number;
+  readonly ticketsPerResumption: number;
+  readonly maxTickets: number;
+  readonly singleUse: boolean;
+  readonly maxSessions: number;
+  readonly maxSessionBytes: number;
+  readonly earlyData: boolean;
+  readonly dangerouslyLongTls12Sessions: boolean;
+  /** The ring was made elsewhere, and its own times count. */
+  readonly sharesKeys: boolean;
+}
+
 export class ServerSessions implements TicketKeySource {
+  readonly settings: SessionSettings;
   /** Undefined when tickets are off. */
   readonly policy: TicketPolicy | undefined;
   /** Undefined when session IDs are off. */
@@ -131,6 +151,22 @@ export class ServerSessions implements TicketKeySource {
       });
     this.external = { cache: options.cache, onCacheError: options.onCacheError };
     const withTickets = options.tickets !== false;
+    this.settings = {
+      tickets: withTickets,
+      sessionIds: options.sessionIds ?? withTickets,
+      sealUntil: sealingPeriodOf(options.keys) ?? rotateEvery,
+      ticketLifetime: lifetime,
+      handshakeValidity: validity,
+      ticketsPerConnection: policy.ticketsPerConnection,
+      ticketsPerResumption: policy.ticketsPerResumption,
+      maxTickets: policy.maxTickets,
+      singleUse: singleUse !== undefined,
+      maxSessions: maxSessions ?? 20_000,
+      maxSessionBytes: maxSessionBytes ?? 16 * 2 ** 20,
+      earlyData: earlyData !== undefined,
+      dangerouslyLongTls12Sessions,
+      sharesKeys: options.keys !== undefined,
+    };
     // Both are made here, so that what is wrong with the options is told at once.
     if (withTickets) {
       checkTicketPolicy(policy);
@@ -221,6 +257,12 @@ export class ServerSessions implements TicketKeySource {
     }
     return keys as LocalTicketKeys;
   }
+}
+
+/** Of a ring made elsewhere, as far as its keys tell now. */
+function sealingPeriodOf(keys: TicketKeySource | undefined): number | undefined {
+  const known = keys?.status(Date.now()) ?? [];
+  return known.length === 0 ? undefined : Math.max(...known.map(({ sealFrom, sealUntil }) => sealUntil - sealFrom));
 }
 
 const NO_SESSIONS: SessionCacheStats = { entries: 0, bytes: 0, hits: 0, misses: 0, evicted: 0, expired: 0 };

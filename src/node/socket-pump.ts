@@ -9,9 +9,11 @@ import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver, EarlyDelivery } from './driver.ts';
+import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
 import { SocketEnding } from './socket-ending.ts';
+import type { Callback } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export interface PumpOptions {
@@ -60,6 +62,25 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     const connection = this.openConnection('updateKeys');
     this.flush();
     this.perform(connection.updateKeys(requestPeer));
+  }
+
+  /** Renews keys that are due by their age. */
+  maintainKeys(): void {
+    const { connection } = this;
+    if (connection === undefined || this.destroyed || this.writableEnded) {
+      return;
+    }
+    this.flush();
+    this.#run(() => connection.maintain());
+    if (!this.destroyed && connection.state !== 'Connected') {
+      // A client has begun a renegotiation.
+      this.limitHandshake();
+    }
+  }
+
+  override _destroy(error: Error | null, callback: Callback): void {
+    forgetKeys(this);
+    super._destroy(error, callback);
   }
 
   /** Answers a need that the driver was asked. */
@@ -252,6 +273,9 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
         );
         this.#goOn();
         return;
+      case 'echRejected':
+        this.emit('echRejected', action.retryConfigs === undefined ? null : asBuffer(action.retryConfigs));
+        return;
       case 'peerClosed':
         this.peerEnded();
         this.unanswered(new TLSError('TLS_ERR_WRONG_STATE', 'the peer closed before it answered'));
@@ -284,6 +308,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     this.handshakeOver();
     this.secureConnecting = false;
     this.earlyData = false;
+    keepKeysYoung(this, this.driver.keyRenewal, summary.version);
     this.#settleEarlyData(summary);
     this.secured(summary);
     for (const bytes of this.#heldEarlyData.splice(0)) {

@@ -13,6 +13,7 @@ import { SessionEvents } from './external-sessions.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import { type OcspCallback, ServerDriver, type ServerDriverOptions, type ServerEvents } from './server-driver.ts';
+import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
 import { TLSSocket } from './tls-socket.ts';
 
@@ -34,6 +35,8 @@ export interface TlsServerOptions extends ServerDriverOptions {
 export interface TlsServerSurface {
   readonly sessions: ServerSessions;
   readonly counters: ServerCounters;
+  /** What the server does in fact, with the options that went before its `policy`; `policy.explain()` says what that means. */
+  readonly policy: EffectivePolicy;
   /** The open connections, in handshake and after. */
   readonly secureSockets: ReadonlySet<TLSSocket>;
   addContext(hostname: string, context: SecureContext | SecureContextOptions): void;
@@ -67,6 +70,7 @@ export function makeTlsServer<T extends NetServer>(server: T, options: TlsServer
   const surface: TlsServerSurface = {
     sessions: driver.sessions,
     counters: driver.counters,
+    policy: driver.policy,
     secureSockets: acceptor.sockets,
     addContext: (hostname, context) => driver.addContext(hostname, context),
     setSecureContext: (context) => driver.setSecureContext(context, acceptor.sockets),
@@ -92,8 +96,8 @@ class Acceptor implements ServerEvents {
     this.#server = server;
     this.#options = options;
     this.#sessionEvents = new SessionEvents(server);
-    this.#idleTimeout = checkIdleTimeout(options.idleTimeout ?? 120_000);
     this.driver = new ServerDriver(options, this);
+    this.#idleTimeout = checkIdleTimeout(this.driver.policy.idleTimeout);
   }
 
   accept(raw: Duplex): void {

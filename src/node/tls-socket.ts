@@ -9,6 +9,7 @@ import type { ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { TLSError } from '../errors.ts';
+import type { SecretOwner } from '../ledger/channels.ts';
 import type { KeyTree } from '../ledger/key-tree.ts';
 import { keyLedger } from '../ledger/process-ledger.ts';
 import { encodeClientSession } from '../session/client-session.ts';
@@ -265,8 +266,13 @@ export class TLSSocket extends SocketHandshakes {
    * to make room. Undefined unless `startKeyLedger()` was called before the handshake began.
    */
   keyLedger(): KeyTree | undefined {
-    const { connection } = this;
-    return connection === undefined ? undefined : keyLedger()?.tree(connection.owner);
+    const { secretOwner } = this;
+    return secretOwner === undefined ? undefined : keyLedger()?.tree(secretOwner);
+  }
+
+  /** Ours: whose this connection's secrets are in the ledger; undefined before the handshake begins. */
+  get secretOwner(): SecretOwner | undefined {
+    return this.connection?.owner;
   }
 
   /** Ours, at a client: SerializedSCTs that came by TLS because of `requestSCTs`; empty for none, and when resumed. */

@@ -3,6 +3,7 @@
 import { Server as NetServer } from 'node:net';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
+import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface, transportOptions } from './tls-acceptor.ts';
 import type { TLSSocket } from './tls-socket.ts';
@@ -12,6 +13,8 @@ export type { HandshakeSummary, HandshakeWarning, ResumptionRefusal } from '../a
 export { TLSError } from '../errors.ts';
 export type { KeyNode, KeyTree } from '../ledger/key-tree.ts';
 export { startKeyLedger, stopKeyLedger } from '../ledger/process-ledger.ts';
+export { explainPolicy, type StolenSecret, type TheftReport } from '../policy/explain.ts';
+export { type Policy, type PolicyName, type PolicyOptions, resolvePolicy } from '../policy/policy.ts';
 export type { ChannelBindingType } from './channel-binding.ts';
 export { DEFAULT_CIPHERS, getCiphers } from './cipher-names.ts';
 export type { CheckServerIdentity } from './client-driver.ts';
@@ -29,6 +32,7 @@ export type {
 export { createSecureContext, SecureContext, type SecureContextOptions, type SignFunction } from './secure-context.ts';
 export { ServerCounters } from './server-counters.ts';
 export type { ALPNCallback, OcspCallback, SNICallback } from './server-driver.ts';
+export type { EffectivePolicy, PolicyOption } from './server-policy.ts';
 export { ServerSessions, type SessionOptions } from './sessions.ts';
 export type { EarlyDataOptions } from './ticket-registers.ts';
 export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
@@ -45,6 +49,7 @@ type SecureListener = (socket: TLSSocket) => void;
 export class Server extends NetServer implements TlsServerSurface {
   declare readonly sessions: ServerSessions;
   declare readonly counters: ServerCounters;
+  declare readonly policy: EffectivePolicy;
   declare readonly secureSockets: ReadonlySet<TLSSocket>;
   declare addContext: (hostname: string, context: SecureContext | SecureContextOptions) => void;
   declare setSecureContext: (options: SecureContext | SecureContextOptions) => void;

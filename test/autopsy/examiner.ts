@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isWritten, type Mapping, mappingsOf, readFileInBlocks, readMemory } from './process-memory.ts';
 import type { Order, Report } from './protocol.ts';
-import type { Scale } from './scale.ts';
+import type { Engine, Scale } from './scale.ts';
 import { type Hit, Search } from './search.ts';
 import { Testimony, TESTIMONY_FD, type ToldSecret } from './testimony.ts';
 
@@ -39,7 +39,7 @@ export class Examiner {
   }
 
   /** Resolves when its life is over, and it has not been told to collect garbage yet. */
-  static async start(engine: 'mayfly' | 'native', scale: Scale, flags: readonly string[] = []): Promise<Examiner> {
+  static async start(engine: Engine, scale: Scale, flags: readonly string[] = []): Promise<Examiner> {
     const child = fork(join(import.meta.dirname, 'subject.js'), [engine, scale], {
       stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'ipc'],
       execArgv: ['--expose-gc', ...flags],

@@ -4,6 +4,7 @@
  *     raw           as it is
  *     reversed      as OpenSSL keeps numbers (limbs, lowest first)
  *     ipad, opad    XOR 0x36 and XOR 0x5c: a key inside HMAC (RFC 2104 §2)
+ *     spread        each word of four bytes several times over: ChaCha20's key in vector registers
  *     hex, base64   text in one byte or two bytes a character
  *
  * Pieces, because memory that was given back loses its head to the allocator's own notes: what is left of a key counts.
@@ -21,6 +22,9 @@ export const SHORTEST = 8;
 export const PIECE = 8;
 
 const HMAC_KEY_LENGTHS = new Set([32, 48]);
+const CHACHA_KEY_LENGTH = 32;
+/** As often as the narrowest vectors hold a word. */
+const SPREAD = 4;
 const LEAST_HEX = 20;
 const LEAST_BASE64 = 15;
 
@@ -32,6 +36,9 @@ export function formsOf(secret: Uint8Array): readonly Form[] {
   if (HMAC_KEY_LENGTHS.has(secret.length)) {
     forms.push({ name: 'ipad', bytes: secret.map((byte) => byte ^ 0x36), least: PIECE });
     forms.push({ name: 'opad', bytes: secret.map((byte) => byte ^ 0x5c), least: PIECE });
+  }
+  if (secret.length === CHACHA_KEY_LENGTH) {
+    forms.push({ name: 'spread', bytes: spread(secret), least: SPREAD * 4 });
   }
   const buffer = Buffer.from(secret.buffer, secret.byteOffset, secret.length);
   const hex = buffer.toString('hex');
@@ -48,6 +55,14 @@ export function formsOf(secret: Uint8Array): readonly Form[] {
     }
   }
   return forms;
+}
+
+function spread(secret: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(SPREAD * secret.length);
+  for (let at = 0; at < bytes.length; at++) {
+    bytes[at] = secret[4 * Math.floor(at / (4 * SPREAD)) + (at % 4)];
+  }
+  return bytes;
 }
 
 function pushText(forms: Form[], name: string, text: string, least: number): void {

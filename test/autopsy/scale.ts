@@ -2,6 +2,9 @@
 
 export type Scale = 'short' | 'full';
 
+/** Whose life is examined. */
+export type Engine = 'mayfly' | 'native' | 'primitives';
+
 export interface Case {
   readonly version: 'TLSv1.2' | 'TLSv1.3';
   readonly group: 'x25519' | 'X25519MLKEM768' | 'secp256r1' | 'secp384r1';

@@ -1,17 +1,20 @@
 /**
- * The process under examination: `node subject.js (mayfly | native) (short | full)`. It lives its connections, ends them
+ * The process under examination: `node subject.js (mayfly | native | primitives) (short | full)`. It lives its connections, ends them
  * all, and then does nothing but obey.
  */
 
 import { writeHeapSnapshot } from 'node:v8';
 import type { Order, Report } from './protocol.ts';
-import type { Scale } from './scale.ts';
+import type { Engine, Scale } from './scale.ts';
 
-const [, , engine, scale] = process.argv as unknown as [string, string, 'mayfly' | 'native', Scale];
+const [, , engine, scale] = process.argv as unknown as [string, string, Engine, Scale];
 
-const { live } =
-  engine === 'mayfly' ? await import('./life-mayfly.ts') : await import('./life-native.ts');
-const connections = await live(scale);
+const lives: Readonly<Record<Engine, () => Promise<number>>> = {
+  mayfly: async () => (await import('./life-mayfly.ts')).live(scale),
+  native: async () => (await import('./life-native.ts')).live(scale),
+  primitives: async () => (await import('./life-primitives.ts')).livePrimitives(scale),
+};
+const connections = await lives[engine]();
 
 function report(stage: Report['stage']): void {
   process.send?.({ stage, connections } satisfies Report);

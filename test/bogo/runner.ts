@@ -4,7 +4,7 @@
  */
 
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ const now = Date.now();
 const ca = createDevelopmentCa({ now });
 const leaf = issueServerCertificate({ ca, names: ['localhost'], now });
 const folder = mkdtempSync(join(tmpdir(), 'mayfly-bogo-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 export const files = {
   cert: write('cert.pem', leaf.certificatePem),

@@ -66,6 +66,14 @@ function finish(talk: Conversation, dice: Dice): boolean {
     return false;
   }
   talk.assertAgreed();
+  talk.send('client', 300);
+  talk.send('server', 20_000);
+  talk.run(dice);
+  // TLS 1.2 renews keys by renegotiation, of which few are allowed: where they do not suffice, the connection ends.
+  const { client, server } = talk.features;
+  const mayEnd = talk.client.summary?.version === 'TLSv1.2' && (client.usageLimit ?? server.usageLimit) !== undefined;
+  assert(talk.ended === 'complete' || (mayEnd && talk.ended === 'failed'), talk.server.error?.stack);
+  talk.assertData(talk.ended === 'complete');
   const { summary } = talk.client;
   count(
     `${summary?.version} ${summary?.resumed ? 'resumed' : 'full'} ${summary?.pskMode} ${summary?.authenticatedBy} early ${summary?.earlyData}`,

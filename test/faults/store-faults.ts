@@ -78,6 +78,10 @@ export async function full(policy: 'noeviction' | 'allkeys-lru'): Promise<StoreF
       const used = await figure(control, 'memory', 'used_memory');
       await control.command('x', ['CONFIG', 'SET', 'maxmemory', String(used + ROOM)]);
       filling = setInterval(fill, 20);
+      if (policy === 'noeviction') {
+        // Else the small writes of the ring would fit into what its expired records leave.
+        await control.command('x', ['CONFIG', 'SET', 'maxmemory', '1']);
+      }
     },
     async end() {
       clearInterval(filling);

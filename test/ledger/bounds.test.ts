@@ -154,21 +154,21 @@ describe('the ledger', () => {
     });
   });
 
-  test('holds no secret alive, nor its bytes', () => {
+  test('holds no secret alive, nor its bytes', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
-    withLedger(new KeyLedger(), (ledger) => {
-      const watched = (() => {
-        const secret = Secret.copy('lost', new Uint8Array(1000).fill(7));
-        return { id: secret.id, secret: new WeakRef(secret), bytes: new WeakRef(secret.expose()) };
-      })();
-      return new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-        collect();
-        assert.equal(watched.secret.deref(), undefined);
-        assert.equal(watched.bytes.deref(), undefined);
-        assert.equal(ledger.entry(watched.id)?.kind, 'lost');
-      });
-    });
+    const ledger = new KeyLedger().start();
+    const watched = (() => {
+      const secret = Secret.copy('lost', new Uint8Array(1000).fill(7));
+      return { id: secret.id, secret: new WeakRef(secret), bytes: new WeakRef(secret.expose()) };
+    })();
+    ledger.stop();
+    // What a WeakRef was made of or asked for stays until the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    assert.equal(watched.secret.deref(), undefined);
+    assert.equal(watched.bytes.deref(), undefined);
+    assert.equal(ledger.entry(watched.id)?.kind, 'lost');
   });
 
   test('tells two secrets apart by their births alone: nothing in it depends on their bytes', () => {

@@ -381,13 +381,16 @@ describe('sessions that began with an external PSK', () => {
     const changed = externalPsk('device', { fill: 8 });
     for (const [ours, known, refusal, chosen] of [
       [[psk, other], [other], 'unknown_psk', 'other'],
-      [[changed, other], [changed, other], 'policy_changed', 'device'],
+      [[other, psk], [changed, other], 'policy_changed', 'other'],
     ] as const) {
       const link = resume({ session, externalPsks: ours }, pskContext(world, known));
       assert.equal(link.server.summary?.resumed, false);
       assert.equal(link.server.summary?.refusal, refusal);
       assert.deepEqual(link.server.summary?.externalPsk?.identity, utf8(chosen));
     }
+    const renewed = resume({ session, externalPsks: [changed] }, pskContext(world, [changed]));
+    assert.equal(renewed.client.summary?.refusal, 'unknown_psk', 'the client does not even offer it');
+    assert.equal(renewed.client.summary?.authenticatedBy, 'externalPsk');
   });
 
   test('do not lead into a policy of certificates, nor the other way round', () => {

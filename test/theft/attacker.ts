@@ -12,7 +12,7 @@
  * everything is tried as everything, which takes minutes; else the dear tests have the fields of records and files.
  */
 
-import { concat, sameBytes, toHex } from '../../src/bytes/bytes.ts';
+import { concat, EMPTY, sameBytes, toHex } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import { X25519Exchange } from '../../src/crypto/x25519.ts';
@@ -38,6 +38,8 @@ export interface Findings {
   readonly epochSecrets: number;
   /** Tickets, hex. */
   readonly tickets: ReadonlySet<string>;
+  /** Sessions by ID as they lay in the store, hex. */
+  readonly stored: ReadonlySet<string>;
   /** The first application data of each connection that opened. */
   readonly connections: ReadonlyMap<number, Uint8Array>;
   /** TLS 1.3 connections whose PSK is known for sure: the binder verifies. */
@@ -72,6 +74,9 @@ export class Attacker {
 
   readonly #conversations: Conversation[] = [];
   readonly #tickets = new Map<string, Uint8Array>();
+  /** Values from the store, sealed as tickets are, but bound to a session ID. */
+  readonly #stored = new Map<string, Uint8Array>();
+  readonly #sessionIds = new Map<string, Uint8Array>();
   readonly #members: MemberRecord[] = [];
   readonly #epochs: EpochRecord[] = [];
   readonly #welcomes: WelcomeRecord[] = [];
@@ -91,6 +96,8 @@ export class Attacker {
 
   readonly #identitySeeds: Uint8Array[] = [];
   readonly #epochSecrets = new Map<string, Uint8Array>();
+  /** Strings that have opened a ticket. */
+  readonly #ticketKeys: Uint8Array[] = [];
   readonly #states = new Map<string, SessionState>();
   readonly #opened = new Map<number, Uint8Array>();
   readonly #psks = new Set<number>();
@@ -102,10 +109,16 @@ export class Attacker {
     this.#trust = new RingTrust(provider, ringId(provider, configuration), configuration.allowList);
   }
 
+  /** How many sessions by ID were seen in the store. */
+  get storedSessions(): number {
+    return this.#stored.size;
+  }
+
   get findings(): Findings {
     return {
       epochSecrets: this.#epochSecrets.size,
-      tickets: new Set(this.#states.keys()),
+      tickets: new Set([...this.#states.keys()].filter((hex) => this.#tickets.has(hex))),
+      stored: new Set([...this.#states.keys()].filter((hex) => this.#stored.has(hex))),
       connections: new Map(this.#opened),
       psks: new Set(this.#psks),
     };
@@ -118,12 +131,17 @@ export class Attacker {
       for (const ticket of conversation.tickets) {
         this.#tickets.set(toHex(ticket), ticket);
       }
+      const { legacySessionIdEcho } = conversation.serverHello;
+      if (conversation.version === 'TLSv1.2' && legacySessionIdEcho.length > 0) {
+        this.#sessionIds.set(toHex(legacySessionIdEcho), legacySessionIdEcho);
+      }
     }
     return this.#pursue();
   }
 
   /** Only to know of the ring's records, without trying their bytes as keys. */
   readStore({ commands }: StoreHistory): this {
+    this.#readSessions(commands);
     for (const value of commands.flat()) {
       this.#read(value);
     }
@@ -131,6 +149,7 @@ export class Attacker {
   }
 
   stealStore({ commands, files }: StoreHistory): this {
+    this.#readSessions(commands);
     for (const value of [...commands.flat(), ...files]) {
       const record = this.#read(value);
       this.#take(value, 'store');
@@ -202,6 +221,14 @@ export class Attacker {
   #signsOf(bytes: Uint8Array): string[] {
     this.attempts.epochSecrets++;
     return signsOf(bytes, this.#signs);
+  }
+
+  #readSessions(commands: StoreHistory['commands']): void {
+    for (const [name, key, value] of commands) {
+      if (keyOf(name) === 'SET' && keyOf(key).includes(':session:')) {
+        this.#stored.set(toHex(value), value);
+      }
+    }
   }
 
   /** The record that this is, if it is one and new. */
@@ -345,7 +372,7 @@ export class Attacker {
         }
       }
     }
-    for (const ticket of this.#tickets.values()) {
+    for (const ticket of this.#sealed) {
       for (const key of keys) {
         this.#tryTicket(ticket, key);
       }
@@ -359,23 +386,33 @@ export class Attacker {
     for (const [group, sample] of samples) {
       for (const { bytes } of this.#newFieldsFor(`ticket ${group}`)) {
         this.attempts.ticketKeys++;
-        if (bytes.length === 32 && openTicketWith(bytes, sample) !== undefined) {
-          for (const ticket of this.#tickets.values()) {
-            this.#tryTicket(ticket, bytes);
-          }
+        if (bytes.length === 32 && openTicketWith(bytes, sample, EMPTY) !== undefined) {
+          this.#ticketKeys.push(bytes);
         }
+      }
+    }
+    for (const key of this.#ticketKeys) {
+      for (const ticket of this.#sealed) {
+        this.#tryTicket(ticket, key);
       }
     }
   }
 
+  get #sealed(): readonly Uint8Array[] {
+    return [...this.#tickets.values(), ...this.#stored.values()];
+  }
+
   #tryTicket(ticket: Uint8Array, key: Uint8Array): void {
-    this.#once(`ticket ${keyOf(ticket)} ${keyOf(key)}`, () => {
-      this.attempts.ticketKeys++;
-      const state = openTicketWith(key, ticket);
-      if (state !== undefined) {
-        this.#states.set(toHex(ticket), state);
-      }
-    });
+    const hex = toHex(ticket);
+    for (const boundTo of this.#stored.has(hex) ? this.#sessionIds.values() : [EMPTY]) {
+      this.#once(`ticket ${hex} ${keyOf(key)} ${keyOf(boundTo)}`, () => {
+        this.attempts.ticketKeys++;
+        const state = openTicketWith(key, ticket, boundTo);
+        if (state !== undefined) {
+          this.#states.set(hex, state);
+        }
+      });
+    }
   }
 
   #openConnections(): void {

@@ -1,6 +1,7 @@
 /** The fleet that is robbed: a real Redis, three members, two Mayfly servers behind a wiretap, and clients that come back. */
 
 import assert from 'node:assert/strict';
+import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import { toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
@@ -9,8 +10,10 @@ import { ringConfiguration, ringId } from '../../src/fleet/configuration.ts';
 import { createIdentityFiles, type IdentityFile, readIdentityFile } from '../../src/fleet/identity.ts';
 import type { RedisConnection } from '../../src/fleet/redis/connection.ts';
 import { RedisStore } from '../../src/fleet/redis/redis-store.ts';
+import { RedisSessionCache } from '../../src/fleet/redis/session-cache.ts';
 import { Ring } from '../../src/fleet/ring.ts';
 import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
+import { SessionNames, sessionNameUses } from '../../src/fleet/session-names.ts';
 import { type ConnectionOptions, connect, createServer, type Server, type TlsOptions } from '../../src/node/tls.ts';
 import { listen, localhost, trust } from '../node/support.ts';
 import { type Conversation, readConversation } from './conversation.ts';
@@ -20,7 +23,10 @@ import { TimeMachine } from './time-machine.ts';
 import { Wiretap } from './wiretap.ts';
 
 export type Version = 'TLSv1.2' | 'TLSv1.3';
+/** How a client's session is kept: in its ticket, or in the store under its ID. */
+export type Kind = Version | 'TLSv1.2 by ID';
 const POLICY = 'default';
+const USES = [...ticketKeyUses(POLICY), ...sessionNameUses(POLICY)];
 const TARGETS = [
   ['TLSv1.3', 'mayfly'],
   ['TLSv1.2', 'mayfly-12'],
@@ -36,7 +42,7 @@ export const TICKET_LIFETIME = 12_000;
 export interface Visit {
   /** Epochs since the first. */
   readonly epoch: number;
-  readonly version: Version;
+  readonly kind: Kind;
   readonly resumed: boolean;
   /** The visit whose full handshake its session began with: its own number, or an earlier one. */
   readonly began: number;
@@ -68,7 +74,7 @@ export class Fleet {
   #firstEpoch = 0;
   #pending = 0;
   readonly #servers: Server[] = [];
-  readonly #connections: RedisConnection[] = [];
+  readonly #connections = new Map<Ring, RedisConnection>();
 
   private constructor(redis: RecordedRedis) {
     this.redis = redis;
@@ -97,8 +103,8 @@ export class Fleet {
     const connection = this.#timed(await this.redis.server.connect());
     const store = new RedisStore(connection, ringId(provider, this.configuration));
     const { configuration, time } = this;
-    const ring = new Ring({ provider, configuration, identity, name, uses: ticketKeyUses(POLICY), store, clock: time });
-    this.#connections.push(connection);
+    const ring = new Ring({ provider, configuration, identity, name, uses: USES, store, clock: time });
+    this.#connections.set(ring, connection);
     this.rings.push(ring);
     return ring;
   }
@@ -106,7 +112,11 @@ export class Fleet {
   /** A Mayfly server whose tickets that ring's keys protect; its port. */
   async serve(ring: Ring, options: TlsOptions = {}): Promise<number> {
     const { certificatePem: cert, privateKeyPem: key } = localhost;
-    const sessions = { keys: ring.ticketKeys(POLICY), ticketLifetime: TICKET_LIFETIME / 1000 };
+    const { member } = ring;
+    const names = new SessionNames({ provider: nodeProvider, member, clock: this.time, policy: POLICY });
+    const redis = this.#connections.get(ring) as RedisConnection;
+    const cache = new RedisSessionCache({ redis, ringId: member.ringId, names });
+    const sessions = { keys: ring.ticketKeys(POLICY), cache, ticketLifetime: TICKET_LIFETIME / 1000 };
     const server = createServer({ cert, key, sessions, minVersion: 'TLSv1.2', ...options }, (socket) => {
       socket.on('error', () => {});
       socket.once('data', (question: Buffer) => socket.end(`answer to ${question}`));
@@ -137,8 +147,10 @@ export class Fleet {
   }
 
   /** A client connects, asks and leaves, all of it through the wiretap unless said otherwise. */
-  async visit(version: Version, previous?: Visit, options: ConnectionOptions = {}): Promise<Visit> {
+  async visit(kind: Kind, previous?: Visit, options: ConnectionOptions = {}): Promise<Visit> {
     const number = this.visits.length;
+    const version = kind === 'TLSv1.3' ? kind : 'TLSv1.2';
+    const secureOptions = kind === 'TLSv1.2 by ID' ? constants.SSL_OP_NO_TICKET : 0;
     const socket = connect({
       host: '127.0.0.1',
       port: this.tap.port,
@@ -146,6 +158,7 @@ export class Fleet {
       ...trust,
       minVersion: version,
       maxVersion: version,
+      secureOptions,
       session: previous?.session,
       ...options,
     });
@@ -163,7 +176,7 @@ export class Fleet {
     await once(socket, 'close');
     assert.equal(said, `answer to question ${number}`);
     const began = resumed && previous !== undefined ? previous.began : number;
-    const visit = { epoch: this.epoch, version, resumed, began, said, session };
+    const visit = { epoch: this.epoch, kind, resumed, began, said, session };
     this.visits.push(visit);
     return visit;
   }
@@ -188,7 +201,7 @@ export class Fleet {
       server.close();
     }
     await Promise.all(this.rings.map((ring) => ring.close()));
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.values()) {
       connection.close();
     }
     await this.redis.stop();
@@ -199,7 +212,7 @@ export class Fleet {
   memoryOf(ring: Ring): readonly Uint8Array[] {
     const secrets: Uint8Array[] = [];
     for (const key of ring.member.openingKeys({ wall: this.time.now(), monotonic: this.time.monotonic() })) {
-      const held = [key.secret, ...ticketKeyUses(POLICY).map((use) => key.workingSecret(use.policy, use.target))];
+      const held = [key.secret, ...USES.map((use) => key.workingSecret(use.policy, use.target))];
       for (const secret of held) {
         if (secret !== undefined && !secret.erased) {
           secrets.push(Uint8Array.from(secret.expose()));

@@ -25,12 +25,11 @@ export function identityOf(seed: Uint8Array): Uint8Array {
 }
 
 /** Opens a ticket by its format, whatever its key is called: see src/session/ticket.ts. */
-export function openTicketWith(key: Uint8Array, ticket: Uint8Array): SessionState | undefined {
+export function openTicketWith(key: Uint8Array, ticket: Uint8Array, boundTo: Uint8Array): SessionState | undefined {
   const salt = ticket.subarray(17, 49);
   const aead = createHmac('sha256', key).update('mayfly ticket').update(salt).update(Uint8Array.of(1)).digest();
-  const plaintext = provider
-    .aead('aes-256-gcm', aead)
-    .open(salt.slice(0, 12), ticket.subarray(0, 49), ticket.subarray(49));
+  const aad = concat(ticket.subarray(0, 49), boundTo);
+  const plaintext = provider.aead('aes-256-gcm', aead).open(salt.slice(0, 12), aad, ticket.subarray(49));
   return plaintext === undefined ? undefined : decodeSessionState(plaintext);
 }
 

@@ -1,6 +1,6 @@
 /** What each theft opened, in rows: opened / recorded. */
 
-import type { Attacker, Findings } from './attacker.ts';
+import type { Attacker } from './attacker.ts';
 import type { Fleet } from './fleet.ts';
 
 export interface TheftTable {
@@ -15,7 +15,7 @@ export function theftTable(): TheftTable {
   return {
     add(stolen, thief, fleet) {
       tried.add(thief);
-      rows.push([stolen, ...cells(thief.findings, fleet)]);
+      rows.push([stolen, ...cells(thief, fleet)]);
     },
     get rows() {
       return rows.length;
@@ -39,7 +39,8 @@ export function theftTable(): TheftTable {
   };
 }
 
-function cells({ epochSecrets, tickets, connections, psks }: Findings, fleet: Fleet): string[] {
+function cells({ findings, storedSessions }: Attacker, fleet: Fleet): string[] {
+  const { epochSecrets, tickets, stored, connections, psks } = findings;
   const { conversations } = fleet;
   const count = (version: string) => {
     const numbers = [...conversations.keys()].filter((number) => conversations[number].version === version);
@@ -54,7 +55,16 @@ function cells({ epochSecrets, tickets, connections, psks }: Findings, fleet: Fl
   const [tickets12, connections12] = count('TLSv1.2');
   const epochs = [...connections.keys()].map((number) => fleet.visits[number].epoch);
   const reach = epochs.length === 0 ? '-' : `${Math.min(...epochs)}..${Math.max(...epochs)} of 0..${fleet.epoch}`;
-  return [String(epochSecrets), tickets13, `${psks.size}`, connections13, tickets12, connections12, reach];
+  return [
+    String(epochSecrets),
+    tickets13,
+    `${psks.size}`,
+    connections13,
+    tickets12,
+    String(stored.size),
+    connections12,
+    reach,
+  ];
 }
 
 const HEAD = [
@@ -64,6 +74,7 @@ const HEAD = [
   '1.3 PSKs',
   '1.3 connections',
   '1.2 tickets',
+  '1.2 stored',
   '1.2 connections',
   'epochs read',
 ];

@@ -16,18 +16,18 @@ import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import { skipUnless } from '../support/tools.ts';
 import { Attacker, type Findings } from './attacker.ts';
 import { keyNameOf } from './conversation.ts';
-import { EPOCH, Fleet, type Version, type Visit } from './fleet.ts';
+import { EPOCH, Fleet, type Kind, type Version, type Visit } from './fleet.ts';
 import { theftTable } from './table.ts';
 
 type KeyNames = Readonly<Record<Version, ReadonlySet<string>>>;
 
 const EPOCHS = 5;
-const versions: readonly Version[] = ['TLSv1.3', 'TLSv1.2'];
+const kinds: readonly Kind[] = ['TLSv1.3', 'TLSv1.2', 'TLSv1.2 by ID'];
 
 describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
   let fleet: Fleet;
   let thief: Attacker;
-  const newest = new Map<Version, Visit>();
+  const newest = new Map<Kind, Visit>();
   const table = theftTable();
 
   before(async () => {
@@ -99,7 +99,7 @@ describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
     const { psks, connections } = thief.findings;
     assert(psks.size > 0, 'binders verify');
     for (const number of psks) {
-      assert.equal(fleet.visits[number].version, 'TLSv1.3');
+      assert.equal(fleet.visits[number].kind, 'TLSv1.3');
       assert(!connections.has(number), 'psk_dhe_ke: the key exchange is missing');
     }
   });
@@ -188,20 +188,20 @@ describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
     assert.equal(table.rows, 8);
   });
 
-  /** In both versions, and late in the epoch once more: a client that has been here, and one that comes for the first time. */
+  /** By ticket in both versions and by session ID, and late in the epoch once more: a client that has been here, and one that comes for the first time. */
   async function clientsComeAndGo(waits: readonly number[] = [0, 0.6 * EPOCH]): Promise<void> {
     for (const wait of waits) {
       await fleet.pass(wait);
-      for (const version of versions) {
-        const previous = newest.get(version);
+      for (const kind of kinds) {
+        const previous = newest.get(kind);
         if (previous !== undefined) {
-          await fleet.visit(version, previous);
+          await fleet.visit(kind, previous);
         }
-        const first = await fleet.visit(version);
+        const first = await fleet.visit(kind);
         assert(!first.resumed);
-        const again = await fleet.visit(version, first);
+        const again = await fleet.visit(kind, first);
         assert(again.resumed, 'at the other server');
-        newest.set(version, again);
+        newest.set(kind, again);
       }
     }
   }
@@ -212,9 +212,10 @@ describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
     return epochs.filter((epoch) => epoch !== undefined).sort((a, b) => a - b);
   }
 
-  function assertNothingOpened({ epochSecrets, tickets, connections, psks }: Findings): void {
+  function assertNothingOpened({ epochSecrets, tickets, stored, connections, psks }: Findings): void {
     assert.equal(epochSecrets, 0);
     assert.equal(tickets.size, 0);
+    assert.equal(stored.size, 0);
     assert.equal(connections.size, 0);
     assert.equal(psks.size, 0);
   }
@@ -228,18 +229,16 @@ describe('a theft', { ...skipUnless('redis-server'), timeout: 300_000 }, () => {
     );
   }
 
-  /** The TLS 1.2 connections of each session that has a ticket among those. */
+  /** The TLS 1.2 connections of each session that has a ticket, or lies in the store, under one of those. */
   function connectionsBehind(names: ReadonlySet<string>): ReadonlySet<number> {
     const sessions = new Set<number>();
-    for (const [number, { version, tickets }] of fleet.conversations.entries()) {
-      if (version === 'TLSv1.2' && tickets.some((ticket) => names.has(keyNameOf(ticket)))) {
-        sessions.add(fleet.visits[number].began);
+    for (const [number, { tickets }] of fleet.conversations.entries()) {
+      const { kind, began } = fleet.visits[number];
+      const stored = kind === 'TLSv1.2 by ID' && epochsOf(names).includes(fleet.visits[began].epoch);
+      if (stored || (kind === 'TLSv1.2' && tickets.some((ticket) => names.has(keyNameOf(ticket))))) {
+        sessions.add(began);
       }
     }
-    return new Set(
-      fleet.visits.flatMap(({ version, began }, number) =>
-        version === 'TLSv1.2' && sessions.has(began) ? [number] : [],
-      ),
-    );
+    return new Set(fleet.visits.flatMap(({ began }, number) => (sessions.has(began) ? [number] : [])));
   }
 });

@@ -13,7 +13,7 @@ import { parseVersions, type Versions } from '../versions.ts';
 import { type Attempt, makeHandshake, type Outcome } from './handshake.ts';
 import { secretTree } from './secret-tree.ts';
 import { readSessionFile, type SessionFile, writeSessionFile } from './session-file.ts';
-import { type SessionForm, type SessionReport, sessionKind, sessionReport, wasOffered } from './sessions.ts';
+import { type SessionForm, type SessionReport, sessionKind, sessionReport } from './sessions.ts';
 import { storyLines } from './story.ts';
 import { trustedPath } from './trusted-path.ts';
 
@@ -119,7 +119,8 @@ function tell(output: Output, attempt: Attempt, outcome: Outcome, session: Sessi
     pskMode: summary.pskMode ?? null,
     extendedMasterSecret: summary.extendedMasterSecret,
     session: { offered: session.offered, reason: session.reason ?? null, tickets: session.tickets },
-    secrets: secretTree(outcome.secrets, { ...summary, namedGroup: summary.namedGroup, offered: wasOffered(outcome) }),
+    secrets: secretTree(outcome.secrets, { ...summary, namedGroup: summary.namedGroup }),
+    keyLedger: outcome.secrets,
     phases: Object.fromEntries(outcome.phases.map(({ name, duration }) => [name, round(duration)])),
   });
 }

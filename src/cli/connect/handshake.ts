@@ -3,7 +3,9 @@
 import { performance } from 'node:perf_hooks';
 import type { HandshakeSummary } from '../../actions.ts';
 import { TLSError } from '../../errors.ts';
-import { type SecretLife, SecretRecorder } from '../../ledger/secrets.ts';
+import type { LedgerEntry } from '../../ledger/key-ledger.ts';
+import type { KeyTree } from '../../ledger/key-tree.ts';
+import { startKeyLedger, stopKeyLedger } from '../../ledger/process-ledger.ts';
 import { connect, type TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
 import { formatDuration } from '../duration.ts';
@@ -38,7 +40,11 @@ export interface Outcome {
   /** Why the server is not to be trusted; only with `insecure`. */
   readonly distrust: string | undefined;
   readonly phases: readonly Phase[];
-  readonly secrets: readonly SecretLife[];
+  /** After its end: in milliseconds since the connection was begun. */
+  readonly secrets: KeyTree;
+  /** Of the whole process: copies and sessions too. */
+  readonly secretsMade: number;
+  readonly secretsAlive: number;
   /** Sessions of the tickets that came, encoded: they hold secrets. */
   readonly sessions: readonly Uint8Array[];
 }
@@ -58,9 +64,9 @@ const NEXT_TICKET_PATIENCE = 60;
 /** @throws Problem of what went wrong, with the peer's address */
 export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
   const start = performance.now();
-  const recorder = new SecretRecorder(() => performance.now() - start);
-  recorder.start();
+  const ledger = startKeyLedger({ now: () => Math.round((performance.now() - start) * 1000) / 1000 });
   let socket: TLSSocket | undefined;
+  let told: Omit<Outcome, 'secrets' | 'secretsMade' | 'secretsAlive'>;
   try {
     const marks = new Map<string, number>();
     const sessions: Uint8Array[] = [];
@@ -77,18 +83,30 @@ export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
     if (summary.version === 'TLSv1.3') {
       await ticketsCame(socket, sessions, attempt);
     }
-    return {
-      summary,
-      remote,
-      distrust,
-      phases: phasesOf(summary, marks, recorder.lives),
-      secrets: recorder.lives,
-      sessions,
-    };
+    told = { summary, remote, distrust, phases: phasesOf(summary, marks, [...ledger.entries]), sessions };
+  } catch (error) {
+    stopKeyLedger();
+    throw error;
   } finally {
     await close(socket);
-    recorder.stop();
   }
+  const entries = [...ledger.entries];
+  const secrets = withSession(socket.keyLedger() as KeyTree, entries, attempt);
+  stopKeyLedger();
+  const secretsAlive = entries.filter(({ endedAt }) => endedAt === undefined).length;
+  return { ...told, secrets, secretsMade: entries.length, secretsAlive };
+}
+
+/** A TLS 1.2 session that was offered in vain left nothing in the connection: it is shown all the same. */
+function withSession(tree: KeyTree, entries: readonly LedgerEntry[], { session }: Attempt): KeyTree {
+  const given = session && entries.find(({ kind }) => kind === 'masterSecret' || kind === 'resumptionPsk');
+  const isOfSession = given?.owner === undefined && !tree.secrets.some(({ kind }) => kind === given?.kind);
+  if (given === undefined || !isOfSession) {
+    return tree;
+  }
+  const { id, kind, length, bornAt, endedAt, why } = given;
+  const root = { id, kind, length, bornAt, endedAt, why, parents: [], owner: null, children: [] };
+  return { ...tree, secrets: [root, ...tree.secrets] };
 }
 
 function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
@@ -199,7 +217,7 @@ function close(socket: TLSSocket | undefined): Promise<void> {
 function phasesOf(
   { version, resumed }: HandshakeSummary,
   marks: ReadonlyMap<string, number>,
-  secrets: readonly SecretLife[],
+  secrets: readonly LedgerEntry[],
 ): Phase[] {
   const bornAt = (kind: string) => secrets.find((secret) => secret.kind === kind)?.bornAt;
   const is12 = version === 'TLSv1.2';

@@ -1,129 +1,181 @@
 /**
- * The tree of secrets of one connection, from what was born in it: which grew from which, how long each is. Here is that
- * of TLS 1.3; that of TLS 1.2 is in secret-tree12.ts.
+ * The tree of secrets of one connection, for people: the ledger's, with the RFC's names and without the steps between.
  *
  *     PSK or 0 ─▶ EarlySecret ─▶ HandshakeSecret ◀─ (EC)DHE shared secret
  *                                  ├─▶ handshake traffic secrets ─▶ write keys, IVs, finished keys
  *                                  └─▶ MainSecret ─▶ application traffic secrets ─▶ write keys, IVs
  *                                                  └▶ exporter secret, resumption secret ─▶ PSK of each ticket
  *
- * RFC 9846 §7.1. The ledger tells births, not parents: the ladder gives each kind its place, and the order in which a
- * client starts to use its traffic secrets tells record keys and finished keys of the same kind apart.
+ *     TLS 1.2: premaster secret ─▶ (extended) master secret ─▶ key block ─▶ two write keys, two implicit nonces
+ *
+ * RFC 9846 §7.1; RFC 5246 §6.3, §8.1; RFC 7627 §4.
  */
 
-import type { SecretLife } from '../../ledger/secrets.ts';
-import { node, present, type SecretNode, type Take, type TreeContext, taker } from './secret-node.ts';
-import { secretTree12 } from './secret-tree12.ts';
+import type { KeyNode, KeyTree } from '../../ledger/key-tree.ts';
+
+export interface SecretNode {
+  /** The RFC's name. */
+  readonly name: string;
+  /** Bytes. */
+  readonly length: number;
+  readonly note?: string;
+  readonly children: readonly SecretNode[];
+}
+
+/** What the summary of the handshake says. */
+export interface TreeContext {
+  readonly version: 'TLSv1.2' | 'TLSv1.3';
+  readonly resumed: boolean;
+  /** Undefined where no key exchange took place. */
+  readonly namedGroup: string | undefined;
+}
 
 /**
  * The roots are what the connection's keys rest on: a key exchange, a session's secret, or both; and before them what was
  * made of a session that was offered in vain.
  */
-export function secretTree(lives: readonly SecretLife[], context: TreeContext): SecretNode[] {
-  const unused = context.offered && !context.resumed ? offeredInVain(lives) : undefined;
-  const roots = context.version === 'TLSv1.2' ? secretTree12(lives, context) : secretTree13(lives, context);
-  return present([unused, ...roots]);
+export function secretTree(tree: KeyTree, context: TreeContext): SecretNode[] {
+  return tree.secrets.flatMap((root) => drawn(root, { ...context, above: [], nth: 0 }));
 }
 
-/** The session's secret is the first that is born: a PSK (TLS 1.3) or a master secret (TLS 1.2). */
-function offeredInVain(lives: readonly SecretLife[]): SecretNode | undefined {
-  const first = lives.find(({ kind }) => kind === 'resumptionPsk' || kind === 'masterSecret');
-  return first?.kind === 'masterSecret'
-    ? node('master secret', first, [], 'of the session that was offered, which the server did not take')
-    : pskBranch(lives, false);
+interface Place extends TreeContext {
+  /** What it grew from, the nearest last. */
+  readonly above: readonly KeyNode[];
+  /** Which of its siblings of the same kind it is, from 0. */
+  readonly nth: number;
 }
 
-/** One root for a full handshake, the key exchange; two for a resumed one: the ticket's PSK and the key exchange. */
-function secretTree13(lives: readonly SecretLife[], { resumed, namedGroup }: TreeContext): SecretNode[] {
-  const shared = lives.filter((life) => life.kind === 'sharedSecret').at(-1);
-  const handshakeAt = lives.findIndex((life) => life.kind === 'handshakeSecret');
-  const psk = resumed ? pskBranch(lives, true) : undefined;
-  const handshake = handshakeAt < 0 ? [] : [handshakeBranch(lives.slice(handshakeAt), resumed)];
-  const groupNote = namedGroup === undefined ? undefined : (groupNotes[namedGroup] ?? namedGroup);
-  return present([psk, shared && node('(EC)DHE shared secret', shared, handshake, groupNote)]);
-}
-
-/** What was made of the ticket's PSK before the server answered; undefined when no session was offered. */
-function pskBranch(all: readonly SecretLife[], resumed: boolean): SecretNode | undefined {
-  const answeredAt = all.findIndex(({ kind }) => kind === 'handshakeSecret' || kind === 'keyBlock');
-  const lives = answeredAt < 0 ? all : all.slice(0, answeredAt);
-  const psk = lives.find((life) => life.kind === 'resumptionPsk');
-  const binders = lives.filter((life) => life.kind === 'binderKey');
-  if (psk === undefined || binders.length === 0) {
-    return undefined;
+/** A node, or in the place of one that is not shown what grew from it. */
+function drawn(node: KeyNode, place: Place): SecretNode[] {
+  const above = [...place.above, node];
+  const seen = new Map<string, number>();
+  const children = inOrder(node).flatMap((child) => {
+    const nth = seen.get(child.kind) ?? 0;
+    seen.set(child.kind, nth + 1);
+    return drawn(child, { ...place, above, nth });
+  });
+  const name = isCopy(node, place) ? undefined : nameOf(node, place);
+  if (name === undefined) {
+    return children;
   }
-  // The one that the binder keys came from; one of zeros may be made besides it, as a constant.
-  const early = lives.slice(0, lives.indexOf(binders[0])).findLast((life) => life.kind === 'earlySecret');
-  const finished = lives.filter((life) => life.kind === 'finishedKey');
-  const binderNodes = binders.map((binder, i) =>
-    node(
-      'binder_key',
-      binder,
-      finished[i] === undefined ? [] : [node('finished_key', finished[i], [], 'of the binder')],
-    ),
-  );
-  const earlyNote = resumed ? 'goes into the HandshakeSecret' : 'not used';
-  return node(
-    'PSK',
-    psk,
-    early === undefined ? binderNodes : [node('EarlySecret', early, binderNodes, earlyNote)],
-    resumed ? 'from the ticket' : 'from the ticket, which the server did not take',
-  );
+  const note = noteOf(node, place);
+  return [{ name, length: node.length, ...(note === undefined ? {} : { note }), children }];
 }
 
-/** From the handshake secret on. `lives` begins with it. */
-function handshakeBranch(lives: readonly SecretLife[], resumed: boolean): SecretNode {
-  const take = taker(lives);
-  const handshake = take('handshakeSecret') as SecretLife;
-  // The order of use at a client: it reads the server's flight, then the server's data, and then sends its own.
-  const serverHandshake = traffic(take, 'SERVER_HANDSHAKE_TRAFFIC_SECRET', 'server', true);
-  const serverApplication = traffic(take, 'SERVER_TRAFFIC_SECRET', 'server', false);
-  const clientHandshake = traffic(take, 'CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'client', true);
-  const clientApplication = traffic(take, 'CLIENT_TRAFFIC_SECRET', 'client', false);
-
-  const main = take('mainSecret');
-  const exporter = take('EXPORTER_SECRET');
-  const resumption = take('resumptionSecret');
-  const tickets = lives.filter((life) => life.kind === 'resumptionPsk');
-  const mainChildren = [
-    clientApplication,
-    serverApplication,
-    exporter && node('exporter_secret', exporter),
-    resumption &&
-      node(
-        'resumption_secret',
-        resumption,
-        tickets.map((psk, i) => node(`PSK of ticket ${i + 1}`, psk)),
-      ),
-  ];
-  const children = [clientHandshake, serverHandshake, main && node('MainSecret', main, present(mainChildren))];
-  const salt = resumed ? 'with the EarlySecret' : 'no PSK: EarlySecret of zeros';
-  return node('HandshakeSecret', handshake, present(children), salt);
+/** The same bytes again, for somebody with another idea of when they end. */
+function isCopy({ kind }: KeyNode, { above }: Place): boolean {
+  const parent = above.at(-1)?.kind;
+  return (kind === 'masterSecret' && parent === 'extendedMasterSecret') || (parent === kind && !(kind in traffic));
 }
 
-function traffic(take: Take, kind: string, sender: 'client' | 'server', finishes: boolean): SecretNode | undefined {
-  const secret = take(kind);
-  if (secret === undefined) {
-    return undefined;
+/** Undefined for steps that the RFC gives no name of interest to people, and for what carries secrets elsewhere. */
+function nameOf({ kind }: KeyNode, { above, nth, version }: Place): string | undefined {
+  if (kind in traffic) {
+    const generation = above.filter((parent) => parent.kind === kind).length;
+    return kind.startsWith('CLIENT_TRAFFIC') || kind.startsWith('SERVER_TRAFFIC')
+      ? `${traffic[kind]}_${generation}`
+      : traffic[kind];
   }
-  const key = take('writeKey');
-  const iv = take('writeIv');
-  const finished = finishes ? take('finishedKey') : undefined;
-  const children = [
-    key && node(`${sender}_write_key`, key),
-    iv && node(`${sender}_write_iv`, iv),
-    finished && node('finished_key', finished),
-  ];
-  return node(rfcNames[kind], secret, present(children));
+  switch (kind) {
+    case 'sharedSecret':
+      return version === 'TLSv1.2' ? 'premaster secret' : '(EC)DHE shared secret';
+    case 'resumptionPsk':
+      return above.at(-1)?.kind === 'resumptionSecret' ? `PSK of ticket ${nth + 1}` : 'PSK';
+    case 'writeKey':
+    case 'writeIv':
+      return `${senderOf(above)}_${kind === 'writeKey' ? 'write_key' : 'write_iv'}`;
+    default:
+      return names[kind];
+  }
 }
 
-const groupNotes: Readonly<Record<string, string>> = {
-  X25519MLKEM768: 'ML-KEM-768 and x25519',
-};
+function noteOf(node: KeyNode, { above, version, resumed, namedGroup }: Place): string | undefined {
+  switch (node.kind) {
+    case 'sharedSecret':
+    case 'preMasterSecret':
+      return version === 'TLSv1.3' && namedGroup === 'X25519MLKEM768' ? 'ML-KEM-768 and x25519' : namedGroup;
+    case 'resumptionPsk':
+      if (above.length > 0) {
+        return undefined;
+      }
+      return resumed ? 'from the ticket' : 'from the ticket, which the server did not take';
+    case 'earlySecret':
+      return resumed ? 'goes into the HandshakeSecret' : 'not used';
+    case 'handshakeSecret':
+      return resumed ? 'with the EarlySecret' : 'no PSK: EarlySecret of zeros';
+    case 'finishedKey':
+      return above.at(-1)?.kind === 'binderKey' ? 'of the binder' : undefined;
+    case 'extendedMasterSecret':
+      return 'bound to this handshake';
+    case 'masterSecret':
+      return masterNote(above, resumed);
+    case 'keyBlock':
+      return 'of this connection alone';
+    case 'clientVerifyData':
+    case 'serverVerifyData':
+      return 'in its Finished';
+    case 'clientImplicitNonce':
+    case 'serverImplicitNonce':
+      // RFC 5288 §3, RFC 7905 §2.
+      return node.length === GCM_IMPLICIT_LENGTH
+        ? 'implicit; 8 more go with each record'
+        : 'implicit; XOR the record counter';
+    default:
+      return undefined;
+  }
+}
 
-const rfcNames: Readonly<Record<string, string>> = {
+function masterNote(above: readonly KeyNode[], resumed: boolean): string {
+  if (above.length > 0) {
+    return 'not bound to the handshake';
+  }
+  return resumed
+    ? 'from the session: no key exchange'
+    : 'of the session that was offered, which the server did not take';
+}
+
+function senderOf(above: readonly KeyNode[]): 'client' | 'server' {
+  return above.at(-1)?.kind.startsWith('CLIENT_') ? 'client' : 'server';
+}
+
+/** A key block is shown as it is cut: keys before nonces (RFC 5246 §6.3). */
+function inOrder({ kind, children }: KeyNode): readonly KeyNode[] {
+  const isNonce = (child: KeyNode) => Number(child.kind.endsWith('Nonce'));
+  return kind === 'keyBlock' ? [...children].sort((a, b) => isNonce(a) - isNonce(b)) : sorted(children);
+}
+
+/** Who of the two finishes first depends on who resumes. */
+function sorted(children: readonly KeyNode[]): readonly KeyNode[] {
+  const rank = ({ kind }: KeyNode) => ['clientVerifyData', 'serverVerifyData'].indexOf(kind);
+  return [...children].sort((a, b) => rank(a) - rank(b));
+}
+
+const GCM_IMPLICIT_LENGTH = 4;
+
+const traffic: Readonly<Record<string, string>> = {
+  CLIENT_EARLY_TRAFFIC_SECRET: 'client_early_traffic_secret',
   CLIENT_HANDSHAKE_TRAFFIC_SECRET: 'client_handshake_traffic_secret',
   SERVER_HANDSHAKE_TRAFFIC_SECRET: 'server_handshake_traffic_secret',
-  CLIENT_TRAFFIC_SECRET: 'client_application_traffic_secret_0',
-  SERVER_TRAFFIC_SECRET: 'server_application_traffic_secret_0',
+  CLIENT_TRAFFIC_SECRET: 'client_application_traffic_secret',
+  SERVER_TRAFFIC_SECRET: 'server_application_traffic_secret',
+};
+
+const names: Readonly<Record<string, string>> = {
+  preMasterSecret: 'premaster secret',
+  extendedMasterSecret: 'extended master secret',
+  masterSecret: 'master secret',
+  keyBlock: 'key block',
+  clientWriteKey: 'client_write_key',
+  serverWriteKey: 'server_write_key',
+  clientImplicitNonce: 'client_write_IV',
+  serverImplicitNonce: 'server_write_IV',
+  clientVerifyData: 'client verify_data',
+  serverVerifyData: 'server verify_data',
+  earlySecret: 'EarlySecret',
+  binderKey: 'binder_key',
+  finishedKey: 'finished_key',
+  handshakeSecret: 'HandshakeSecret',
+  mainSecret: 'MainSecret',
+  EXPORTER_SECRET: 'exporter_secret',
+  resumptionSecret: 'resumption_secret',
 };

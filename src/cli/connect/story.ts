@@ -8,9 +8,8 @@ import { type CertificateDescription, dateText, describeCertificate } from '../c
 import { formatDuration } from '../duration.ts';
 import { versionName } from '../versions.ts';
 import type { Attempt, Outcome, Phase } from './handshake.ts';
-import type { SecretNode } from './secret-node.ts';
-import { secretTree } from './secret-tree.ts';
-import { type SessionReport, timeText, wasOffered } from './sessions.ts';
+import { type SecretNode, secretTree } from './secret-tree.ts';
+import { type SessionReport, timeText } from './sessions.ts';
 
 export interface Story {
   readonly attempt: Attempt;
@@ -162,14 +161,14 @@ function client({ attempt, outcome }: Story): string[] {
 function secrets({ outcome }: Story): string[] {
   const { version, resumed, namedGroup } = outcome.summary;
   const lines: string[] = [];
-  const roots = secretTree(outcome.secrets, { version, resumed, namedGroup, offered: wasOffered(outcome) });
+  const roots = secretTree(outcome.secrets, { version, resumed, namedGroup });
   const column = 3 + Math.max(0, ...roots.map((root) => widestName(root, 2)));
   for (const root of roots) {
     lines.push(...treeLines(root, column, '  ', '  '));
   }
-  const alive = outcome.secrets.filter((secret) => secret.endedAt === undefined).length;
-  const end = alive === 0 ? 'all of them are erased now' : `${alive} of them are not erased`;
-  lines.push('', pc.dim(`  ${outcome.secrets.length} secrets were made in all, copies included; ${end}.`));
+  const { secretsMade, secretsAlive } = outcome;
+  const end = secretsAlive === 0 ? 'all of them are erased now' : `${secretsAlive} of them are not erased`;
+  lines.push('', pc.dim(`  ${secretsMade} secrets were made in all, copies included; ${end}.`));
   return lines;
 }
 

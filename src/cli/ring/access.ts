@@ -3,9 +3,9 @@
 import { nodeProvider } from '../../crypto/node-provider.ts';
 import { FIRST_GENERATION, type Generation, isEvicted, mergeGenerations } from '../../fleet/generation.ts';
 import { type MemberContext, memberContext } from '../../fleet/member-context.ts';
+import type { RecordRefusal } from '../../fleet/records/refusal.ts';
 import { connectRedis, describeRedisUrl, type RedisConnection } from '../../fleet/redis/connection.ts';
 import { RedisStore } from '../../fleet/redis/redis-store.ts';
-import type { RecordRefusal } from '../../fleet/records/refusal.ts';
 import { type Visit, VisitReader } from '../../fleet/visit.ts';
 import { systemClock } from '../../node/clock.ts';
 import { type FleetPlan, planFleet } from '../../node/fleet.ts';
@@ -100,7 +100,11 @@ export async function openAccess(flags: RingFlags): Promise<RingAccess> {
   };
 }
 
-function sightOf(context: MemberContext, began: Parameters<VisitReader['read']>[1], view: Parameters<VisitReader['read']>[2]): RingSight {
+function sightOf(
+  context: MemberContext,
+  began: Parameters<VisitReader['read']>[1],
+  view: Parameters<VisitReader['read']>[2],
+): RingSight {
   const refusals: Partial<Record<RecordRefusal, number>> = {};
   const reader = new VisitReader(context, (why) => {
     refusals[why] = (refusals[why] ?? 0) + 1;

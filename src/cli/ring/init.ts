@@ -13,7 +13,11 @@ export function init({ fleetName, identity: paths, json }: InitFlags): void {
   const names = paths.map((path) => basename(path, extname(path)));
   const taken = paths.find((path) => existsSync(path));
   if (taken !== undefined) {
-    throw new Problem('file', `${taken} is there already`, 'An identity is never written over: remove it, or choose another path.');
+    throw new Problem(
+      'file',
+      `${taken} is there already`,
+      'An identity is never written over: remove it, or choose another path.',
+    );
   }
   const texts = createIdentityFiles(nodeProvider, fleetName, names);
   // What the ring will refuse is refused before anything is written.
@@ -41,6 +45,8 @@ export function init({ fleetName, identity: paths, json }: InitFlags): void {
     output.say(`  ${name.padEnd(Math.max(...names.map(({ length }) => length)))}  ${paths[index]}`);
   }
   output.say();
-  output.say('Bring each file to its host, for the user that serves alone (mode 0600), and remove it here. Then, on each:');
+  output.say(
+    'Bring each file to its host, for the user that serves alone (mode 0600), and remove it here. Then, on each:',
+  );
   output.say('  mayfly serve --cert chain.pem --key key.pem --fleet redis://HOST:PORT --identity FILE');
 }

@@ -14,9 +14,14 @@ import { alarmText } from './words.ts';
 export async function join(flags: RingFlags): Promise<void> {
   const output = createOutput(flags.json === true);
   let failing = false;
+  let leaving = false;
   const fleet = joinFleet({
     ...fleetFlags(flags),
     onEvent(event) {
+      // That its alarms are over when it is gone is no news.
+      if (leaving && event.kind === 'alarm_over') {
+        return;
+      }
       const { kind, ...fields } = event;
       output.event(kind, { time: new Date().toISOString(), ...fields });
       output.say(`${pc.dim(new Date().toISOString().slice(11, 19))}  ${eventText(event)}`);
@@ -24,7 +29,7 @@ export async function join(flags: RingFlags): Promise<void> {
     },
     onStoreError(error) {
       // It goes on and on: the first of them tells.
-      if (!failing) {
+      if (!failing && !leaving) {
         failing = true;
         output.warn(`the store: ${messageOf(error)}`);
       }
@@ -36,6 +41,7 @@ export async function join(flags: RingFlags): Promise<void> {
   // Nothing else keeps the process alive while the store is away.
   const awake = setInterval(() => {}, 60_000);
   const leave = (): void => {
+    leaving = true;
     clearInterval(awake);
     void fleet.close().then(() => {
       output.say('Left. Keys erased.');
@@ -50,7 +56,7 @@ export async function join(flags: RingFlags): Promise<void> {
 function eventText(event: RingEvent): string {
   switch (event.kind) {
     case 'epoch_made':
-      return `made key ${event.key} of epoch ${event.epoch} for ${event.members} processes`;
+      return `made key ${event.key} of epoch ${event.epoch} for ${event.members} process${event.members === 1 ? '' : 'es'}`;
     case 'key_received':
       return `received key ${event.key} of epoch ${event.epoch} ${event.by === 'epoch' ? 'from the store' : 'as a newcomer'}`;
     case 'key_ended':
@@ -60,7 +66,7 @@ function eventText(event: RingEvent): string {
     case 'not_sealing':
       return pc.yellow('seals no more: no key');
     case 'welcomed':
-      return `sent ${event.keys} keys to a newcomer, ${event.member}`;
+      return `sent ${event.keys} key${event.keys === 1 ? '' : 's'} to a newcomer, ${event.member}`;
     case 'generation':
       return `order ${event.generation}: all keys of before are erased${event.evicted.length === 0 ? '' : `; evicted: ${event.evicted.join(', ')}`}`;
     case 'refused':

@@ -25,7 +25,11 @@ export async function order(flags: RingFlags, who?: string): Promise<void> {
     }
     const { visit, generation: before } = await access.look();
     if (isEvicted(before, identity.memberId)) {
-      throw new Problem('failure', `${plan.file.name} was evicted: nobody heeds its orders`, 'Give the identity of another one.');
+      throw new Problem(
+        'failure',
+        `${plan.file.name} was evicted: nobody heeds its orders`,
+        'Give the identity of another one.',
+      );
     }
     if (out !== undefined && isEvicted(before, out)) {
       throw new Problem('failure', `${who} was evicted before`);
@@ -46,7 +50,7 @@ export async function order(flags: RingFlags, who?: string): Promise<void> {
     output.say(`${what}: the order is in the store. No ticket of before opens at a member that has heard of it.`);
     await heard(access, generation.number, output.say, output.event);
     if (out !== undefined) {
-      output.say('An evicted host may still lie on disks: make new identities before you let it in again.');
+      output.say('It can join no more. To let that host in again, make new identities for all.');
     }
   } finally {
     access.close();

@@ -169,7 +169,10 @@ function alarmsOf(
   }
   if (report.ratchetDepth > 0) {
     const behind = report.members.filter(({ ratchetDepth }) => (ratchetDepth ?? 0) > 0);
-    add('no_fresh_epoch', `${namesOf(behind)} seals under a ratcheted key: no fresh one came for up to ${report.ratchetDepth} epochs`);
+    add(
+      'no_fresh_epoch',
+      `${namesOf(behind)} seals under a ratcheted key: no fresh one came for up to ${report.ratchetDepth} epochs`,
+    );
   }
   const age = report.epochs.find(({ state }) => state === 'seals')?.age ?? 0;
   if (age > 2 * epochLength || report.ratchetDepth > 1) {

@@ -22,9 +22,13 @@ export async function rotate(flags: RingFlags): Promise<void> {
   try {
     const { members } = reportOf(access, await access.look());
     if (!members.some(({ state }) => state === 'running')) {
-      throw new Problem('failure', 'nobody runs, so there is no key to rotate', 'Are --rotate and --lifetime those of the servers?');
+      throw new Problem(
+        'failure',
+        'nobody runs, so there is no key to rotate',
+        'Are --rotate and --lifetime those of the servers?',
+      );
     }
-    let asked = false;
+    let sealing: number | undefined;
     ring = new Ring({
       provider: nodeProvider,
       configuration,
@@ -34,24 +38,42 @@ export async function rotate(flags: RingFlags): Promise<void> {
       store,
       clock: systemClock,
       onEvent: (event) => {
-        if (asked && event.kind === 'epoch_made') {
+        // One for the next epoch may fall to this member too, and is no rotation.
+        if (event.kind === 'epoch_made' && event.epoch === sealing) {
           made = event;
         }
       },
     });
     const member = ring;
+    const epochOf = () => {
+      const { keys, sealingKey } = member.status();
+      return keys.find(({ key }) => key === sealingKey)?.epoch;
+    };
     // The one that others have: a key made before they have sent theirs would stand beside it.
-    await until(() => member.status().sealingKey !== undefined, timeout, 'no member sent the key of this epoch');
-    asked = true;
-    member.rotate();
-    await until(() => {
-      const { keys } = member.status();
-      return made !== undefined && keys.some(({ key }) => key === made?.key);
-    }, timeout, 'the new key did not get into the store');
+    await until(() => epochOf() !== undefined, timeout, 'no member sent the key of this epoch');
+    let askedAt = Number.NEGATIVE_INFINITY;
+    const isThere = () => {
+      sealing = epochOf() ?? sealing;
+      // So close to the end of an epoch that there is no time for it, it is asked for again in the next.
+      if (performance.now() - askedAt > 3 * configuration.heartbeat) {
+        askedAt = performance.now();
+        made = undefined;
+        member.rotate();
+      }
+      return made !== undefined && member.status().keys.some(({ key }) => key === made?.key);
+    };
+    await until(isThere, timeout, 'the new key did not get into the store');
     const key = member.status().keys.find((one) => one.key === made?.key);
     const wait = Math.max(0, (key?.sealFrom ?? 0) - Date.now());
-    output.event('rotated', { key: made?.key, epoch: made?.epoch, members: made?.members, sealsInSeconds: wait / 1000 });
-    output.say(`A new key, ${made?.key}, is in the store for ${(made?.members ?? 1) - 1} running processes.`);
+    output.event('rotated', {
+      key: made?.key,
+      epoch: made?.epoch,
+      members: made?.members,
+      sealsInSeconds: wait / 1000,
+    });
+    output.say(
+      `A new key, ${made?.key}, is in the store, for ${(made?.members ?? 1) - 1} running process${made?.members === 2 ? '' : 'es'}.`,
+    );
     output.say(`It seals in ${formatDuration(Math.ceil(wait / 1000) * 1000)}. Tickets that are out stay good.`);
   } finally {
     await ring?.close();

@@ -35,9 +35,19 @@ function lines(report: RingReport): string[] {
     `  ${pc.bold(pc.green(printable(report.fleetName)))} on ${report.store}  ${pc.dim(`ring ${report.ringId.slice(0, 16)}…`)}`,
     '',
     row('Epoch', `${report.epoch}, ${span(epochLeft)} of ${formatDuration(epochLength)} left; ${nextText(report)}`),
-    row('Sealing', sealing === undefined ? pc.yellow('no key of this epoch') : `${sealing.key}, made ${span(sealing.age)} ago by ${printable(sealing.madeBy)}`),
+    row(
+      'Sealing',
+      sealing === undefined
+        ? pc.yellow('no key of this epoch')
+        : `${sealing.key}, made ${span(sealing.age)} ago by ${printable(sealing.madeBy)}`,
+    ),
     row('Ratchet', report.ratchetDepth === 0 ? 'not in use' : pc.yellow(`${report.ratchetDepth} deep`)),
-    row('Orders', report.generation === 0 ? 'none so far' : `${report.generation} flushes and evictions so far${evicted.length === 0 ? '' : `; evicted: ${evicted.map(printable).join(', ')}`}`),
+    row(
+      'Orders',
+      report.generation === 0
+        ? 'none so far'
+        : `${report.generation} flushes and evictions so far${evicted.length === 0 ? '' : `; evicted: ${evicted.map(printable).join(', ')}`}`,
+    ),
     row('Clock', `${new Date(report.time).toISOString().slice(0, 19)}Z at the store; here ${skewText(report.skew)}`),
     ...(refused.length === 0 ? [] : [row('Refused', `records in the store: ${refused.join(', ')}`)]),
     '',
@@ -57,7 +67,9 @@ function lines(report: RingReport): string[] {
         ]),
     ...(report.alarms.length === 0
       ? [row('Alarms', pc.green('none'))]
-      : report.alarms.map(({ alarm, text }, i) => row(i === 0 ? 'Alarms' : '', `${pc.red(printable(text))} ${pc.dim(`(${alarm})`)}`))),
+      : report.alarms.map(({ alarm, text }, i) =>
+          row(i === 0 ? 'Alarms' : '', `${pc.red(printable(text))} ${pc.dim(`(${alarm})`)}`),
+        )),
     '',
   ];
 }
@@ -108,7 +120,16 @@ function table(head: readonly string[], rows: readonly string[][]): string[] {
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
     chars: {
       ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '', 'bottom-left': '' },
-      ...{ 'bottom-right': '', left: '  ', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '', middle: '' },
+      ...{
+        'bottom-right': '',
+        left: '  ',
+        'left-mid': '',
+        mid: '',
+        'mid-mid': '',
+        right: '',
+        'right-mid': '',
+        middle: '',
+      },
     },
   });
   made.push(...rows);

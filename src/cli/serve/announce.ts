@@ -102,7 +102,7 @@ function ringRows({ ring, versions }: ServingFacts, workers: number | undefined)
   if (versions.includes('TLSv1.2')) {
     // Such a session holds the master secret: it lives no longer than one sealing period, and an hour in the cache.
     const byTicket = formatDuration(Math.min(ring.rotate, ring.lifetime));
-    const byId = formatDuration(Math.min(HOUR, ring.lifetime));
+    const byId = ring.sharedBy === 'process' ? formatDuration(Math.min(HOUR, ring.lifetime)) : byTicket;
     rows.push(`TLS 1.2 sessions: by ticket for ${byTicket}, by ID for ${byId} after their full handshake`);
   }
   if (ring.sharedBy === 'fleet') {

@@ -4,6 +4,8 @@ import type { HandshakeSummary } from '../../actions.ts';
 import type { ProtocolVersion } from '../../connection-options.ts';
 import { CounterByLabel } from '../../ledger/metrics.ts';
 import type { TLSSocket } from '../../node/tls.ts';
+import { trafficKeysOf } from '../status/ledger-view.ts';
+import { type VisitConnection, Visits } from '../status/visits.ts';
 
 export interface ConnectionEntry {
   readonly id: number;
@@ -18,6 +20,7 @@ export interface ConnectionEntry {
   active: number;
   /** Bytes now belong to another protocol, such as WebSocket. */
   upgraded: boolean;
+  readonly visit: VisitConnection;
 }
 
 /** Completed handshakes of one version. */
@@ -37,6 +40,7 @@ export class Connections {
     'TLSv1.3': { full: 0, ticket: 0, id: 0 },
     'TLSv1.2': { full: 0, ticket: 0, id: 0 },
   };
+  readonly visits = new Visits();
   readonly requests = new CounterByLabel();
   /** Requests that the upstream server failed to answer, by reason. */
   readonly upstreamFailures = new CounterByLabel();
@@ -53,7 +57,13 @@ export class Connections {
       requests: 0,
       active: 0,
       upgraded: false,
+      visit: {
+        address: socket.remoteAddress ?? '?',
+        summary: socket.mayfly,
+        trafficKeys: () => trafficKeysOf(socket),
+      },
     };
+    this.visits.opened(entry.visit);
     this.#open.set(remote, entry);
     if (entry.summary !== undefined) {
       const { version, resumed, resumedBy = 'ticket' } = entry.summary;
@@ -62,6 +72,7 @@ export class Connections {
     socket.once('close', () => {
       this.#bytesInClosed += socket.bytesRead;
       this.#bytesOutClosed += socket.bytesWritten;
+      this.visits.closed(entry.visit);
       if (this.#open.get(remote) === entry) {
         this.#open.delete(remote);
       }

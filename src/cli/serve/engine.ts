@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import type { RingStatus } from '../../fleet/member-status.ts';
+import { startKeyLedger } from '../../ledger/process-ledger.ts';
 import { SecretCensus } from '../../ledger/secrets.ts';
 import { joinFleet } from '../../node/fleet.ts';
 import type { SessionOptions } from '../../node/tls.ts';
@@ -48,11 +49,14 @@ export interface Engine {
 /** @throws Problem `port_busy`, `cannot_listen`, `file` */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const { plan, renewable, output, shared, startedAt } = options;
-  const { flags, address, versions, ring } = plan;
+  const { flags, address, versions, http, ring } = plan;
   const { credentials, clients } = renewable;
   const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
   const census = new SecretCensus();
   census.start();
+  if (plan.statusAddress !== undefined) {
+    startKeyLedger();
+  }
   let site: Site | undefined;
   const content = createContent(flags, () => site);
   const running = await openSite({
@@ -62,6 +66,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     ...(clients === undefined ? {} : { clients }),
     listen: address,
     versions,
+    http,
     sessions: sessionOptions(plan, shared),
     handle: content.handle,
     upgrade: content.upgrade,
@@ -103,13 +108,14 @@ export function fleetSessions({ fleet }: ServePlan, output: Output, name?: strin
   if (fleet === undefined) {
     return undefined;
   }
+  let isOpen = true;
   const joined = joinFleet({
     ...fleet,
     ...(name === undefined ? {} : { name }),
     onEvent: (event) => output.event('ring', { what: event.kind, ...event, kind: undefined }),
     onAlarm(alarm, holds) {
-      // In JSON it is among the events.
-      if (!output.json) {
+      // In JSON it is among the events; and that an alarm is over when we are gone is no news.
+      if (!output.json && isOpen) {
         output.warn(holds ? `ring: ${alarmText(alarm)}` : `ring: over: ${alarmText(alarm)}`);
       }
     },
@@ -118,7 +124,10 @@ export function fleetSessions({ fleet }: ServePlan, output: Output, name?: strin
     options: joined.sessions,
     register: joined.register,
     ringStatus: () => joined.ringStatus(),
-    close: () => joined.close(),
+    close() {
+      isOpen = false;
+      return joined.close();
+    },
   };
 }
 

@@ -3,7 +3,7 @@
 import { isLoopback } from '../address.ts';
 import { exitCode } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
-import { openStatusServer, type StatusServer, type TakeStatus } from '../status/server.ts';
+import { openStatusServer, type StatusServer, type StatusTakers } from '../status/server.ts';
 import type { ServerCredentials } from './credentials.ts';
 import type { ServePlan } from './plan.ts';
 
@@ -13,11 +13,11 @@ export const DRAIN_PATIENCE = 10_000;
 /** Undefined with --no-status. @throws Problem `usage`, `port_busy`, `cannot_listen` */
 export async function openStatus(
   { statusAddress, flags }: ServePlan,
-  takeStatus: TakeStatus,
+  takers: StatusTakers,
 ): Promise<StatusServer | undefined> {
   return statusAddress === undefined
     ? undefined
-    : openStatusServer(statusAddress, takeStatus, flags.unsafePublicStatus === true);
+    : openStatusServer(statusAddress, takers, flags.unsafePublicStatus === true);
 }
 
 export function warnBefore({ flags }: ServePlan, output: Output): void {

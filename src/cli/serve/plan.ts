@@ -5,6 +5,7 @@ import { describeRedisUrl } from '../../fleet/redis/connection.ts';
 import { type FleetIdentityOptions, type FleetOptions, planFleet } from '../../node/fleet.ts';
 import { type Address, parseAddress } from '../address.ts';
 import { formatDuration, parseDuration } from '../duration.ts';
+import { type HttpChoice, parseHttp } from '../http-choice.ts';
 import type { Output } from '../output.ts';
 import { fileProblem, Problem } from '../problem.ts';
 import type { ServeFlags } from '../serve.ts';
@@ -20,6 +21,7 @@ export interface ServePlan {
   readonly address: Address;
   readonly statusAddress: Address | undefined;
   readonly versions: Versions;
+  readonly http: HttpChoice;
   readonly ring: RingSettings;
   readonly fleet: FleetOptions | undefined;
   /** Undefined: this process serves by itself. */
@@ -49,6 +51,7 @@ export function planServing(flags: ServeFlags): ServePlan {
       ? undefined
       : parseAddress(flags.status, { flag: '--status', defaultHost: '127.0.0.1', defaultPort: 8444, listening: true });
   const versions = parseVersions(flags.tls);
+  const http = parseHttp(flags.http);
   const workers = parseWorkers(flags.workers);
   const times = parseRing(flags);
   if (flags.clientCert !== undefined && flags.clientCa === undefined) {
@@ -64,7 +67,7 @@ export function planServing(flags: ServeFlags): ServePlan {
     sharedBy: fleet !== undefined ? 'fleet' : workers !== undefined ? 'machine' : 'process',
     ...(fleet === undefined ? {} : { fleetName: planFleet(fleet).file.fleetName }),
   };
-  return { flags, address, statusAddress, versions, ring, fleet, workers };
+  return { flags, address, statusAddress, versions, http, ring, fleet, workers };
 }
 
 function checkEarlyData(flags: ServeFlags, versions: Versions): void {

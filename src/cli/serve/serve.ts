@@ -3,6 +3,7 @@
 import cluster from 'node:cluster';
 import { createOutput } from '../output.ts';
 import type { ServeFlags } from '../serve.ts';
+import { type LedgerQuery, takeLedger } from '../status/ledger-view.ts';
 import { takeSnapshot } from '../status/snapshot.ts';
 import { announce } from './announce.ts';
 import { fleetSessions, openEngine } from './engine.ts';
@@ -33,7 +34,11 @@ export async function serve(flags: ServeFlags): Promise<void> {
     throw error;
   });
   const { site, source } = engine;
-  const status = await openStatus(plan, () => takeSnapshot(source)).catch(async (error: unknown) => {
+  const takers = {
+    status: () => takeSnapshot(source),
+    ledger: (query: LedgerQuery) => takeLedger(site.connections, query),
+  };
+  const status = await openStatus(plan, takers).catch(async (error: unknown) => {
     await site.drain(0);
     await engine.close();
     throw error;

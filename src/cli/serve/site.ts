@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
 import type { Address } from '../address.ts';
+import { type HttpChoice, protocolOptions } from '../http-choice.ts';
 import { errorCode, messageOf } from '../problem.ts';
 import { type Versions, versionOptions } from '../versions.ts';
 import { Connections } from './connections.ts';
@@ -20,6 +21,7 @@ export interface SiteOptions {
   readonly clients?: { readonly ca: string; readonly required: boolean };
   readonly listen: Address;
   readonly versions: Versions;
+  readonly http: HttpChoice;
   readonly sessions: SessionOptions;
   readonly handle: (exchange: Exchange) => void;
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -51,7 +53,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   let emptied: (() => void) | undefined;
 
   const server = createSecureServer({
-    allowHTTP1: true,
+    ...protocolOptions(options.http),
     ...secureOptions(options),
     sessions: options.sessions,
   });
@@ -81,6 +83,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
     const isHttp2 = request.httpVersionMajor >= 2;
     connections.requests.add(isHttp2 ? 'h2' : 'http/1.1');
+    connections.visits.requested(entry?.visit, request as unknown as IncomingMessage);
     response.on('error', () => response.destroy());
     request.on('error', () => {});
     if (entry !== undefined) {
@@ -93,7 +96,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
         }
       });
     }
-    if (draining && !isHttp2) {
+    if ((draining || options.http === 'close') && !isHttp2) {
       response.setHeader('connection', 'close');
     }
     options.handle(exchange);

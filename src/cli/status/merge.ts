@@ -10,6 +10,10 @@ import {
   type StatusSnapshot,
   type WorkerStatus,
 } from './snapshot.ts';
+import { mergeVisitors } from './visits-merge.ts';
+
+/** Each worker counts its connections from 1: here they follow on multiples of this. */
+export const WORKER_IDS: number = 2 ** 32;
 
 export interface WorkerSnapshot {
   readonly worker: number;
@@ -81,12 +85,12 @@ export function mergeSnapshots({
       bytesOut: sum((one) => one.connections.bytesOut),
       list: running
         .flatMap(({ worker, snapshot }) =>
-          // Workers count their connections each from 1.
-          snapshot.connections.list.map((entry) => ({ ...entry, id: worker * 2 ** 32 + entry.id, worker })),
+          snapshot.connections.list.map((entry) => ({ ...entry, id: worker * WORKER_IDS + entry.id, worker })),
         )
         .sort((a, b) => b.openedAt - a.openedAt)
         .slice(0, LISTED_CONNECTIONS),
     },
+    visitors: mergeVisitors(live.map((one) => one.visitors)),
     sockets: {
       ...addUp(all.map((one) => one.sockets)),
       open: sum((one) => one.sockets.open, live),
@@ -103,8 +107,7 @@ export function mergeSnapshots({
 }
 
 function workerStatus({ worker, pid, snapshot }: WorkerSnapshot): WorkerStatus {
-  const { handshakes, connections, memory, startedAt, ring, sharedRing } = snapshot;
-  const sealing = ring.keys.find(({ state }) => state === 'sealing');
+  const { handshakes, connections, memory, startedAt, sharedRing } = snapshot;
   return {
     worker,
     pid,
@@ -113,7 +116,7 @@ function workerStatus({ worker, pid, snapshot }: WorkerSnapshot): WorkerStatus {
     resumed: handshakes.resumed,
     open: connections.open,
     memory,
-    ...(sealing === undefined ? {} : { sealingKey: sealing.name }),
+    ...(sharedRing?.sealingKey === undefined ? {} : { sealingKey: sharedRing.sealingKey }),
     alarms: sharedRing?.alarms ?? [],
   };
 }

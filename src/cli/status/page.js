@@ -90,6 +90,10 @@ function drawTiles() {
   byId('ratio-full').style.width = `${(100 * handshakes.full) / all}%`;
   byId('ratio-resumed').style.width = `${(100 * handshakes.resumed) / all}%`;
   byId('ratio').setAttribute('aria-label', `${Math.round((100 * handshakes.resumed) / all)} % resumed`);
+  setText(
+    'ratio-text',
+    state.resumptionRatio === undefined ? '' : `${(100 * state.resumptionRatio).toFixed(1)} % resumed`,
+  );
   drawVersions();
   setText('open', connections.open.toLocaleString('en'));
   setText('total', `of ${connections.total.toLocaleString('en')} since the start`);
@@ -147,6 +151,104 @@ function drawCache() {
       pair.append(element('dt', '', name), element('dd', '', value));
       return pair;
     }),
+  );
+}
+
+const alarmTexts = {
+  clock_skew: 'the clock here and that of the store differ: this member makes no keys',
+  store_unreachable: 'the store could not be reached for half an epoch: sessions go on, a new host cannot join',
+  no_fresh_epoch: 'tickets are sealed under a ratcheted key: no fresh one came',
+  sealing_key_old: 'tickets are sealed under randomness that is older than two epochs',
+  no_sealing_key: 'no key seals: handshakes are full',
+  identity_shared: 'more processes run with one identity than are meant to: a copied file, or a thief',
+  evicted: 'this member was evicted: it gets no keys any more',
+};
+
+const seconds = (milliseconds) => `${milliseconds < 0 ? '−' : '+'}${(Math.abs(milliseconds) / 1000).toFixed(3)} s`;
+
+function drawFactList(id, facts) {
+  byId(id).replaceChildren(
+    ...Object.entries(facts).map(([name, value]) => {
+      const pair = element('div', '');
+      pair.append(element('dt', '', name), element('dd', '', value));
+      return pair;
+    }),
+  );
+}
+
+/** Cells of text; a number is set to the right. */
+function drawTable(id, rows) {
+  const heads = [...document.querySelectorAll(`#${id} th`)];
+  document.querySelector(`#${id} tbody`).replaceChildren(
+    ...rows.map((cells) => {
+      const row = element('tr', '');
+      for (const [index, text] of cells.entries()) {
+        const cell = element('td', heads[index].className, text);
+        cell.dataset.label = heads[index].textContent;
+        row.append(cell);
+      }
+      return row;
+    }),
+  );
+}
+
+function drawSharedRing() {
+  const ring = state.sharedRing;
+  byId('shared-panel').hidden = ring === undefined;
+  if (ring === undefined) return;
+  const ofFleet = state.ring.sharedBy === 'fleet';
+  setText('shared-title', ofFleet ? `The fleet ${ring.fleetName}` : 'One ring for this machine');
+  setText('shared-text', `as ${ring.seenBy} sees it, ring ${ring.ringId.slice(0, 16)}`);
+  const sealing = ring.keys.find((key) => key.key === ring.sealingKey);
+  drawFactList('shared', {
+    epoch: sealing === undefined ? '–' : String(sealing.epoch),
+    'key that seals': ring.sealingKey ?? 'none',
+    'its age': ring.sealingKeyAge === undefined ? '–' : span(ring.sealingKeyAge),
+    'next epoch’s key': ring.nextEpochPresent ? 'here' : 'not yet',
+    'ratchet depth': String(ring.ratchetDepth),
+    members: String(ring.members.length + 1),
+    'flushes, evictions': String(ring.generation),
+    'store visited': ring.lastVisit === undefined ? 'not yet' : `${span(ring.lastVisit.ago)} ago`,
+    'clock here': ring.lastVisit === undefined ? '–' : seconds(ring.lastVisit.skew),
+    'records refused': String(Object.values(ring.refusals).reduce((a, b) => a + b, 0)),
+  });
+  byId('alarms').replaceChildren(
+    ...ring.alarms.map((alarm) => element('li', '', `${alarmTexts[alarm] ?? alarm} (${alarm})`)),
+  );
+  drawTable(
+    'members',
+    ring.members.map((member) => [
+      member.name,
+      member.member,
+      member.instance,
+      `${span(serverNow() - member.announcedAt)} ago`,
+      seconds(member.skew),
+      member.ratchetDepth === 0 ? '–' : String(member.ratchetDepth),
+      member.held.join(' ') || 'none',
+    ]),
+  );
+}
+
+function drawWorkers() {
+  const { workers } = state;
+  byId('workers-panel').hidden = workers === undefined;
+  if (workers === undefined) return;
+  setText(
+    'workers-text',
+    `all figures here are sums over them${workers.replaced === 0 ? '' : `; ${plural(workers.replaced, 'worker')} ended and ${workers.replaced === 1 ? 'was' : 'were'} replaced`}`,
+  );
+  drawTable(
+    'workers',
+    workers.running.map((worker) => [
+      String(worker.worker),
+      String(worker.pid),
+      worker.sealingKey ?? 'no key yet',
+      worker.full.toLocaleString('en'),
+      worker.resumed.toLocaleString('en'),
+      worker.open.toLocaleString('en'),
+      bytes(worker.memory),
+      span(serverNow() - worker.startedAt),
+    ]),
   );
 }
 
@@ -241,6 +343,144 @@ function drawAxis(from, until, now, place) {
   return axis;
 }
 
+const number = (count) => count.toLocaleString('en');
+
+const loadColumns = [
+  ['Page', '', (load) => load.path],
+  ['HTTP', '', (load) => load.protocols.map((name) => (name === 'h2' ? '2' : '1.1')).join(', ')],
+  ['TLS', '', (load) => load.versions.map((version) => version.replace('TLSv', '')).join(', ')],
+  ['Requests', 'right', (load) => number(load.requests)],
+  ['Connections', 'right', connectionsOf],
+  ['Full', 'right', (load) => number(load.full)],
+  ['Resumed', 'right', (load) => number(load.resumed)],
+  ['Key exchanges', 'right', (load) => number(load.keyExchanges)],
+  ['Traffic keys', 'right', (load) => number(load.trafficKeys.used)],
+  ['In force', 'right', (load) => number(load.trafficKeys.inForce)],
+];
+
+/** Those that were there before are worth telling: they cost nothing. */
+function connectionsOf({ connections, opened, unused }) {
+  const kept = connections - (opened - unused);
+  const words = [kept > 0 ? `${number(kept)} kept` : '', unused > 0 ? `${number(unused)} unused` : ''].filter(Boolean);
+  return `${number(connections + unused)}${words.length === 0 ? '' : ` (${words.join(', ')})`}`;
+}
+
+function drawVisitors() {
+  const box = byId('visitors');
+  if (state.visitors.length === 0) {
+    box.replaceChildren(element('p', 'empty', `Nobody came yet. Open ${state.urls[0]} in a browser, and reload it.`));
+    return;
+  }
+  const key = JSON.stringify(state.visitors);
+  if (box.dataset.key === key) return;
+  box.dataset.key = key;
+  box.replaceChildren(...state.visitors.map(drawVisitor));
+}
+
+function drawVisitor({ address, agent, loads, earlier }) {
+  const part = element('div', 'visitor');
+  const title = element('h3', '', agent);
+  title.append(
+    element('small', '', `at ${address}${earlier === 0 ? '' : `, ${plural(earlier, 'load')} before these`}`),
+  );
+  const table = element('table', 'loads');
+  const head = element('tr');
+  head.append(element('th', '', 'At'), ...loadColumns.map(([label, className]) => element('th', className, label)));
+  const top = element('thead');
+  top.append(head);
+  const body = element('tbody');
+  body.append(...loads.map(drawLoad));
+  table.append(top, body);
+  part.append(title, table);
+  return part;
+}
+
+function drawLoad(load) {
+  const row = element('tr', load.navigation ? '' : 'other');
+  const cell = (label, className, text) => {
+    const made = element('td', className, text);
+    made.dataset.label = label;
+    row.append(made);
+    return made;
+  };
+  cell('At', 'at', clock(load.at, true));
+  for (const [label, className, text] of loadColumns) cell(label, className, text(load));
+  const page = row.querySelector('[data-label=Page]');
+  page.classList.add('mono', 'page');
+  page.title = load.navigation ? '' : 'requests that belong to no page that was opened here';
+  const exchanges = row.querySelector('[data-label="Key exchanges"]');
+  exchanges.classList.toggle('strong', load.keyExchanges > 0);
+  row.querySelector('[data-label="Traffic keys"]').title = 'that its requests went under: two to a connection';
+  return row;
+}
+
+/** Trees of secrets that are shown, by connection. */
+const trees = new Map();
+
+async function toggleTree(id) {
+  if (trees.has(id)) {
+    trees.get(id).remove();
+    trees.delete(id);
+  } else {
+    const row = element('tr', 'tree');
+    const cell = element('td');
+    cell.colSpan = 10;
+    row.append(cell);
+    trees.set(id, row);
+    await drawTree(id);
+  }
+  drawConnections();
+}
+
+async function drawTree(id) {
+  const row = trees.get(id);
+  try {
+    const response = await fetch(`/ledger.json?connection=${id}`);
+    if (!response.ok) return;
+    const tree = await response.json();
+    const sum = `${plural(tree.alive, 'secret')} alive, ${number(tree.ended)} erased${tree.forgotten === 0 ? '' : `, ${number(tree.forgotten)} forgotten here`}. Names and sizes: no bytes are told.`;
+    const list = element('ul', 'secrets');
+    list.append(...tree.secrets.map((node) => drawSecret(node)));
+    row.firstChild.replaceChildren(element('p', 'sub', sum), list);
+  } catch {
+    // The server is gone, which is told above.
+  }
+}
+
+const endReasons = { spent: 'used up' };
+
+function drawSecret(node) {
+  const item = element('li', node.endedAt === undefined ? 'alive' : 'ended');
+  const line = element('div', 'secret');
+  line.append(element('b', 'mono', node.kind), element('span', '', node.length === 0 ? '' : bytes(node.length)));
+  const words = [];
+  if (node.owner !== undefined) words.push(ownerWords(node.owner));
+  const { uses } = node;
+  if (uses?.records !== undefined) words.push(`${plural(uses.records, 'record')}, ${bytes(uses.bytes)}`);
+  if (uses?.sealed !== undefined) words.push(`${plural(uses.sealed, 'ticket')} sealed, ${number(uses.opened)} opened`);
+  words.push(
+    node.endedAt === undefined
+      ? `alive for ${span(serverNow() - node.bornAt)}`
+      : `${endReasons[node.why] ?? node.why} after ${lifetime(node.endedAt - node.bornAt)}`,
+  );
+  line.append(element('span', 'soft', words.join(' · ')));
+  item.append(line);
+  if (node.children.length > 0) {
+    const list = element('ul');
+    list.append(...node.children.map((child) => drawSecret(child)));
+    item.append(list);
+  }
+  return item;
+}
+
+function ownerWords(owner) {
+  if (owner === null) return 'from outside';
+  return owner.kind === 'ring' ? 'of the ring' : 'of another connection';
+}
+
+const lifetime = (milliseconds) =>
+  milliseconds < 1 ? 'less than 1 ms' : milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : span(milliseconds);
+
 const rows = new Map();
 
 function drawConnections() {
@@ -257,13 +497,16 @@ function drawConnections() {
     if (!seen.has(id)) {
       row.node.remove();
       rows.delete(id);
+      trees.get(id)?.remove();
+      trees.delete(id);
     }
   }
   body.querySelector('.none')?.remove();
-  list.forEach((connection, index) => {
-    const { node } = rows.get(connection.id);
+  const nodes = list.flatMap(({ id }) => (trees.has(id) ? [rows.get(id).node, trees.get(id)] : [rows.get(id).node]));
+  nodes.forEach((node, index) => {
     if (body.children[index] !== node) body.insertBefore(node, body.children[index] ?? null);
   });
+  for (const { id } of list) rows.get(id).toggle.setAttribute('aria-expanded', String(trees.has(id)));
   if (list.length === 0) {
     const row = element('tr', 'none');
     const cell = element('td', 'empty', 'Nobody is connected just now.');
@@ -281,7 +524,12 @@ function createRow(connection) {
     node.append(made);
     return made;
   };
-  cell('From', 'mono from', connection.remote);
+  const from = cell('From', 'mono from');
+  const toggle = element('button', 'toggle', connection.remote);
+  toggle.type = 'button';
+  toggle.title = 'the secrets of this connection';
+  toggle.addEventListener('click', () => toggleTree(connection.id));
+  from.append(toggle);
   const session = cell('Session', '');
   const badge = element('span', 'badge', 'full');
   if (connection.resumed) {
@@ -305,6 +553,7 @@ function createRow(connection) {
   cell('Name', 'name', connection.serverName);
   return {
     node,
+    toggle,
     protocol,
     requests: cell('Requests', 'right'),
     bytesIn: cell('In', 'right'),
@@ -362,7 +611,10 @@ function drawFacts() {
 function draw() {
   drawTiles();
   drawRing();
+  drawSharedRing();
+  drawWorkers();
   drawCache();
+  drawVisitors();
   drawConnections();
   drawCounts('refusals', state.resumptionRefusals, 'None: every session that was offered was resumed.', refusalReasons);
   drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.', failureReasons);
@@ -385,6 +637,7 @@ events.onmessage = (event) => {
   skew = state.now - Date.now();
   setLive(state.draining ? 'draining' : 'on', state.draining ? 'draining' : 'live');
   draw();
+  for (const id of trees.keys()) drawTree(id);
 };
 events.onerror = () => setLive('off', 'server gone');
 draw();

@@ -1,5 +1,6 @@
 /**
- * The status page's own server, on loopback: the page, `/events` (server-sent events), `/status.json`, `/metrics`.
+ * The status page's own server, on loopback: the page, `/events` (server-sent events), `/status.json`, `/metrics`, and
+ * `/ledger.json`: with `?connection=ID` the secrets of one open connection, by its number in `/status.json`.
  *
  * It only ever tells; nothing can be changed through it. Other web sites cannot read it: there are no CORS headers, and
  * a request whose Host is not a loopback name is refused (DNS rebinding: a hostile page's own name made to point here).
@@ -14,11 +15,16 @@ import { type Address, isLoopback } from '../address.ts';
 import { packageRoot } from '../package-root.ts';
 import { Problem } from '../problem.ts';
 import { type Listenable, listen } from '../serve/listen.ts';
+import type { LedgerQuery } from './ledger-view.ts';
 import { metricsOf } from './metrics.ts';
 import type { StatusSnapshot } from './snapshot.ts';
 
-/** How things stand now; must not fail. */
-export type TakeStatus = () => StatusSnapshot | Promise<StatusSnapshot>;
+/** How things stand now; none of these may fail. */
+export interface StatusTakers {
+  status(): StatusSnapshot | Promise<StatusSnapshot>;
+  /** Undefined for a connection that is not there. */
+  ledger(query: LedgerQuery): unknown;
+}
 
 export interface StatusServer {
   readonly addresses: readonly Address[];
@@ -35,7 +41,7 @@ const MAX_WATCHERS = 16;
  */
 export async function openStatusServer(
   address: Address,
-  takeStatus: TakeStatus,
+  takers: StatusTakers,
   allowPublic: boolean,
 ): Promise<StatusServer> {
   if (!allowPublic && !isLoopback(address.host)) {
@@ -52,13 +58,13 @@ export async function openStatusServer(
       reply(response, 421, 'text/plain; charset=utf-8', 'This page answers to loopback names only.\n');
       return;
     }
-    void route({ request, response, takeStatus, watchers, page });
+    void route({ request, response, takers, watchers, page });
   });
   server.headersTimeout = 10_000;
   server.requestTimeout = 10_000;
   const timer = setInterval(() => {
     if (watchers.size > 0) {
-      void broadcast(watchers, takeStatus);
+      void broadcast(watchers, takers);
     }
   }, EVENT_INTERVAL);
   timer.unref();
@@ -83,13 +89,13 @@ export async function openStatusServer(
 interface Visit {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly takeStatus: TakeStatus;
+  readonly takers: StatusTakers;
   readonly watchers: Set<ServerResponse>;
   readonly page: Page;
 }
 
 async function route(visit: Visit): Promise<void> {
-  const { request, response, takeStatus } = visit;
+  const { request, response, takers } = visit;
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('allow', 'GET, HEAD');
     reply(response, 405, 'text/plain; charset=utf-8', 'This page only tells.\n');
@@ -103,27 +109,49 @@ async function route(visit: Visit): Promise<void> {
       await watch(visit);
       return;
     case '/status.json':
-      reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(await takeStatus(), null, 2)}\n`);
+      reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(await takers.status(), null, 2)}\n`);
+      return;
+    case '/ledger.json':
+      await sendLedger(visit);
       return;
     case '/metrics':
-      reply(response, 200, EXPOSITION_CONTENT_TYPE, exposition(metricsOf(await takeStatus())));
+      reply(response, 200, EXPOSITION_CONTENT_TYPE, exposition(metricsOf(await takers.status())));
       return;
     default:
-      reply(response, 404, 'text/plain; charset=utf-8', 'There is /, /status.json, /events and /metrics.\n');
+      reply(
+        response,
+        404,
+        'text/plain; charset=utf-8',
+        'There is /, /status.json, /ledger.json, /events and /metrics.\n',
+      );
   }
 }
 
-async function sendPage({ response, page, takeStatus }: Visit): Promise<void> {
+async function sendPage({ response, page, takers }: Visit): Promise<void> {
   const nonce = globalThis.crypto.randomUUID();
   response.setHeader(
     'content-security-policy',
     `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; connect-src 'self'; ` +
       `img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   );
-  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, JSON.stringify(await takeStatus())));
+  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, JSON.stringify(await takers.status())));
 }
 
-async function watch({ request, response, takeStatus, watchers }: Visit): Promise<void> {
+async function sendLedger({ request, response, takers }: Visit): Promise<void> {
+  const asked = new URLSearchParams((request.url ?? '').split('?', 2)[1]).get('connection');
+  if (asked !== null && !/^\d{1,15}$/.test(asked)) {
+    reply(response, 400, 'text/plain; charset=utf-8', 'A connection has a number.\n');
+    return;
+  }
+  const told = await takers.ledger(asked === null ? {} : { connection: Number(asked) });
+  if (told === undefined) {
+    reply(response, 404, 'text/plain; charset=utf-8', 'No open connection has this number.\n');
+    return;
+  }
+  reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(told, null, 2)}\n`);
+}
+
+async function watch({ request, response, takers, watchers }: Visit): Promise<void> {
   if (watchers.size >= MAX_WATCHERS) {
     response.setHeader('retry-after', '30');
     reply(response, 503, 'text/plain; charset=utf-8', 'Too many pages are open.\n');
@@ -139,11 +167,11 @@ async function watch({ request, response, takeStatus, watchers }: Visit): Promis
   watchers.add(response);
   response.on('error', () => response.destroy());
   response.once('close', () => watchers.delete(response));
-  response.write(`retry: 2000\n${await eventText(takeStatus)}`);
+  response.write(`retry: 2000\n${await eventText(takers)}`);
 }
 
-async function broadcast(watchers: ReadonlySet<ServerResponse>, takeStatus: TakeStatus): Promise<void> {
-  const text = await eventText(takeStatus);
+async function broadcast(watchers: ReadonlySet<ServerResponse>, takers: StatusTakers): Promise<void> {
+  const text = await eventText(takers);
   for (const watcher of watchers) {
     // A page that does not read gets the next state, not a backlog.
     if (!watcher.writableNeedDrain) {
@@ -152,8 +180,8 @@ async function broadcast(watchers: ReadonlySet<ServerResponse>, takeStatus: Take
   }
 }
 
-async function eventText(takeStatus: TakeStatus): Promise<string> {
-  return `data: ${JSON.stringify(await takeStatus())}\n\n`;
+async function eventText(takers: StatusTakers): Promise<string> {
+  return `data: ${JSON.stringify(await takers.status())}\n\n`;
 }
 
 function reply(response: ServerResponse, status: number, type: string, body: string): void {

@@ -8,6 +8,7 @@ import type { TicketKeyStatus } from '../../session/ticket-key.ts';
 import { version } from '../package-root.ts';
 import type { HandshakeCounts } from '../serve/connections.ts';
 import type { Site } from '../serve/site.ts';
+import type { VisitorStatus } from './visits.ts';
 
 /** What does not change while it runs, but for the certificate. */
 export interface ServingFacts {
@@ -71,7 +72,7 @@ export interface WorkerStatus {
   readonly resumed: number;
   readonly open: number;
   readonly memory: number;
-  /** First 4 bytes of the name of the key that it seals with, hex; absent while it has none. */
+  /** First 4 bytes of the id of the ring's key that it seals with, hex; absent while it has none. */
   readonly sealingKey?: string;
   readonly alarms: readonly string[];
 }
@@ -120,6 +121,8 @@ export interface StatusSnapshot {
     /** The newest first, at most `LISTED_CONNECTIONS`. */
     readonly list: readonly ConnectionStatus[];
   };
+  /** Page loads by visitor, the one seen last first. */
+  readonly visitors: readonly VisitorStatus[];
   readonly sockets: {
     readonly accepted: number;
     readonly open: number;
@@ -174,6 +177,7 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
       bytesOut: books.bytesOut,
       list: listConnections(source),
     },
+    visitors: books.visits.status(),
     sockets: {
       accepted: counters.accepted,
       open: counters.open,
@@ -213,9 +217,11 @@ function listConnections(source: StatusSource): ConnectionStatus[] {
   }));
 }
 
-/** Undefined when no session is kept by its ID. */
+/** Undefined when no session is kept by its ID, or not by this process. */
 function cacheOf({ site, ring, versions }: StatusSource): SessionCacheStats | undefined {
-  return ring.enabled && versions.includes('TLSv1.2') ? site.sessions.stats() : undefined;
+  return ring.enabled && ring.sharedBy === 'process' && versions.includes('TLSv1.2')
+    ? site.sessions.stats()
+    : undefined;
 }
 
 /** What went wrong in TLS. That a peer hangs up (ECONNRESET, EPIPE) is listed, but is its good right. */

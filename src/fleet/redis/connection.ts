@@ -6,7 +6,7 @@
  *     redis+sentinel://host:port,host:port/name       rediss+sentinel://
  *
  * A command that cannot be carried out now fails now: nothing is queued for a store that is away, as its answer would come
- * too late to be of use. The client goes on trying to connect.
+ * too late to be of use. The client goes on trying to connect. Only the first attempt is waited for.
  */
 
 import { createClient, createCluster, createSentinel, RESP_TYPES, type RedisClientOptions } from '@redis/client';
@@ -54,7 +54,7 @@ interface Client {
 }
 
 /**
- * Connects in the background: what is asked before fails.
+ * Connects in the background: what is asked before the first attempt has an outcome waits for it.
  * @throws TLSError `TLS_ERR_CONFIG` not such a URL
  */
 export function connectRedis(options: RedisConnectionOptions): RedisConnection {
@@ -76,10 +76,17 @@ export function connectRedis(options: RedisConnectionOptions): RedisConnection {
     ended.add(one);
     destroy(one);
   };
-  connect(client, () => {});
+  /** Until the first attempt to connect has an outcome: a member's first visit would fail for nothing, and its next is far. */
+  let opening: Promise<void> | undefined = new Promise((resolve) => {
+    client.on('error', () => resolve());
+    connect(client, resolve);
+  });
+  opening.then(() => {
+    opening = undefined;
+  });
 
   return {
-    command: (key, args) => send(key, args),
+    command: (key, args) => (opening === undefined ? send(key, args) : opening.then(() => send(key, args))),
     subscribe(channel, listener) {
       const { client: subscriber } = openClient(address, options.ca);
       subscribers.add(subscriber);

@@ -9,7 +9,8 @@ import type { Address } from '../../address.ts';
 import type { ExitName } from '../../exit-codes.ts';
 import type { Output } from '../../output.ts';
 import { Problem } from '../../problem.ts';
-import { mergeSnapshots, type WorkerSnapshot } from '../../status/merge.ts';
+import type { LedgerQuery } from '../../status/ledger-view.ts';
+import { mergeSnapshots, WORKER_IDS, type WorkerSnapshot } from '../../status/merge.ts';
 import type { ServingFacts, StatusSnapshot } from '../../status/snapshot.ts';
 import { announce } from '../announce.ts';
 import { certificateFacts, servingWhat, urlsOf } from '../engine.ts';
@@ -56,7 +57,8 @@ export async function serveByWorkers(options: PrimaryOptions): Promise<void> {
       return certificateFacts(primary.renewable.credentials);
     },
   };
-  const status = await openStatus(plan, () => primary.status(facts)).catch(async (error: unknown) => {
+  const takers = { status: () => primary.status(facts), ledger: (query: LedgerQuery) => primary.ledger(query) };
+  const status = await openStatus(plan, takers).catch(async (error: unknown) => {
     await primary.drain();
     throw error;
   });
@@ -161,6 +163,21 @@ class Primary {
       memory: process.memoryUsage.rss(),
       ring: this.#ring?.ringStatus(),
     });
+  }
+
+  /** Connections are numbered by worker; the rest is told for each of them. */
+  async ledger({ connection }: LedgerQuery): Promise<unknown> {
+    if (connection !== undefined) {
+      const crew = this.#crew.get(Math.floor(connection / WORKER_IDS));
+      return crew?.line.ask('ledger', { connection: connection % WORKER_IDS }).catch(() => undefined);
+    }
+    const workers = await Promise.all(
+      [...this.#crew.values()].map(async ({ worker, line }) => {
+        const view = await line.ask('ledger', {}).catch(() => undefined);
+        return view === undefined ? [] : [{ worker: worker.id, ...(view as object) }];
+      }),
+    );
+    return { workers: workers.flat() };
   }
 
   renew(renewed: Renewable): void {

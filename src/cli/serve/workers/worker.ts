@@ -5,6 +5,7 @@ import { machineRing } from '../../../node/fleet.ts';
 import { exitCode } from '../../exit-codes.ts';
 import type { Output } from '../../output.ts';
 import { toProblem } from '../../problem.ts';
+import { type LedgerQuery, takeLedger } from '../../status/ledger-view.ts';
 import { takeSnapshot } from '../../status/snapshot.ts';
 import { type Engine, fleetSessions, openEngine, type SharedSessions } from '../engine.ts';
 import { DRAIN_PATIENCE } from '../lifecycle.ts';
@@ -52,6 +53,7 @@ export async function serveAsWorker(plan: ServePlan, output: Output): Promise<vo
     },
     {
       status: () => engine && takeSnapshot(engine.source),
+      ledger: (query: LedgerQuery) => engine && takeLedger(engine.site.connections, query),
       renew: (message: RenewableMessage) => engine?.renew(renewableOf(message)),
       drain: () => void leave(),
     },

@@ -1,0 +1,182 @@
+/** `serve --fleet` on two hosts, and an operator with `mayfly ring`. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import {
+  certificateFiles,
+  mainFile,
+  mayfly,
+  type Serving,
+  serve,
+  sleep,
+  status,
+  temporaryFolder,
+} from '../cli/support.ts';
+import { RedisServer } from '../fleet-redis/redis-server.ts';
+import { visit } from '../native/support.ts';
+import { ToolProcess } from '../support/process.ts';
+import { projectRoot } from '../support/project.ts';
+import { skipUnless } from '../support/tools.ts';
+
+const timing = ['--rotate', '12s', '--lifetime', '24s'];
+
+describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'), () => {
+  const cleanUps: (() => unknown)[] = [];
+  const owner = { after: (cleanUp: () => unknown) => cleanUps.unshift(cleanUp) };
+  let folder: string;
+  let redis: RedisServer;
+  let hosts: readonly Serving[];
+  let trust: { readonly ca: Buffer };
+
+  const fleet = (name: string) => ['--fleet', redis.url, '--identity', join(folder, name), ...timing];
+
+  async function ring(...args: string[]): Promise<{ code: number | null; events: Record<string, unknown>[] }> {
+    const result = await mayfly(['ring', ...args, ...fleet('web1.identity'), '--json']);
+    const lines = result.stdout.trim().split('\n');
+    return { code: result.code, events: lines.filter((line) => line !== '').map((line) => JSON.parse(line)) };
+  }
+
+  before(async () => {
+    redis = await RedisServer.start();
+    owner.after(() => redis.stop());
+    folder = temporaryFolder(owner);
+    const paths = ['web1', 'web2', 'web3'].map((name) => join(folder, `${name}.identity`));
+    assert.equal((await mayfly(['ring', 'init', '--fleet-name', 'web', '--identity', ...paths])).code, 0);
+    const { certPath, keyPath, caPath } = certificateFiles(folder);
+    trust = { ca: readFileSync(caPath) };
+    const root = ['--root', join(projectRoot, 'demo'), '--cert', certPath, '--key', keyPath];
+    hosts = await Promise.all([
+      serve(owner, [...root, ...fleet('web1.identity'), '--fleet-name', 'web']),
+      serve(owner, [...root, ...fleet('web2.identity'), '--workers', '2']),
+    ]);
+    await ringShows(({ members, alarms }) => {
+      const running = members.filter(({ state, hasThisEpoch }) => state === 'running' && hasThisEpoch === true);
+      return running.length === 3 && alarms.length === 0;
+    });
+  });
+
+  after(async () => {
+    for (const cleanUp of cleanUps) {
+      await cleanUp();
+    }
+  });
+
+  interface Told {
+    readonly generation: number;
+    readonly evicted: readonly string[];
+    readonly members: readonly { name: string; state: string; hasThisEpoch?: boolean; process?: string }[];
+    readonly epochs: readonly { key: string; state: string; rotation: number; held: number }[];
+    readonly alarms: readonly { alarm: string }[];
+  }
+
+  async function ringShows(what: (told: Told) => boolean): Promise<Told> {
+    let told: Told | undefined;
+    for (let i = 0; i < 40; i++) {
+      told = (await ring('status')).events[0] as unknown as Told;
+      if (what(told)) {
+        return told;
+      }
+      await sleep(100);
+    }
+    throw new Error(`never shown: ${what}: ${JSON.stringify(told)}`);
+  }
+
+  /** Until the second resumes what the first has made: after an order new keys have to come first. */
+  async function resumesAcross(): Promise<void> {
+    for (let i = 0; i < 100; i++) {
+      const { session } = await visit(hosts[0].port, 'TLSv1.3', undefined, trust);
+      if ((await visit(hosts[1].port, 'TLSv1.3', session, trust)).reused) {
+        return;
+      }
+      await sleep(50);
+    }
+    throw new Error('sessions of one host do not resume at the other');
+  }
+
+  test('a session resumes at the other host, and status page and ring status tell who is there', async () => {
+    await resumesAcross();
+    const told = (await status(hosts[1])) as unknown as {
+      sharedRing: {
+        seenBy: string;
+        fleetName: string;
+        members: readonly { name: string }[];
+        alarms: readonly string[];
+      };
+      ring: { sharedBy: string; fleetName: string };
+      workers: { running: readonly unknown[] };
+    };
+    assert.match(told.sharedRing.seenBy, /^worker \d$/);
+    assert.equal(told.sharedRing.fleetName, 'web');
+    assert.deepEqual([told.ring.sharedBy, told.ring.fleetName], ['fleet', 'web']);
+    assert.equal(told.sharedRing.members.length, 2, 'besides itself');
+    assert.deepEqual(told.sharedRing.alarms, []);
+    const { members, epochs } = await ringShows(({ epochs }) => epochs.some(({ state }) => state === 'seals'));
+    assert.deepEqual(members.map(({ name, state }) => `${name} ${state}`).sort(), [
+      'web1 running',
+      'web2 running',
+      'web2 running',
+      'web3 absent',
+    ]);
+    assert.equal(epochs.find(({ state }) => state === 'seals')?.held, 3);
+  });
+
+  test('for people, ring status is a page of aligned text', async () => {
+    const { stdout, code } = await mayfly(['ring', 'status', ...fleet('web1.identity')]);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /^ {2}web on redis:\/\/127\.0\.0\.1:\d+ {2}ring [0-9a-f]{16}…$/m);
+    assert.match(stdout, /^ {2}Member {2}Id +Process +Seen +Clock +Keys +State$/m);
+    assert.match(stdout, /^ {2}web3 +[0-9a-f]{8} +absent$/m);
+    assert.match(stdout, /^ {2}Alarms +none$/m);
+    assert(stdout.split('\n').every((line) => line === line.trimEnd()));
+  });
+
+  test('with other times it is another ring, and that is an alarm', async () => {
+    const result = await mayfly(['ring', 'status', ...fleet('web1.identity').slice(0, 4), '--json']);
+    assert.equal(result.code, 30);
+    assert.deepEqual(
+      JSON.parse(result.stdout).alarms.map(({ alarm }: { alarm: string }) => alarm),
+      ['no_members'],
+    );
+  });
+
+  test('rotate brings one more key that all hold, and no order', async () => {
+    const { code, events } = await ring('rotate');
+    assert.equal(code, 0, JSON.stringify(events));
+    const [{ key }] = events as [{ key: string }];
+    const told = await ringShows(({ epochs }) => epochs.some((one) => one.key === key && one.held >= 3));
+    assert.equal(told.generation, 0);
+    await resumesAcross();
+  });
+
+  test('flush ends what is out, everywhere', async () => {
+    const { session } = await visit(hosts[0].port, 'TLSv1.3', undefined, trust);
+    const { code, events } = await ring('flush');
+    assert.equal(code, 0);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['flushed', 'heard'],
+    );
+    assert(!(await visit(hosts[1].port, 'TLSv1.3', session, trust)).reused);
+    await resumesAcross();
+  });
+
+  test('a member that joins from the command line prints what happens, until it is evicted', async () => {
+    await using member = new ToolProcess('node', [mainFile, 'ring', 'join', ...fleet('web3.identity')], {
+      env: { NO_COLOR: '1' },
+    });
+    await member.until(/ seals with [0-9a-f]{8} of epoch \d+$/m);
+    const { code, events } = await ring('evict', 'web3');
+    assert.equal(code, 0, JSON.stringify(events));
+    await member.until(/alarm: this member was evicted/);
+    const told = await ringShows(({ evicted }) => evicted.length === 1);
+    assert.deepEqual(told.evicted, ['web3']);
+    await member.stop();
+    assert.match(member.text, /Left\. Keys erased\.\n$/);
+    assert.equal((await ring('evict', 'web3')).code, 1, 'it was evicted before');
+    assert.equal((await ring('evict', 'web1')).code, 2, 'not by itself');
+    assert.equal((await ring('evict', 'nobody')).code, 2);
+    await resumesAcross();
+  });
+});

@@ -1,0 +1,110 @@
+/** What `serve --fleet`, `--workers` and `ring` refuse, each with one line and its exit code. */
+
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { ringCommand } from '../../src/cli/ring.ts';
+import { serveCommand } from '../../src/cli/serve.ts';
+import { mayfly, refusedHere, temporaryFolder } from '../cli/support.ts';
+
+const url = 'redis://127.0.0.1:1';
+
+describe('mayfly ring init', () => {
+  test('makes a file of mode 0600 for each host, and writes over none', async (t) => {
+    const folder = temporaryFolder(t);
+    const paths = ['web1.identity', 'web2.identity'].map((name) => join(folder, name));
+    const made = await mayfly(['ring', 'init', '--fleet-name', 'web', '--identity', ...paths, '--json']);
+    assert.equal(made.code, 0, made.stderr);
+    const event = JSON.parse(made.stdout);
+    assert.deepEqual(event.members, [
+      { name: 'web1', file: paths[0] },
+      { name: 'web2', file: paths[1] },
+    ]);
+    const contents = paths.map((path) => JSON.parse(readFileSync(path, 'utf8')));
+    assert.deepEqual(contents[0].members, contents[1].members);
+    assert.notEqual(contents[0].seed, contents[1].seed);
+    assert(paths.every((path) => (statSync(path).mode & 0o777) === 0o600));
+
+    const third = join(folder, 'web3.identity');
+    const again = await mayfly(['ring', 'init', '--fleet-name', 'web', '--identity', third, '--identity', paths[0]]);
+    assert.equal(again.code, 3);
+    assert.match(again.stderr, /web1\.identity is there already/);
+    assert.throws(() => statSync(third), 'nothing is half made');
+    assert.equal(JSON.parse(readFileSync(paths[0], 'utf8')).seed, contents[0].seed);
+  });
+
+  test('refuses names that are alike and a fleet without one', async (t) => {
+    const folder = temporaryFolder(t);
+    const refused = await refusedHere(ringCommand().commands[0], [
+      ...['--fleet-name', 'web', '--identity', join(folder, 'a.x'), join(folder, 'a.y')],
+    ]);
+    assert.equal(refused.code, 2);
+    assert.match(refused.line, /names that differ/);
+    const bare = await mayfly(['ring', 'init', '--identity', join(folder, 'a')]);
+    assert.equal(bare.code, 2);
+    assert.match(bare.stderr, /--fleet-name <name>/);
+  });
+});
+
+describe('flags of a fleet', () => {
+  async function identityIn(folder: string): Promise<string> {
+    const path = join(folder, 'a.identity');
+    assert.equal((await mayfly(['ring', 'init', '--fleet-name', 'web', '--identity', path])).code, 0);
+    return path;
+  }
+
+  test('are held against each other', async (t) => {
+    const identity = await identityIn(temporaryFolder(t));
+    const cases: [readonly string[], RegExp][] = [
+      [['--fleet', url], /--identity is missing/],
+      [['--fleet-name', 'web'], /--fleet is missing\. --fleet-name goes with it/],
+      [['--fleet-ca', 'x.pem'], /--fleet is missing/],
+      [['--fleet', url, '--identity', identity, '--no-resumption'], /--no-resumption has none/],
+      [['--fleet', url, '--identity', identity, '--fleet-name', 'mail'], /of the fleet "web", not of "mail"/],
+      [['--fleet', 'http://u:hunter2@x', '--identity', identity], /the store's URL cannot be read/],
+      [['--fleet', url, '--identity', identity, '--rotate', '2s', '--lifetime', '4s'], /epochLength/],
+      [['--workers', '0'], /--workers: "0" is not a number from 1 to 255/],
+      [['--workers', 'many'], /--workers/],
+      [['--workers', '2', '--rotate', '2s'], /--rotate: 2s is too short/],
+    ];
+    for (const [args, what] of cases) {
+      const refused = await refusedHere(serveCommand(), args);
+      assert.equal(refused.code, 2, args.join(' '));
+      assert.match(refused.line, what);
+      assert(!refused.line.includes('hunter2'));
+    }
+  });
+
+  test('name an identity that nobody else can read', async (t) => {
+    const identity = await identityIn(temporaryFolder(t));
+    chmodSync(identity, 0o640);
+    for (const args of [
+      ['serve', '--fleet', url, '--identity', identity],
+      ['ring', 'status', '--fleet', url, '--identity', identity],
+      ['ring', 'join', '--fleet', url, '--identity', identity],
+    ]) {
+      const result = await mayfly(args);
+      assert.equal(result.code, 2, args.join(' '));
+      assert.match(result.stderr, /^mayfly: [^\n]+mode 0640[^\n]+\n$/);
+    }
+    writeFileSync(identity, '{}', { mode: 0o600 });
+    chmodSync(identity, 0o600);
+    const result = await mayfly(['ring', 'flush', '--fleet', url, '--identity', identity]);
+    assert.equal(result.code, 2);
+    assert.match(result.stderr, /an identity file cannot be read/);
+  });
+
+  test('may come by the environment; a store that is not there is told by its own exit code', async (t) => {
+    const MAYFLY_IDENTITY = await identityIn(temporaryFolder(t));
+    const env = { MAYFLY_FLEET_URL: 'redis://:hunter2@127.0.0.1:1', MAYFLY_IDENTITY };
+    for (const command of [['status'], ['rotate'], ['flush'], ['evict', 'a']]) {
+      const result = await mayfly(['ring', ...command], env);
+      assert.equal(result.code, 11, result.stderr);
+      assert.match(result.stderr, /^mayfly: redis:\/\/127\.0\.0\.1:1: connection refused\. [^\n]+\n$/);
+    }
+    const without = await mayfly(['ring', 'status'], { MAYFLY_IDENTITY });
+    assert.equal(without.code, 2);
+    assert.match(without.stderr, /--fleet is missing/);
+  });
+});
