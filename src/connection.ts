@@ -50,7 +50,6 @@ export class Connection implements HandshakeHost, IncomingHost {
       provider: options.provider,
       role,
       usageLimit: options.usageLimit,
-      recordSizeLimit: options.recordSizeLimit,
       allocate: options.allocate,
     });
     // A client makes its key shares at once.

@@ -225,7 +225,8 @@ export class QuicHandshake implements HandshakeHost {
       );
     }
     const exported = this.#exporter.export(label, context, length);
-    const bytes = exported.use((secret) => new Uint8Array(secret));
+    const bytes = new Uint8Array(new ArrayBuffer(exported.length));
+    bytes.set(exported.expose());
     exported.erase();
     return bytes;
   }

@@ -8,6 +8,7 @@ import { exitCode, exitCodes } from './exit-codes.ts';
 import { limitsCommand } from './limits.ts';
 import { reportProblem } from './output.ts';
 import { version } from './package-root.ts';
+import { policyCommand } from './policy.ts';
 import { Problem, toProblem } from './problem.ts';
 import { ringCommand } from './ring.ts';
 import { serveCommand } from './serve.ts';
@@ -20,7 +21,7 @@ const program = new Command('mayfly')
   .showHelpAfterError(false)
   .addHelpText('after', () => `\nExit codes:\n${exitCodeList()}\n`);
 
-for (const command of [serveCommand(), connectCommand(), ringCommand(), limitsCommand()]) {
+for (const command of [serveCommand(), connectCommand(), ringCommand(), limitsCommand(), policyCommand()]) {
   program.addCommand(command);
 }
 for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {

@@ -1,6 +1,7 @@
 /** The flags of `mayfly serve`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
 
 import { Command, Option } from 'commander';
+import type { PolicyOptions } from '../policy/policy.ts';
 
 export interface ServeFlags {
   readonly listen: string;
@@ -27,6 +28,10 @@ export interface ServeFlags {
   readonly fleetCa?: string;
   readonly identity?: string;
   readonly workers?: string;
+  readonly policy?: string;
+  readonly policyFile?: string;
+  /** What these two and the flags beside them come to. */
+  readonly policyOptions?: PolicyOptions;
 }
 
 export function serveCommand(): Command {
@@ -51,6 +56,11 @@ export function serveCommand(): Command {
     )
     .option('--rotate <duration>', 'how long a ticket key seals new tickets', '1h')
     .option('--lifetime <duration>', 'how long a session can be resumed', '2h')
+    .option(
+      '--policy <name>',
+      'strict, default or compatible: see mayfly policy. Flags that are given go before it, with a warning where they protect less',
+    )
+    .option('--policy-file <file>', 'the same from a JSON file')
     .option('--no-resumption', 'remember no session: every handshake is a full one')
     .option(
       '--early-data',
@@ -89,8 +99,11 @@ Examples:
   $ mayfly serve --cert chain.pem --key key.pem --workers 4
   $ mayfly serve --cert chain.pem --key key.pem --fleet redis://10.0.0.5 --identity web1.identity`,
     )
-    .action(async (flags: ServeFlags) => {
+    .action(async (given: ServeFlags, command: Command) => {
+      const { servePolicy } = await import('./policy/serve-policy.ts');
+      const isGiven = (flag: string) => command.getOptionValueSource(flag) !== 'default';
+      const { flags, options, weakened } = servePolicy(given, isGiven);
       const { serve } = await import('./serve/serve.ts');
-      await serve(flags);
+      await serve(options === undefined ? flags : { ...flags, policyOptions: options }, weakened);
     });
 }

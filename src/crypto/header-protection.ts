@@ -54,11 +54,17 @@ export class NodeHeaderProtectionKey implements HeaderProtectionKey {
       null,
     );
     cipher.setAutoPadding(false);
-    return cipher.update(sample);
+    const mask = cipher.update(sample);
+    // OpenSSL erases its copy of the key then, and not when the collector comes to it.
+    cipher.final();
+    return mask;
   }
 
   /** OpenSSL's IV for ChaCha20 is the counter, little-endian, and the nonce: the sample as it stands. */
   #chaCha(sample: Uint8Array): Uint8Array {
-    return createCipheriv('chacha20', this.#key.expose(), sample).update(new Uint8Array(MASK_LENGTH));
+    const cipher = createCipheriv('chacha20', this.#key.expose(), sample);
+    const mask = cipher.update(new Uint8Array(MASK_LENGTH));
+    cipher.final();
+    return mask;
   }
 }

@@ -2,16 +2,15 @@
  * What a client offers: its ClientHello, the key shares and the session behind it, and the second form of it after a
  * HelloRetryRequest.
  *
- * RFC 9846 §4.2.1, §4.2.2, §4.3; GREASE: RFC 8701 §3.1.
+ * RFC 9846 §4.2.1, §4.2.2, §4.3.
  */
 
 import type { HandshakeSummary, ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
-import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
+import type { FfdheGroup } from '../crypto/dhe-groups.ts';
 import { type NamedGroup, type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
 import type { CryptoProvider, KeyShare } from '../crypto/provider.ts';
-import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
 import { type CipherSuiteName, cipherSuites, type HashName } from '../crypto/suites.ts';
 import { type CipherSuite12Name, cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
@@ -21,29 +20,22 @@ import {
   type ClientHello,
   type ClientHelloExtensions,
   encodeClientHello,
+  type PreSharedKeyOffer,
 } from '../messages/client-hello.ts';
-import { extensionTypes, greaseValue, TLS12, TLS13 } from '../messages/code-points.ts';
+import { TLS12 } from '../messages/code-points.ts';
 import { INNER_ECH } from '../messages/encrypted-client-hello.ts';
-import { isIPv4Literal } from '../messages/server-name.ts';
-import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
-import type { ClientSession, ClientSession12, ClientSession13 } from '../session/client-session.ts';
+import type { ClientSession12, ClientSession13 } from '../session/client-session.ts';
 import type { ExternalPskName } from '../session/external-psk.ts';
-import { acceptedCodes } from './certificate-messages.ts';
 import type { QuicSide } from './channel.ts';
-import { ClientPsks, externalPskFingerprintOf, type OfferedPsk } from './client-psks.ts';
+import { ClientPsks, externalPskFingerprintOf, type OfferedPsk, randomBinders } from './client-psks.ts';
 import { earlyDataAllowance } from './early-data-client.ts';
 import { EchOffer, greaseEch } from './ech-offer.ts';
+import { GREASE_SUITE, Grease } from './grease.ts';
+import { helloExtensions, offeredTypes, withEch } from './hello-extensions.ts';
 import { ffdheGroups12 } from './key-exchange12.ts';
 import { present } from './present.ts';
+import { refusalToOffer } from './session-to-offer.ts';
 import type { Transcript } from './transcript.ts';
-
-const PSK_KE = 0;
-const PSK_DHE_KE = 1;
-/**
- * Milliseconds, 7 days: a server that hands out ticket after ticket must not be trusted for ever on the certificate of
- * the first handshake, which may be expired or revoked by now (RFC 9846 §4.7.1).
- */
-const MAX_HANDSHAKE_VALIDITY = 604_800_000;
 
 export class ClientOffer {
   /** Of the hello that the server answered, once that is known. */
@@ -75,11 +67,13 @@ export class ClientOffer {
   readonly #renegotiatedConnection: Uint8Array;
   readonly #quic: QuicSide | undefined;
   readonly #shares = new Map<NamedGroup, KeyShare>();
-  readonly #grease: Uint8Array = new Uint8Array(5);
+  readonly #grease: Grease;
   readonly #psks: ClientPsks;
   /** extension_data of a hello that looks encrypted, or of one that was refused: the same in the second hello. */
   #decoy: Uint8Array | undefined;
   #outerTypes: readonly number[] = [];
+  /** Beside the PSKs of an encrypted hello, those of the outer one. */
+  #decoyPsks: PreSharedKeyOffer | undefined;
   /** It is not the server that is meant which answers: no session or PSK is for it. */
   #isRejected = false;
 
@@ -108,24 +102,29 @@ export class ClientOffer {
     }
     const hashes = new Set(this.cipherSuites.map((name) => cipherSuites[name].hash));
     this.#psks = new ClientPsks(options, [...hashes]);
-    const { session } = options;
-    this.refusal = session === undefined ? undefined : this.#refusalOf(session);
-    this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
-    this.session12 = this.refusal === undefined && session?.version === 'TLSv1.2' ? session : undefined;
-    this.#conceal(options);
-    this.earlyDataRoom = this.ech === undefined ? earlyDataAllowance(options, this.session, this.cipherSuites) : 0;
-    provider.random(this.random);
-    this.legacySessionId = legacySessionId(provider, this.session12, with13 && quic === undefined);
-    provider.random(this.#grease);
-    for (const group of this.sharedGroups) {
-      this.#shares.set(group, provider.generateKeyShare(group));
+    try {
+      const { session } = options;
+      this.refusal = session === undefined ? undefined : refusalToOffer(session, options, this, this.#psks);
+      this.session = this.refusal === undefined && session?.version === 'TLSv1.3' ? session : undefined;
+      this.session12 = this.refusal === undefined && session?.version === 'TLSv1.2' ? session : undefined;
+      this.#conceal(options);
+      this.earlyDataRoom = this.ech === undefined ? earlyDataAllowance(options, this.session, this.cipherSuites) : 0;
+      provider.random(this.random);
+      this.legacySessionId = legacySessionId(provider, this.session12, with13 && quic === undefined);
+      this.#grease = new Grease(provider, options.grease !== false);
+      for (const group of this.sharedGroups) {
+        this.#shares.set(group, provider.generateKeyShare(group));
+      }
+    } catch (error) {
+      this.erase();
+      throw error;
     }
   }
 
   /** The first ClientHello, added to the transcript. */
   first(transcript: Transcript): Uint8Array {
     const earlyData = this.earlyDataRoom > 0 ? true : undefined;
-    return this.#encode(transcript, { earlyData }, false, this.#options.grease !== false);
+    return this.#encode(transcript, { earlyData }, false, true);
   }
 
   /**
@@ -142,8 +141,7 @@ export class ClientOffer {
       this.#eraseShares();
       this.#shares.set(group.name, this.#options.provider.generateKeyShare(group.name));
     }
-    const keepsShares = group === undefined && this.#options.grease !== false;
-    return this.#encode(transcript, { cookie }, true, keepsShares, cipherSuites[suite].hash);
+    return this.#encode(transcript, { cookie }, true, group === undefined, cipherSuites[suite].hash);
   }
 
   /** The server answers the hello that was encrypted. */
@@ -224,13 +222,16 @@ export class ClientOffer {
     transcript: Transcript,
     extra: Pick<ClientHelloExtensions, 'cookie' | 'earlyData'>,
     retried: boolean,
-    greaseShare: boolean,
+    withGreaseShare: boolean,
     hash?: HashName,
   ): Uint8Array {
-    const common = { ...this.#extensions(greaseShare), ...extra };
+    const common = { ...this.#extensions(withGreaseShare), ...extra };
     const { ech } = this;
     const extensions = withEch(common, ech === undefined ? this.#decoy : INNER_ECH);
-    const withPsk = !this.#isRejected && this.#psks.select(this.session, hash).length > 0;
+    if (this.#isRejected) {
+      return this.#encodeRejected(transcript, extensions);
+    }
+    const withPsk = this.#psks.select(this.session, hash).length > 0;
     this.offeredTypes = offeredTypes(extensions, withPsk, this.#decoy !== undefined);
     const hello = this.#hello(extensions, ech?.random ?? this.random);
     const raw = withPsk ? this.#encodeWithBinders(transcript, hello, retried) : encodeClientHello(hello);
@@ -240,11 +241,23 @@ export class ClientOffer {
     if (ech === undefined) {
       return raw;
     }
-    this.#outerTypes = offeredTypes(extensions, false, true);
+    this.#outerTypes = offeredTypes(extensions, withPsk, true);
+    this.#decoyPsks = withPsk ? this.#psks.decoy(this.#decoyPsks) : undefined;
+    const preSharedKey = this.#decoyPsks;
     return ech.seal(raw, (extension) => {
-      const outer = withEch({ ...common, serverName: ech.publicName }, extension);
+      const outer = withEch({ ...common, serverName: ech.publicName, preSharedKey }, extension);
       return encodeClientHello(this.#hello(outer, this.random));
     });
+  }
+
+  /** The second outer hello, to a server that reads only that: with the same decoys as the first. */
+  #encodeRejected(transcript: Transcript, extensions: ClientHelloExtensions): Uint8Array {
+    const psks = this.#decoyPsks;
+    const preSharedKey = psks && { ...psks, binders: randomBinders(this.#options.provider, psks.binders) };
+    this.offeredTypes = offeredTypes(extensions, psks !== undefined, true);
+    const raw = encodeClientHello(this.#hello({ ...extensions, preSharedKey }, this.random));
+    transcript.add(raw);
+    return raw;
   }
 
   #hello(extensions: ClientHelloExtensions, random: Uint8Array): ClientHello {
@@ -252,7 +265,7 @@ export class ClientOffer {
       legacyVersion: TLS12,
       random,
       legacySessionId: this.legacySessionId,
-      cipherSuites: this.#withGrease(0, [
+      cipherSuites: this.#grease.before(GREASE_SUITE, [
         ...this.cipherSuites.map((name) => cipherSuites[name].code),
         ...this.cipherSuites12.map((name) => cipherSuites12[name].code),
       ]),
@@ -290,114 +303,19 @@ export class ClientOffer {
   }
 
   #extensions(withGreaseShare: boolean): ClientHelloExtensions {
-    const { serverName } = this;
-    const { alpnProtocols, recordSizeLimit, requestTickets, grease = true } = this.#options;
-    const isName = serverName !== '' && !isIPv4Literal(serverName) && !serverName.includes(':');
-    const shares = [...this.#shares.values()].map((share) => ({
-      group: namedGroups[share.group].code,
-      keyExchange: share.publicKey,
-    }));
-    const with13 = this.#offers('TLSv1.3');
-    // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
-    const canAnswerLater = this.#options.credentials !== undefined && this.#quic === undefined;
-    const greaseShare = { group: greaseValue(this.#grease[1]), keyExchange: GREASE_BYTE };
-    return {
-      serverName: isName ? serverName : undefined,
-      supportedGroups: this.#withGrease(1, [
-        ...this.namedGroups.map((name) => namedGroups[name].code),
-        ...this.ffdheGroups12.map((name) => ffdheGroups[name].code),
-      ]),
-      signatureAlgorithms: this.#offers('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes,
-      signatureAlgorithmsCert: certificateSchemeCodes,
-      alpnProtocols: alpnProtocols === undefined || alpnProtocols.length === 0 ? undefined : alpnProtocols,
-      supportedVersions: with13 ? this.#withGrease(2, this.versions.map(versionCode)) : undefined,
-      keyShares: with13 ? (withGreaseShare ? [greaseShare, ...shares] : shares) : undefined,
-      pskKeyExchangeModes: with13 ? this.#pskModes() : undefined,
-      postHandshakeAuth: with13 && canAnswerLater ? true : undefined,
-      statusRequest: this.#options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined,
-      signedCertificateTimestamp: this.#options.signedCertificateTimestamp === true ? true : undefined,
-      certificateAuthorities: with13 ? nonEmpty(this.#options.certificateAuthorities) : undefined,
-      compressCertificate: with13 ? acceptedCodes(this.#options.acceptCompressedCertificates) : undefined,
-      recordSizeLimit,
-      ticketRequest: with13 ? requestTickets : undefined,
-      quicTransportParameters: this.#quic?.transportParameters,
-      ...this.#extensions12(),
-      unknown: grease ? this.#greaseExtensions() : undefined,
-    };
-  }
-
-  #extensions12(): ClientHelloExtensions {
-    if (!this.#offers('TLSv1.2')) {
-      return {};
-    }
-    const { wantSessions, offerTickets12 } = this.#options;
-    const byTicket = this.session12 !== undefined && this.session12.ticket.length > 0;
-    const wantsTickets = wantSessions !== false && (offerTickets12 !== false || byTicket);
-    return {
-      extendedMasterSecret: true,
-      renegotiationInfo: this.#renegotiatedConnection,
-      ecPointFormats: [UNCOMPRESSED],
-      sessionTicket: wantsTickets ? (this.session12?.ticket ?? EMPTY) : undefined,
-    };
-  }
-
-  #pskModes(): readonly number[] {
-    return this.#options.dangerouslyAllowPskKe === true ? [PSK_DHE_KE, PSK_KE] : [PSK_DHE_KE];
+    return helloExtensions({
+      offer: this,
+      options: this.#options,
+      grease: this.#grease,
+      shares: [...this.#shares.values()],
+      withGreaseShare,
+      quic: this.#quic,
+      renegotiatedConnection: this.#renegotiatedConnection,
+    });
   }
 
   #offers(version: ProtocolVersion): boolean {
     return this.versions.includes(version);
-  }
-
-  #withGrease(which: number, list: readonly number[]): readonly number[] {
-    return this.#options.grease === false ? list : [greaseValue(this.#grease[which]), ...list];
-  }
-
-  /** Two reserved extensions, never the same: one empty, one with a byte. */
-  #greaseExtensions(): { type: number; data: Uint8Array }[] {
-    const first = greaseValue(this.#grease[3]);
-    const second = greaseValue(this.#grease[4]);
-    const other = second === first ? greaseValue(this.#grease[4] ^ 0x10) : second;
-    return [
-      { type: first, data: new Uint8Array(0) },
-      { type: other, data: GREASE_BYTE },
-    ];
-  }
-
-  #refusalOf(session: ClientSession): ResumptionRefusal | undefined {
-    const now = this.#options.now();
-    if (!this.#offers(session.version)) {
-      return 'version_changed';
-    }
-    if (session.secret.erased || now - session.receivedAt >= session.ticketLifetime * 1000) {
-      return 'expired_ticket';
-    }
-    if (now - session.authenticatedAt >= MAX_HANDSHAKE_VALIDITY) {
-      return 'expired_handshake';
-    }
-    if (session.serverName !== this.#options.serverName) {
-      return 'policy_changed';
-    }
-    if (session.version === 'TLSv1.2') {
-      return this.#refusalOf12(session);
-    }
-    const { externalPskFingerprint = EMPTY } = session;
-    if (externalPskFingerprint.length > 0 && this.#psks.nameOf(externalPskFingerprint) === undefined) {
-      return 'unknown_psk';
-    }
-    if (externalPskFingerprint.length === 0 && this.#options.externalPskRequired === true) {
-      return 'policy_changed';
-    }
-    const { hash } = cipherSuites[session.cipherSuite];
-    return this.cipherSuites.some((name) => cipherSuites[name].hash === hash) ? undefined : 'suite_changed';
-  }
-
-  #refusalOf12(session: ClientSession12): ResumptionRefusal | undefined {
-    if (!this.cipherSuites12.includes(session.cipherSuite)) {
-      return 'suite_changed';
-    }
-    const legacyAllowed = session.extendedMasterSecret || this.#options.allowLegacyMasterSecret === true;
-    return legacyAllowed ? undefined : 'legacy_master_secret';
   }
 }
 
@@ -405,19 +323,7 @@ const ALL_SUITES = Object.keys(cipherSuites) as CipherSuiteName[];
 const ECDHE_SUITES = (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter(
   (name) => cipherSuites12[name].keyExchange === 'ecdhe',
 );
-const UNCOMPRESSED = 0;
 const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
-const GREASE_BYTE = new Uint8Array([0]);
-const certificateVerifySchemeCodes = certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]);
-const certificateSchemeCodes = certificateSchemes.map((scheme) => signatureSchemes[scheme]);
-
-function nonEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
-  return list === undefined || list.length === 0 ? undefined : list;
-}
-
-function versionCode(version: ProtocolVersion): number {
-  return version === 'TLSv1.3' ? TLS13 : TLS12;
-}
 
 /**
  * 32 random bytes for TLS 1.3's compatibility mode, and beside a TLS 1.2 ticket, whose acceptance the server shows by
@@ -444,44 +350,3 @@ function sharedGroups(asked: readonly NamedGroup[] | undefined, offered: readonl
   const first = offered[0];
   return first === 'X25519MLKEM768' && offered.includes('x25519') ? [first, 'x25519'] : [first];
 }
-
-/** Last, as what stands behind it would have to be found when it is filled in. */
-function withEch(extensions: ClientHelloExtensions, data: Uint8Array | undefined): ClientHelloExtensions {
-  if (data === undefined) {
-    return extensions;
-  }
-  const ours = { type: extensionTypes.encrypted_client_hello, data };
-  return { ...extensions, unknown: [...(extensions.unknown ?? []), ours] };
-}
-
-function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean, withEch: boolean): readonly number[] {
-  const types: number[] = withEch ? [extensionTypes.encrypted_client_hello] : [];
-  for (const [name, type] of answerable) {
-    if (extensions[name] !== undefined) {
-      types.push(type);
-    }
-  }
-  if (withPsk) {
-    types.push(extensionTypes.pre_shared_key);
-  }
-  return types;
-}
-
-/** Extensions that a server may answer in ServerHello, HelloRetryRequest, EncryptedExtensions or Certificate. */
-const answerable: readonly (readonly [keyof ClientHelloExtensions, number])[] = [
-  ['serverName', extensionTypes.server_name],
-  ['supportedGroups', extensionTypes.supported_groups],
-  ['alpnProtocols', extensionTypes.application_layer_protocol_negotiation],
-  ['recordSizeLimit', extensionTypes.record_size_limit],
-  ['earlyData', extensionTypes.early_data],
-  ['supportedVersions', extensionTypes.supported_versions],
-  ['keyShares', extensionTypes.key_share],
-  ['ticketRequest', extensionTypes.ticket_request],
-  ['quicTransportParameters', extensionTypes.quic_transport_parameters],
-  ['extendedMasterSecret', extensionTypes.extended_master_secret],
-  ['renegotiationInfo', extensionTypes.renegotiation_info],
-  ['ecPointFormats', extensionTypes.ec_point_formats],
-  ['sessionTicket', extensionTypes.session_ticket],
-  ['statusRequest', extensionTypes.status_request],
-  ['signedCertificateTimestamp', extensionTypes.signed_certificate_timestamp],
-];

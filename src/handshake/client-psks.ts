@@ -9,6 +9,7 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import type { ClientOptions } from '../connection-options.ts';
+import type { CryptoProvider } from '../crypto/provider.ts';
 import { cipherSuites, type HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { pskBinder } from '../keys/finished.ts';
@@ -29,6 +30,22 @@ export function externalPskFingerprintOf(psk: OfferedPsk | undefined): Uint8Arra
 
 /** Each external PSK may take two identities, and servers look at few: what they see first is what counts. */
 const MAX_EXTERNAL_PSKS = 8;
+
+/** A binder depends on the whole hello: one that stays the same would tell that it is none. */
+export function randomBinders(provider: CryptoProvider, binders: readonly Uint8Array[]): Uint8Array[] {
+  return binders.map(({ length }) => {
+    const binder = new Uint8Array(length);
+    provider.random(binder);
+    return binder;
+  });
+}
+
+function randomIdentity(provider: CryptoProvider, length: number): PskIdentity {
+  const bytes = new Uint8Array(length + 4);
+  provider.random(bytes);
+  const obfuscatedTicketAge = Buffer.from(bytes.buffer, length).readUInt32BE();
+  return { identity: bytes.subarray(0, length), obfuscatedTicketAge };
+}
 
 export interface OfferedPsk {
   readonly kind: PskKind;
@@ -117,6 +134,19 @@ export class ClientPsks {
       identities: this.#offered.map((psk) => this.#identity(psk)),
       binders: this.#offered.map((psk) => new Uint8Array(hashLength(psk.hash))),
     };
+  }
+
+  /**
+   * What stands in the outer hello of an encrypted one: of the same shape, and all chance (RFC 9849 §6.1.2). `before` is that
+   * of the first hello, whose identities stay.
+   */
+  decoy(before: PreSharedKeyOffer | undefined): PreSharedKeyOffer {
+    const { provider } = this.#options;
+    const offer = this.extension();
+    const identities = offer.identities.map(
+      ({ identity }, at) => before?.identities[at] ?? randomIdentity(provider, identity.length),
+    );
+    return { identities, binders: randomBinders(provider, offer.binders) };
   }
 
   /** Writes the binders to the end of an encoded hello; `hashed` hashes all that comes before them. */

@@ -59,7 +59,9 @@ export function takeRetryConfigs(hs: ClientHandshake, retryConfigs: Uint8Array |
     return;
   }
   decodeEchConfigList(retryConfigs);
-  hs.echRetryConfigs = retryConfigs;
+  if (hs.encryptedClientHello === false) {
+    hs.echRetryConfigs = retryConfigs;
+  }
 }
 
 /** The server's Finished has verified: what it said of its configuration counts, and nothing else of it. */

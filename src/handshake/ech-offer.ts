@@ -73,8 +73,8 @@ export class EchOffer {
   }
 
   /**
-   * The outer hello around the inner one. `encodeOuter` encodes it with this extension_data, as its last extension.
-   * Both are whole handshake messages.
+   * The outer hello around the inner one. `encodeOuter` encodes it with this extension_data. Both are whole handshake
+   * messages.
    */
   seal(inner: Uint8Array, encodeOuter: (extension: Uint8Array) => Uint8Array): Uint8Array {
     const plaintext = this.#pad(encodeInner(inner));
@@ -87,7 +87,7 @@ export class EchOffer {
     const hello = encodeOuter(encodeOuterEch({ ...outer, payload: new Uint8Array(length) }));
     const payload = this.#sender.seal(hello.subarray(MESSAGE_HEADER), plaintext);
     plaintext.fill(0);
-    hello.set(payload, hello.length - length);
+    hello.set(payload, endOfExtension(hello) - length);
     this.#extension = encodeOuterEch({ ...outer, payload });
     this.#isFirst = false;
     this.outerTranscript.add(hello);
@@ -112,7 +112,7 @@ export class EchOffer {
     raw: Uint8Array,
     confirmation: Uint8Array | undefined,
   ): boolean {
-    if (confirmation === undefined || confirmation.length !== CONFIRMATION) {
+    if (confirmation === undefined) {
       return false;
     }
     const at = Buffer.from(raw.buffer, raw.byteOffset, raw.length).indexOf(
@@ -161,20 +161,22 @@ export class EchOffer {
 
 /** An extension that looks like one with a hello inside, and has none (RFC 9849 §6.2). */
 export function greaseEch(provider: CryptoProvider): Uint8Array {
-  const configId = new Uint8Array(1);
-  const encapsulation = new Uint8Array(32);
-  // The length of a hello with one key share and a name of usual length.
-  const payload = new Uint8Array(GREASE_PAYLOAD + TAG_LENGTH);
-  for (const bytes of [configId, encapsulation, payload]) {
-    provider.random(bytes);
-  }
-  const cipherSuite = { kdf: HPKE_KDF_SHA256, aead: 0x0001 };
-  return encodeOuterEch({ cipherSuite, configId: configId[0], encapsulation, payload });
+  const choice = new Uint8Array(2);
+  provider.random(choice);
+  const [configId, steps] = choice;
+  // Bytes that are no public key would tell.
+  const share = provider.generateKeyShare('x25519');
+  const encapsulation = new Uint8Array(share.publicKey);
+  share.erase();
+  // As long as a hello to a name of some length would be.
+  const payload = new Uint8Array(LEAST_GREASE + 32 * (steps % GREASE_STEPS) + TAG_LENGTH);
+  provider.random(payload);
+  return encodeOuterEch({ cipherSuite: { kdf: HPKE_KDF_SHA256, aead: 0x0001 }, configId, encapsulation, payload });
 }
 
 /**
- * EncodedClientHelloInner without its padding: no session ID, and for the key shares, which are the same in both hellos and
- * long, a reference to the outer one (RFC 9849 §5.1).
+ * EncodedClientHelloInner without its padding: no session ID, and for all extensions that stand in both hellos a reference to
+ * the outer one (RFC 9849 §5.1). They come in one row: what differs is the first and the last.
  */
 function encodeInner(hello: Uint8Array): Uint8Array {
   const reader = new Reader(hello, 'ClientHelloInner', MESSAGE_HEADER);
@@ -185,16 +187,42 @@ function encodeInner(hello: Uint8Array): Uint8Array {
   writer.vector16(reader.vector16('cipher_suites')).vector8(reader.vector8('legacy_compression_methods'));
   const block = writer.open(2);
   const extensions = reader.nested16('extensions');
+  const shared: number[] = [];
   while (extensions.remaining > 0) {
     const type = extensions.u16('type');
     const data = extensions.vector16('data');
-    if (type === extensionTypes.key_share) {
-      writer.u16(ECH_OUTER_EXTENSIONS).u16(3).u8(2).u16(type);
-    } else {
-      writer.u16(type).vector16(data);
+    if (!INNER_ONLY.includes(type)) {
+      shared.push(type);
+      continue;
     }
+    if (type === extensionTypes.encrypted_client_hello) {
+      writer
+        .u16(ECH_OUTER_EXTENSIONS)
+        .u16(1 + 2 * shared.length)
+        .u8(2 * shared.length);
+      for (const reference of shared) {
+        writer.u16(reference);
+      }
+    }
+    writer.u16(type).vector16(data);
   }
   return writer.close(block, 2).finish();
+}
+
+/** Where the extension ends that has the payload at its end: a GREASE PSK may stand behind it. */
+function endOfExtension(hello: Uint8Array): number {
+  const reader = new Reader(hello, 'ClientHelloOuter', MESSAGE_HEADER);
+  reader.bytes(2 + 32, 'legacy_version, random');
+  reader.vector8('legacy_session_id');
+  reader.vector16('cipher_suites');
+  reader.vector8('legacy_compression_methods');
+  const extensions = reader.nested16('extensions');
+  let type: number;
+  do {
+    type = extensions.u16('type');
+    extensions.vector16('data');
+  } while (type !== extensionTypes.encrypted_client_hello);
+  return hello.length - extensions.remaining;
 }
 
 function chooseSuite(config: EchConfig): EchCipherSuite | undefined {
@@ -204,10 +232,10 @@ function chooseSuite(config: EchConfig): EchCipherSuite | undefined {
     : undefined;
 }
 
-/** It stands in for the server: what is no DNS name, or looks like an address, must not (RFC 9849 §4). */
+/** It stands in for the server: what is no host name, or looks like an address, must not (RFC 9849 §4, RFC 5890 §2.3.1). */
 function isHostName(name: string): boolean {
   const labels = name.split('.');
-  const isPlain = labels.every((label) => /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label));
+  const isPlain = labels.every((label) => /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(label));
   return isPlain && !/^(?:\d+|0[xX][0-9a-fA-F]*)$/.test(labels[labels.length - 1]);
 }
 
@@ -227,4 +255,12 @@ const MESSAGE_HEADER = 4;
 const RANDOM_END = MESSAGE_HEADER + 2 + 32;
 const CONFIRMATION = 8;
 const TAG_LENGTH = 16;
-const GREASE_PAYLOAD = 224;
+/** Bytes, a multiple of 32. */
+const LEAST_GREASE = 128;
+const GREASE_STEPS = 4;
+/** What is not the same in both hellos. */
+const INNER_ONLY: readonly number[] = [
+  extensionTypes.server_name,
+  extensionTypes.encrypted_client_hello,
+  extensionTypes.pre_shared_key,
+];

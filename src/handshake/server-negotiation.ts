@@ -12,7 +12,7 @@ import { type SignatureScheme, signatureSchemeByCode, signatureSchemes } from '.
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello, KeyShareEntry, PreSharedKeyOffer } from '../messages/client-hello.ts';
-import { TLS12 } from '../messages/code-points.ts';
+import { PSK_KE, TLS12 } from '../messages/code-points.ts';
 import { refuseMisplaced } from '../messages/extension-rules.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
 import { byWishes, type CredentialWishes } from './credential-choice.ts';
@@ -246,9 +246,6 @@ function sameNames(a: readonly Uint8Array[] = [], b: readonly Uint8Array[] = [])
   return a.length === b.length && a.every((name, index) => sameBytes(name, b[index]));
 }
 
-/** RFC 9846 §4.3.9. */
-export const PSK_KE = 0;
-export const PSK_DHE_KE = 1;
 const ALL_SUITES = Object.values(cipherSuites).map((suite) => suite.name);
 /** In the server's order of preference. */
 export const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];

@@ -17,6 +17,7 @@ import { TLSError } from '../errors.ts';
 import { pskBinder } from '../keys/finished.ts';
 import { EarlySecret, type PskKind } from '../keys/ladder.ts';
 import { bindersLength, type PreSharedKeyOffer } from '../messages/client-hello.ts';
+import { PSK_DHE_KE, PSK_KE } from '../messages/code-points.ts';
 import {
   type ExternalPskName,
   type ExternalPskQuery,
@@ -31,7 +32,6 @@ import type { SessionState13 } from '../session/session-state.ts';
 import { ticketId } from '../session/single-use-register.ts';
 import { openTicket } from '../session/ticket.ts';
 import type { TicketKey } from '../session/ticket-key.ts';
-import { PSK_DHE_KE, PSK_KE } from './server-negotiation.ts';
 
 /**
  * Identities that are tried as tickets. Each costs a ticket key derivation and an AEAD operation before anything is

@@ -96,11 +96,13 @@ export class HpkeSender {
 
   /** The ciphertext and its tag of 16 bytes. */
   seal(aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    const nonce = new Uint8Array(this.#baseNonce.expose());
+    const nonce = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+    nonce.set(this.#baseNonce.expose());
     // Two messages at most are ever sent: the counter fits the last byte.
     nonce[nonce.length - 1] ^= this.#sequence++;
     const ciphertext = new Uint8Array(plaintext.length + TAG_LENGTH);
     this.#key.seal(nonce, aad, plaintext, ciphertext, 0);
+    nonce.fill(0);
     return ciphertext;
   }
 

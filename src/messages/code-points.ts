@@ -83,6 +83,10 @@ export type ContentType = keyof typeof contentTypes;
 export const TLS12 = 0x0303;
 export const TLS13 = 0x0304;
 
+/** PskKeyExchangeMode (RFC 9846 §4.3.9). */
+export const PSK_KE = 0;
+export const PSK_DHE_KE = 1;
+
 /** The registered name of a handshake message, or undefined for a code that Mayfly never accepts. */
 export function handshakeTypeName(code: number): HandshakeType | undefined {
   return handshakeNames.get(code);

@@ -203,7 +203,7 @@ function readKnown(type: number, data: Reader, into: Mutable<ServerHelloExtensio
       into.selectedIdentity = data.u16('selected_identity');
       return;
     case extensionTypes.encrypted_client_hello:
-      into.echConfirmation = copyOf(data.rest());
+      into.echConfirmation = copyOf(retry ? data.bytes(8, 'confirmation') : data.rest());
       return;
     case extensionTypes.cookie:
       into.cookie = copyOf(data.vector16('cookie', 1));

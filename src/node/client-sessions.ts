@@ -6,6 +6,7 @@
 import type { ClientSession, ClientSession12 } from '../session/client-session.ts';
 import { type ClientSessionBinding, ClientSessionCache, clientSessionKey } from '../session/client-session-cache.ts';
 import { systemClock } from './clock.ts';
+import { eraseAtExit } from './erase-at-exit.ts';
 import { HandshakeTurns } from './handshake-turns.ts';
 
 export interface ClientSessionsOptions {
@@ -25,6 +26,7 @@ export class ClientSessions {
   /** @throws TLSError `TLS_ERR_CONFIG` */
   constructor(options: ClientSessionsOptions = {}) {
     this.#cache = new ClientSessionCache({ clock: systemClock, ...options });
+    eraseAtExit(this.#cache, (cache) => cache.clear());
   }
 
   get size(): number {

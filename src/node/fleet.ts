@@ -19,6 +19,7 @@ import type { ExternalSessionCache } from '../session/external-session-cache.ts'
 import type { SharedSingleUseRegister } from '../session/single-use-register.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
+import { eraseAtExit } from './erase-at-exit.ts';
 import { FleetPolicy } from './fleet-policy.ts';
 import { loadIdentity } from './identity-file.ts';
 import type { SessionOptions } from './sessions.ts';
@@ -168,6 +169,8 @@ export class Fleet implements TicketKeySource {
       this.#redis?.close();
       throw error;
     }
+    // Its keys end at once; that it signs off in the store comes too late then.
+    eraseAtExit(this.#ring, (ring) => void ring.close());
     for (const policy of options.policies ?? configuration.policies) {
       this.#policies.set(policy, new FleetPolicy({ ...this.#plan, ring: this.#ring, redis: this.#redis, policy }));
     }

@@ -28,6 +28,7 @@ import { type RingTicketKeys, ticketKeyUses } from '../fleet/ring-keys.ts';
 import type { RingStore } from '../fleet/store.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
+import { eraseAtExit } from './erase-at-exit.ts';
 import { parsePeriod } from './tls-options.ts';
 
 export interface MachineRingOptions {
@@ -206,6 +207,7 @@ export class MachineRing implements TicketKeySource {
         onEvent?.(event);
       },
     });
+    eraseAtExit(this.#ring, (ring) => void ring.close());
     this.#keys = this.#ring.ticketKeys(POLICY);
   }
 

@@ -14,6 +14,7 @@ import type { SharedSingleUseRegister, TicketClaim } from '../session/single-use
 import { checkSessionLifetimes, checkTicketPolicy } from '../session/ticket-issuance.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
+import { eraseAtExit } from './erase-at-exit.ts';
 import { type EarlyDataOptions, TicketRegisters } from './ticket-registers.ts';
 import { parsePeriod } from './tls-options.ts';
 
@@ -132,8 +133,8 @@ export class ServerSessions implements TicketKeySource {
       ...(earlyData === undefined ? {} : { earlyData }),
     };
     this.#given = options.keys;
-    this.#make = () =>
-      new LocalTicketKeys({
+    this.#make = () => {
+      const keys = new LocalTicketKeys({
         provider: nodeProvider,
         clock: systemClock,
         rotateEvery,
@@ -141,14 +142,20 @@ export class ServerSessions implements TicketKeySource {
         dangerouslyLongTls12Sessions,
         onEvent,
       });
-    this.#makeCache = () =>
-      new SessionCache({
+      eraseAtExit(keys, close);
+      return keys;
+    };
+    this.#makeCache = () => {
+      const cache = new SessionCache({
         clock: systemClock,
         ticketLifetime,
         dangerouslyLongTls12Sessions,
         ...(maxSessions === undefined ? {} : { maxEntries: maxSessions }),
         ...(maxSessionBytes === undefined ? {} : { maxBytes: maxSessionBytes }),
       });
+      eraseAtExit(cache, close);
+      return cache;
+    };
     this.external = { cache: options.cache, onCacheError: options.onCacheError };
     const withTickets = options.tickets !== false;
     this.settings = {
@@ -263,6 +270,10 @@ export class ServerSessions implements TicketKeySource {
 function sealingPeriodOf(keys: TicketKeySource | undefined): number | undefined {
   const known = keys?.status(Date.now()) ?? [];
   return known.length === 0 ? undefined : Math.max(...known.map(({ sealFrom, sealUntil }) => sealUntil - sealFrom));
+}
+
+function close(held: LocalTicketKeys | SessionCache): void {
+  held.close();
 }
 
 const NO_SESSIONS: SessionCacheStats = { entries: 0, bytes: 0, hits: 0, misses: 0, evicted: 0, expired: 0 };

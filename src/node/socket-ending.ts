@@ -7,6 +7,7 @@ import type { Duplex, DuplexOptions } from 'node:stream';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
+import { eraseAtExit } from './erase-at-exit.ts';
 import { KeptSession } from './kept-session.ts';
 import { closeGently, destroyOnceRead } from './raw-closing.ts';
 import { type Callback, SocketWriter } from './socket-writer.ts';
@@ -22,6 +23,7 @@ export abstract class SocketEnding extends SocketWriter {
   /** An alert is on its way: the transport must not be cut off. */
   #alerted = false;
   #hadError = false;
+  #forgetAtExit: (() => void) | undefined;
 
   protected constructor(driver: Driver, options: DuplexOptions) {
     super(undefined, options);
@@ -48,6 +50,17 @@ export abstract class SocketEnding extends SocketWriter {
       this.perform(connection.abort(alert));
     }
     this.failAlerted(error);
+  }
+
+  /** The keys of a connection that is open when the process exits end then. */
+  protected eraseAtExit(): void {
+    this.#forgetAtExit = eraseAtExit(this, eraseKeys);
+  }
+
+  /** For the end of the process: nothing is sent any more. */
+  eraseKeys(): void {
+    this.connection?.erase('exit');
+    this.kept.end();
   }
 
   /** A handshake is under way, at the begin of the connection or on it: its time runs. */
@@ -138,6 +151,7 @@ export abstract class SocketEnding extends SocketWriter {
     const unsent = this.endWriting(error);
     connection?.erase('closed');
     this.kept.end();
+    this.#forgetAtExit?.();
     this.driver.closed(this as unknown as TLSSocket, error ?? undefined);
     callback(error);
     unsent?.(error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent'));
@@ -187,4 +201,8 @@ function onRawDead(socket: SocketEnding): void {
 
 function emitClose(socket: Duplex, hadError: boolean): void {
   socket.emit('close', hadError);
+}
+
+function eraseKeys(socket: SocketEnding): void {
+  socket.eraseKeys();
 }

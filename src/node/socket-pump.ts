@@ -119,6 +119,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     this.#run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;
+      this.eraseAtExit();
       return [...connection.start(), ...this.#sendEarlyData(connection)];
     });
     if (!this.destroyed) {

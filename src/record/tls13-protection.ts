@@ -33,8 +33,8 @@ const scratch = new Uint8Array(MAX_PLAINTEXT + 1);
  */
 export class NonceCounter {
   readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(IV_LENGTH));
-  readonly #ivHigh: number;
-  readonly #ivLow: number;
+  #ivHigh: number;
+  #ivLow: number;
   sequenceNumber = 0;
 
   constructor(iv: Uint8Array) {
@@ -64,6 +64,8 @@ export class NonceCounter {
 
   erase(): void {
     this.nonce.fill(0);
+    this.#ivHigh = 0;
+    this.#ivLow = 0;
   }
 }
 

@@ -6,11 +6,15 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { isWritten, type Mapping, mappingsOf, readFileInBlocks, readMemory } from './process-memory.ts';
+import { setTimeout } from 'node:timers/promises';
+import { createDevelopmentCa, issueServerCertificate } from '../../src/certificates/development-ca.ts';
+import { visit } from './clients.ts';
+import type { Crash } from './life-crash.ts';
+import { isStopped, isWritten, type Mapping, mappingsOf, readFileInBlocks, readMemory } from './process-memory.ts';
 import type { Order, Report } from './protocol.ts';
 import type { Engine, Scale } from './scale.ts';
 import { type Hit, Search } from './search.ts';
-import { Testimony, TESTIMONY_FD, type ToldSecret } from './testimony.ts';
+import { TESTIMONY_FD, Testimony, type ToldSecret } from './testimony.ts';
 
 export interface Find {
   readonly secret: ToldSecret;
@@ -28,6 +32,18 @@ export interface Examination {
 
 const AROUND = 64;
 
+function begin(
+  engine: Engine,
+  scale: Scale,
+  flags: readonly string[],
+  errors: 'inherit' | 'ignore' = 'inherit',
+): ChildProcess {
+  return fork(join(import.meta.dirname, 'subject.js'), [engine, scale], {
+    stdio: ['ignore', 'inherit', errors, 'pipe', 'ipc'],
+    execArgv: ['--expose-gc', ...flags],
+  });
+}
+
 export class Examiner {
   readonly testimony = new Testimony();
   readonly #child: ChildProcess;
@@ -40,14 +56,50 @@ export class Examiner {
 
   /** Resolves when its life is over, and it has not been told to collect garbage yet. */
   static async start(engine: Engine, scale: Scale, flags: readonly string[] = []): Promise<Examiner> {
-    const child = fork(join(import.meta.dirname, 'subject.js'), [engine, scale], {
-      stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'ipc'],
-      execArgv: ['--expose-gc', ...flags],
-    });
-    const examiner = new Examiner(child);
+    const examiner = new Examiner(begin(engine, scale, flags));
     const report = await examiner.#report();
     examiner.connections = report.connections;
     return examiner;
+  }
+
+  /** The same of a process that stops itself in the middle of its end. */
+  static async startCrash(how: Crash): Promise<Examiner> {
+    const child = begin(how, 'short', [], 'ignore');
+    const examiner = new Examiner(child);
+    let ended = false;
+    child.once('exit', () => {
+      ended = true;
+    });
+    while (!isStopped(examiner.pid)) {
+      if (ended) {
+        throw new Error('the process ended without having stopped');
+      }
+      await setTimeout(20);
+    }
+    // What it wrote last has come by now, or comes with the next turn.
+    await setTimeout(20);
+    return examiner;
+  }
+
+  /** A server that listens still, whose clients were here; the secrets that they learned are its testimony. */
+  static async startServer(tls: 'mayfly' | 'native', scale: Scale): Promise<Examiner> {
+    const examiner = new Examiner(begin(`${tls} server`, scale, []));
+    const now = Date.now();
+    const ca = createDevelopmentCa({ now });
+    const { certificatePem: cert, privateKeyPem: key } = issueServerCertificate({ ca, names: ['localhost'], now });
+    examiner.#order({ order: 'serve', cert, key });
+    const { port } = await examiner.#report();
+    const { secrets, connections } = await visit(scale, port as number, ca.certificatePem);
+    for (const secret of secrets) {
+      examiner.testimony.secrets.set(secret.id, secret);
+    }
+    examiner.connections = connections;
+    return examiner;
+  }
+
+  async closeServer(): Promise<void> {
+    this.#order({ order: 'close' });
+    await this.#report();
   }
 
   get pid(): number {
@@ -62,6 +114,10 @@ export class Examiner {
   async heapSnapshot(path: string): Promise<void> {
     this.#order({ order: 'snapshot', path });
     await this.#report();
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
   }
 
   async end(): Promise<void> {
@@ -89,11 +145,14 @@ export class Examiner {
     look: (block: Buffer, address: number, mapping: Mapping) => void,
     which: (mapping: Mapping) => boolean = isWritten,
   ): number {
+    const wasStopped = isStopped(this.pid);
     process.kill(this.pid, 'SIGSTOP');
     try {
       return readMemory(this.pid, mappingsOf(this.pid).filter(which), overlap, look);
     } finally {
-      process.kill(this.pid, 'SIGCONT');
+      if (!wasStopped) {
+        process.kill(this.pid, 'SIGCONT');
+      }
     }
   }
 

@@ -1,7 +1,7 @@
 /** Which of the things that `Secret`s hold are looked for, and why the others are not. */
 
-import type { ToldSecret } from './testimony.ts';
 import { SHORTEST } from './forms.ts';
+import type { ToldSecret } from './testimony.ts';
 
 const SENT = 'is sent, and no secret once it is';
 

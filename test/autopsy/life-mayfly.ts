@@ -93,7 +93,9 @@ async function liveRing(scale: Scale, credentials: TlsOptions, ca: string): Prom
   let count = 0;
   const sessionCache = new ClientSessions();
   const servers = await Promise.all(
-    rings.map((ring) => open(cases[0], { ...credentials, sessions: { keys: ring.ticketKeys(POLICY), ticketLifetime: EPOCH / 1_000 } })),
+    rings.map((ring) =>
+      open(cases[0], { ...credentials, sessions: { keys: ring.ticketKeys(POLICY), ticketLifetime: EPOCH / 1_000 } }),
+    ),
   );
   for (let epoch = 0; epoch < epochs[scale]; epoch++) {
     await new Promise<void>((resolve) => sealing.push(resolve));
@@ -111,7 +113,7 @@ async function liveRing(scale: Scale, credentials: TlsOptions, ca: string): Prom
 }
 
 async function open({ ciphers, group }: Case, options: TlsOptions): Promise<Server> {
-  const isRing = options.sessions !== undefined && "keys" in options.sessions;
+  const isRing = options.sessions !== undefined && 'keys' in options.sessions;
   const server = createServer({ ...options, ...(isRing ? {} : { ciphers, ecdhCurve: group }) }, (socket) => {
     socket.on('error', () => {});
     socket.pipe(socket);

@@ -23,6 +23,13 @@ export function mappingsOf(pid: number): readonly Mapping[] {
   return mappings;
 }
 
+/** By a signal. */
+export function isStopped(pid: number): boolean {
+  // The name before it, in brackets, may hold anything.
+  const status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return status[status.lastIndexOf(')') + 2] === 'T';
+}
+
 /** Those in which anything can have been written: all but the kernel's own pages and files that are only read. */
 export function isWritten({ permissions, name }: Mapping): boolean {
   const isFile = name.startsWith('/');

@@ -1,9 +1,11 @@
 /** How much is lived through: 'short' is for every test run. */
 
+import type { Crash } from './life-crash.ts';
+
 export type Scale = 'short' | 'full';
 
 /** Whose life is examined. */
-export type Engine = 'mayfly' | 'native' | 'primitives';
+export type Engine = 'mayfly' | 'mayfly server' | 'native server' | 'primitives' | 'planted' | Crash;
 
 export interface Case {
   readonly version: 'TLSv1.2' | 'TLSv1.3';
@@ -25,10 +27,10 @@ const all: readonly Case[] = [
 export const cases: readonly Case[] = all;
 
 /** Full connections per case, each followed by two resumed ones. */
-export const rounds: Readonly<Record<Scale, number>> = { short: 2, full: 25 };
+export const rounds: Readonly<Record<Scale, number>> = { short: 2, full: 12 };
 /** Bytes that each end sends. */
 export const payload: Readonly<Record<Scale, number>> = { short: 20_000, full: 200_000 };
 /** KeyUpdates per connection of TLS 1.3. */
-export const updates: Readonly<Record<Scale, number>> = { short: 2, full: 5 };
+export const updates: Readonly<Record<Scale, number>> = { short: 2, full: 3 };
 /** Turns of each ring of ticket keys. */
 export const epochs: Readonly<Record<Scale, number>> = { short: 2, full: 6 };

@@ -18,7 +18,8 @@ export interface Hit {
   /** Bytes of the form that stand there together, and from which on. */
   readonly length: number;
   readonly from: number;
-  readonly whole: boolean;
+  /** Bytes of the whole form. */
+  readonly of: number;
 }
 
 interface Piece {
@@ -27,7 +28,7 @@ interface Piece {
   readonly at: number;
 }
 
-const BITS = 22;
+const BITS = 24;
 const SHIFT = 32 - BITS;
 const PAGE = 4096;
 const ZERO_PAGE = Buffer.alloc(PAGE);
@@ -53,7 +54,9 @@ export class Search {
 
   #add(id: number, form: Form): void {
     this.#longest = Math.max(this.#longest, form.bytes.length);
-    for (let at = 0; at + PIECE <= form.bytes.length; at += PIECE) {
+    // So that a run as long as the form's least has a whole piece in it, wherever it begins.
+    const step = Math.max(PIECE, form.least - PIECE + 1);
+    for (let at = 0; at + PIECE <= form.bytes.length; at += step) {
       const low = word(form.bytes, at);
       const high = word(form.bytes, at + 4);
       if (low === 0 && high === 0) {
@@ -109,8 +112,8 @@ export class Search {
         to++;
       }
       if (to - from >= Math.min(form.least, bytes.length) && to - at >= PIECE) {
-        const hit = { id, form: form.name, address: address + start + from, length: to - from, from };
-        hits.set(`${id} ${hit.form} ${hit.address}`, { ...hit, whole: hit.length === bytes.length });
+        const hit = { id, form: form.name, address: address + start + from, length: to - from, from, of: bytes.length };
+        hits.set(`${id} ${hit.form} ${hit.address}`, hit);
       }
     }
   }

@@ -1,17 +1,25 @@
 /**
- * The process under examination: `node subject.js (mayfly | native | primitives) (short | full)`. It lives its connections, ends them
+ * The process under examination: `node subject.js ENGINE SCALE`. It lives its connections, ends them
  * all, and then does nothing but obey.
  */
 
 import { writeHeapSnapshot } from 'node:v8';
+import type { Crash } from './life-crash.ts';
 import type { Order, Report } from './protocol.ts';
 import type { Engine, Scale } from './scale.ts';
 
 const [, , engine, scale] = process.argv as unknown as [string, string, Engine, Scale];
 
+const crash = async (how: Crash) => (await import('./life-crash.ts')).liveAndCrash(how);
 const lives: Readonly<Record<Engine, () => Promise<number>>> = {
+  exit: () => crash('exit'),
+  exception: () => crash('exception'),
+  rejection: () => crash('rejection'),
+  SIGTERM: () => crash('SIGTERM'),
+  planted: async () => (await import('./life-planted.ts')).livePlanted(),
   mayfly: async () => (await import('./life-mayfly.ts')).live(scale),
-  native: async () => (await import('./life-native.ts')).live(scale),
+  'mayfly server': async () => (await import('./life-server.ts')).liveServer('mayfly'),
+  'native server': async () => (await import('./life-server.ts')).liveServer('native'),
   primitives: async () => (await import('./life-primitives.ts')).livePrimitives(scale),
 };
 const connections = await lives[engine]();
@@ -29,7 +37,7 @@ process.on('message', (order: Order) => {
       writeHeapSnapshot(order.path);
       report('snapshot');
       break;
-    default:
+    case 'end':
       process.exit(0);
   }
 });

@@ -29,7 +29,7 @@ export function testify(): void {
     const make = makers[name].bind(Secret);
     makers[name] = (...args) => {
       const secret = make(...args);
-      if (!(secret.kind === 'kemSecret' && secret.length > 64)) tellBorn(secret.id, secret.kind, secret.expose());
+      tellBorn(secret.id, secret.kind, secret.expose());
       return secret;
     };
   }

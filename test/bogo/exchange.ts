@@ -9,7 +9,16 @@ import { utf8 } from '../../src/bytes/bytes.ts';
 import { Connection } from '../../src/connection.ts';
 import type { ServerContext } from '../../src/connection-options.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
-import { checkEarlyData, checkHandshake, checkHello, checkSession, same, Unexpected } from './expectations.ts';
+import {
+  checkEarlyData,
+  checkHandshake,
+  checkHello,
+  checkRetryConfigs,
+  checkSession,
+  checkVerifiedName,
+  same,
+  Unexpected,
+} from './expectations.ts';
 import { type Settings, Unimplemented } from './flags.ts';
 import { clientOptions, judgeChain, type ShimWorld, serverOptions, stapleFor } from './shim-options.ts';
 
@@ -141,6 +150,9 @@ class Exchange {
       case 'renegotiated':
         this.#renegotiations += 1;
         break;
+      case 'echRejected':
+        checkRetryConfigs(this.#settings, action.retryConfigs);
+        break;
       case 'peerClosed':
         this.#peerClosed(true);
         break;
@@ -156,6 +168,7 @@ class Exchange {
         this.#perform(connection.resume(need, this.#context?.(need.clientHello)));
         break;
       case 'verifyCertificate':
+        checkVerifiedName(this.#settings, need.serverName);
         this.#perform(connection.resume(need, judgeChain(this.#settings, need.chain)));
         break;
       case 'certificateStatus':

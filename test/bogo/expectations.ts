@@ -62,7 +62,31 @@ export function checkHandshake(summary: HandshakeSummary, circumstances: Circums
   if (!isResumption && settings.has('expect-no-session-id')) {
     same('session kept by its ID', keptSession, false);
   }
+  if (!isServer) {
+    same('ECH accepted', summary.encryptedClientHello === true, settings.has('expect-ech-accept'));
+  }
   checkPeer(settings, summary);
+}
+
+/** The server behind an outer hello proves the name that is public; any other, the one that is meant. */
+export function checkVerifiedName(settings: Settings, name: string | undefined): void {
+  const override = settings.text('expect-ech-name-override');
+  if (override !== undefined) {
+    same('verified name', name, override);
+  }
+  if (settings.has('expect-no-ech-name-override')) {
+    same('verified name', name, settings.text('host-name') ?? '');
+  }
+}
+
+export function checkRetryConfigs(settings: Settings, configs: Uint8Array | undefined): void {
+  const expected = settings.bytes('expect-ech-retry-configs');
+  if (expected !== undefined) {
+    same('retry configurations', hex([configs ?? new Uint8Array()]), hex([expected]));
+  }
+  if (settings.has('expect-no-ech-retry-configs')) {
+    same('retry configurations', configs, undefined);
+  }
 }
 
 function checkPeer(settings: Settings, summary: HandshakeSummary): void {

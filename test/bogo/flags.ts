@@ -43,6 +43,8 @@ const understood = {
   'reject-alpn': 'flag',
   'no-ticket': 'flag',
   'enable-grease': 'flag',
+  'enable-ech-grease': 'flag',
+  'ech-config-list': 'value',
   'enable-early-data': 'flag',
   'renegotiate-once': 'flag',
   'renegotiate-freely': 'flag',
@@ -111,6 +113,11 @@ const understood = {
   'expect-ocsp-response': 'value',
   'expect-signed-cert-timestamps': 'value',
   'expect-verify-result': 'flag',
+  'expect-ech-accept': 'flag',
+  'expect-ech-name-override': 'value',
+  'expect-no-ech-name-override': 'flag',
+  'expect-ech-retry-configs': 'value',
+  'expect-no-ech-retry-configs': 'flag',
 } as const satisfies Record<string, Kind>;
 
 /** Choices among calls of BoringSSL that the core has one call for: what the peer sees is to be the same. */

@@ -59,9 +59,19 @@ export function clientOptions(settings: Settings, world: ShimWorld, session: Cli
     serverRenegotiations: settings.has('renegotiate-freely') ? 1_000 : settings.has('renegotiate-once') ? 1 : 0,
     grease: settings.has('enable-grease'),
     earlyData: settings.has('enable-early-data'),
+    ...encryptedClientHello(settings),
     ...(session !== undefined && { session }),
     ...(settings.has('key-shares') && { keyShares: groups(settings.numbers('key-shares')) }),
   };
+}
+
+/** With a configuration to encrypt to, TLS 1.3 alone is offered: the core has it no other way. */
+function encryptedClientHello(settings: Settings): Partial<ClientOptions> {
+  const list = settings.bytes('ech-config-list');
+  if (list !== undefined) {
+    return { encryptedClientHello: list, versions: ['TLSv1.3'] };
+  }
+  return settings.has('enable-ech-grease') ? { encryptedClientHello: 'grease' } : {};
 }
 
 /** @param onHello told of each client that speaks, before it is served */

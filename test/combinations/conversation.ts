@@ -8,7 +8,8 @@ import type { ServerContext } from '../../src/connection-options.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import { TLSError } from '../../src/errors.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
-import { externalPskTable } from '../../src/session/external-psk.ts';
+import { type ExternalPskQuery, externalPskTable, type FoundPsk } from '../../src/session/external-psk.ts';
+import type { SingleUseRegister } from '../../src/session/single-use-register.ts';
 import { Endpoint, type Identity } from '../support/connections.ts';
 import {
   type ClientFeatures,
@@ -86,7 +87,7 @@ export class Conversation {
     try {
       return new Conversation(world, features, session);
     } catch (error) {
-      assert(error instanceof TLSError && error.code === 'TLS_ERR_CONFIG', String(error));
+      assert(error instanceof TLSError && ['TLS_ERR_CONFIG', 'TLS_ERR_DECODE'].includes(error.code), String(error));
       return undefined;
     }
   }
@@ -96,6 +97,7 @@ export class Conversation {
     const { client, server } = features;
     this.#context = serverContext(world, server);
     const table = externalPskTable((server.psks ?? []).map((name) => psks[name]));
+    const once = server.singleUse === 'ask' ? world.once : world.early;
     const own = { provider: nodeProvider, now: world.now };
     this.client = new Peer(
       Connection.client({
@@ -105,23 +107,12 @@ export class Conversation {
         ...(session === undefined ? {} : { session }),
       }),
       world,
-      (need) => answerWith(need, serverIdentities, clientIdentities),
+      answerFrom({ peers: serverIdentities, own: clientIdentities }),
     );
     this.server = new Peer(
       Connection.server({ ...own, context: 'ask', ...serverOptions(this.#context, server) }),
       world,
-      (need) => {
-        switch (need.kind) {
-          case 'context':
-            return this.#context;
-          case 'externalPsk':
-            return table(need.query);
-          case 'claimTicket':
-            return (server.singleUse === 'ask' ? world.once : world.early).claim(need.ticketId, need.expiresAt);
-          default:
-            return answerWith(need, clientIdentities, serverIdentities);
-        }
-      },
+      answerFrom({ peers: clientIdentities, own: serverIdentities, context: this.#context, lookUp: table, once }),
     );
   }
 
@@ -302,23 +293,38 @@ export class Conversation {
   }
 }
 
-function answerWith(need: Need, peers: readonly Identity[], own: readonly Identity[]): Answers[Need['kind']] {
-  switch (need.kind) {
-    case 'verifyCertificate': {
-      const peer = peers.find(({ credential }) => sameBytes(credential.certificateChain[0], need.chain[0]));
-      return peer?.publicKey ?? new TLSError('TLS_ERR_BAD_CERTIFICATE', 'nobody knows this chain');
+export interface Knowledge {
+  readonly peers: readonly Identity[];
+  readonly own: readonly Identity[];
+  readonly context?: ServerContext;
+  readonly lookUp?: (query: ExternalPskQuery) => FoundPsk | undefined;
+  readonly once?: SingleUseRegister;
+}
+
+/** A host that knows these answers. */
+export function answerFrom({ peers, own, context, lookUp, once }: Knowledge): (need: Need) => Answers[Need['kind']] {
+  return (need) => {
+    switch (need.kind) {
+      case 'verifyCertificate': {
+        const peer = peers.find(({ credential }) => sameBytes(credential.certificateChain[0], need.chain[0]));
+        return peer?.publicKey ?? new TLSError('TLS_ERR_BAD_CERTIFICATE', 'nobody knows this chain');
+      }
+      case 'certificateStatus':
+        return STAPLE;
+      case 'sign': {
+        const type = need.scheme.slice(0, 3);
+        const signer = own.find(({ credential }) => credential.schemes.some((scheme) => scheme.startsWith(type)));
+        const key = signer?.credential.privateKey ?? assert.fail(`nobody signs with ${need.scheme}`);
+        return nodeProvider.sign(need.scheme, key, need.data);
+      }
+      case 'context':
+        return context;
+      case 'externalPsk':
+        return lookUp?.(need.query);
+      case 'claimTicket':
+        return once?.claim(need.ticketId, need.expiresAt) ?? 'full';
     }
-    case 'certificateStatus':
-      return STAPLE;
-    case 'sign': {
-      const type = need.scheme.slice(0, 3);
-      const signer = own.find(({ credential }) => credential.schemes.some((scheme) => scheme.startsWith(type)));
-      const key = signer?.credential.privateKey ?? assert.fail(`nobody signs with ${need.scheme}`);
-      return nodeProvider.sign(need.scheme, key, need.data);
-    }
-    default:
-      throw new Error(`nobody here answers ${need.kind}`);
-  }
+  };
 }
 
 const EMPTY = new Uint8Array(0);

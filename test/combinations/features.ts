@@ -2,9 +2,11 @@
 
 import fc from 'fast-check';
 import { utf8 } from '../../src/bytes/bytes.ts';
+import { Writer } from '../../src/bytes/writer.ts';
 import type { ClientOptions, Credential, ServerContext, ServerOptions } from '../../src/connection-options.ts';
 import type { FfdheGroup } from '../../src/crypto/dhe-groups.ts';
 import type { NamedGroup } from '../../src/crypto/groups.ts';
+import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { CipherSuiteName } from '../../src/crypto/suites.ts';
 import type { CipherSuite12Name } from '../../src/crypto/suites12.ts';
 import { type ExternalPsk, externalPskTable } from '../../src/session/external-psk.ts';
@@ -92,10 +94,11 @@ export const clientFeatures = fc.record({
   alpn: mostly([['h2'], ['h2', 'http/1.1']], [], ['unheard of']),
   name: some('localhost', 'localhost', 'localhost', 'elsewhere', ''),
   grease: fc.boolean(),
+  ech: mostly([undefined], 'grease', 'list', 'junk'),
 });
 export type ClientFeatures = typeof clientFeatures extends fc.Arbitrary<infer T> ? T : never;
 
-export const serverFeatures = fc.record({
+const anyServer = fc.record({
   ...common,
   groups: mostly<readonly NamedGroup[]>(
     [
@@ -127,6 +130,10 @@ export const serverFeatures = fc.record({
   alpn: mostly([['h2', 'http/1.1']], ['http/1.1', 'h2'], []),
   clientRenegotiations: some(0, 2),
 });
+/** Certificates that are required of all clients and PSKs rule each other out. */
+export const serverFeatures = anyServer.map((features) =>
+  features.clients === 'required' ? { ...features, psks: undefined } : features,
+);
 export type ServerFeatures = typeof serverFeatures extends fc.Arbitrary<infer T> ? T : never;
 
 function credential(who: Identity, elsewhere: boolean, staple: boolean): Credential {
@@ -173,9 +180,29 @@ export function clientOptions(features: ClientFeatures): Partial<ClientOptions> 
     alpnProtocols: features.alpn,
     serverName: features.name,
     grease: features.grease,
+    encryptedClientHello: echOf(features.ech),
     exportKeyLog: true,
   };
 }
+
+/** No server here has the key: what it answers is the outer hello. */
+function echOf(ech: string | undefined): ClientOptions['encryptedClientHello'] {
+  if (ech === undefined || ech === 'grease') {
+    return ech;
+  }
+  return ech === 'junk' ? new Uint8Array([0, 1, 2]) : ECH_CONFIGS;
+}
+
+const ECH_CONFIG = new Writer()
+  .u8(7)
+  .u16(0x0020)
+  .vector16(nodeProvider.generateKeyShare('x25519').publicKey)
+  .vector16(new Uint8Array([0, 1, 0, 1]))
+  .u8(32)
+  .vector8(utf8('public.example'))
+  .vector16(new Uint8Array(0))
+  .finish();
+const ECH_CONFIGS = new Writer().vector16(new Writer().u16(0xfe0d).vector16(ECH_CONFIG).finish()).finish();
 
 export function serverContext(world: CombinedWorld, features: ServerFeatures): ServerContext {
   const { singleUse, early } = features;

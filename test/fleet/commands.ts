@@ -2,9 +2,11 @@
 
 import fc from 'fast-check';
 import { toHex } from '../../src/bytes/bytes.ts';
+import type { Secret } from '../../src/bytes/secret.ts';
+import { ringId } from '../../src/fleet/configuration.ts';
 import { epochAt, epochTimes } from '../../src/fleet/epoch-rules.ts';
 import { createEpochSecret, keyIdOf } from '../../src/fleet/epoch-secret.ts';
-import { isEvicted } from '../../src/fleet/generation.ts';
+import { FIRST_GENERATION, isEvicted } from '../../src/fleet/generation.ts';
 import type { Identity } from '../../src/fleet/identity.ts';
 import { type EpochHeader, epochSlot, sealEpochRecord } from '../../src/fleet/records/epoch.ts';
 import { openMemberRecord } from '../../src/fleet/records/member.ts';
@@ -107,7 +109,7 @@ function disturb(world: World): void {
   world.honestSince = Math.max(world.honestSince, world.time);
 }
 
-const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer', 'foreign', 'unsigned', 'evicted'] as const;
+const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer'] as const;
 
 /** Puts into the store what no member would have. */
 function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, at: number): void {
@@ -137,36 +139,6 @@ function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, 
     case 'junk':
       store.put(victim.kind, victim.slot, bytes.fill(at & 0xff), until);
       break;
-    case 'foreign': {
-      // What a member has said in another ring with the same members.
-      const node = pick(world, at);
-      const trust = new RingTrust(world.provider, new Uint8Array(32).fill(1), world.configuration.allowList);
-      const generation = { number: 40 + at, evicted: [] };
-      const order = sealOrderRecord(trust, node.file.identity, { generation, issuedAt: time });
-      store.put('order', toHex(node.file.identity.memberId), order, until, true);
-      break;
-    }
-    case 'unsigned': {
-      // All right but for the signature: an order, from a member that gave none.
-      const { memberId } = pick(world, at).file.identity;
-      const { member } = pick(world, from);
-      if (member !== undefined) {
-        const trust = new RingTrust(world.provider, member.ringId, world.configuration.allowList);
-        const generation = { number: 40 + at, evicted: [] };
-        const forger = { memberId, sign: () => new Uint8Array(64).fill(at) } as unknown as Identity;
-        store.put(
-          'order',
-          toHex(memberId),
-          sealOrderRecord(trust, forger, { generation, issuedAt: time }),
-          until,
-          true,
-        );
-      }
-      break;
-    }
-    case 'evicted':
-      forgeAsEvicted(world, until);
-      break;
     case 'signer':
       // Another member's name on what somebody else signed.
       bytes.set(pick(world, at).file.identity.memberId, 34);
@@ -175,14 +147,27 @@ function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, 
   }
 }
 
+/** An order that is right but for the signature, or for the ring that it was signed for. */
+function forgeOrder({ world }: Fleet, how: 'unsigned' | 'foreign', at: number): void {
+  const { provider, configuration, store, time } = world;
+  const { identity } = pick(world, at).file;
+  const own = ringId(provider, configuration);
+  const trust = new RingTrust(provider, how === 'foreign' ? own.map((byte) => byte ^ 1) : own, configuration.allowList);
+  const generation = { number: 40 + at, evicted: [] };
+  const unsigned = { memberId: identity.memberId, sign: () => new Uint8Array(64).fill(at) } as unknown as Identity;
+  const order = sealOrderRecord(trust, how === 'foreign' ? identity : unsigned, { generation, issuedAt: time });
+  store.put('order', toHex(identity.memberId), order, time + HOUR, true);
+  disturb(world);
+}
+
 /** Who was evicted, but kept its identity, makes a key that it knows, for all whose prekeys it can see. */
-export function forgeAsEvicted(world: World, until: number): void {
+export function forgeAsEvicted(world: World): void {
   const judge = world.nodes.find((node) => node.running && (node.member?.generation ?? 0) > 0);
   const order = world.store.history.findLast(({ kind }) => kind === 'order');
   if (judge?.member === undefined || order === undefined) {
     return;
   }
-  const { provider, configuration, time } = world;
+  const { provider, configuration } = world;
   const trust = new RingTrust(provider, judge.member.ringId, configuration.allowList);
   const opened = openOrderRecord(trust, order.bytes);
   const out = world.nodes.find(
@@ -191,21 +176,36 @@ export function forgeAsEvicted(world: World, until: number): void {
   if (typeof opened === 'string' || out === undefined) {
     return;
   }
-  const recipients = world.store.view(time, '').members.flatMap(({ bytes }) => {
-    const record = openMemberRecord(trust, configuration.kem, bytes);
+  const secret = createEpochSecret(provider, undefined);
+  putEpoch(world, out.file.identity, { secret, generation: opened.generation, rotation: 9 });
+  secret.erase();
+}
+
+/** An epoch record by whoever has the identity, for all whose prekeys the store shows. */
+export function putEpoch(
+  world: World,
+  identity: Identity,
+  { secret, ...changes }: Partial<EpochHeader> & { readonly secret: Secret },
+): void {
+  const { provider, configuration, time, store } = world;
+  const trust = new RingTrust(provider, ringId(provider, configuration), configuration.allowList);
+  const { kem } = configuration;
+  const recipients = store.view(time, '').members.flatMap(({ bytes }) => {
+    const record = openMemberRecord(trust, kem, bytes);
     return typeof record === 'string' ? [] : [{ instanceId: record.instanceId, prekey: record.prekey }];
   });
-  const epoch = epochAt(configuration, time);
-  const secret = createEpochSecret(provider, undefined);
-  const keyId = keyIdOf(provider, secret);
-  const { generation } = opened;
-  const times = epochTimes(configuration, epoch, time, false);
-  const header: EpochHeader = { generation, epoch, rotation: 9, ...times, creator: new Uint8Array(16), keyId };
-  const { kem } = configuration;
-  const { identity } = out.file;
+  const epoch = changes.epoch ?? epochAt(configuration, time);
+  const header: EpochHeader = {
+    generation: FIRST_GENERATION,
+    epoch,
+    rotation: 0,
+    ...epochTimes(configuration, epoch, time, false),
+    creator: new Uint8Array(16),
+    keyId: keyIdOf(provider, secret),
+    ...changes,
+  };
   const record = sealEpochRecord({ trust, kem, identity, header, secret, recipients });
-  secret.erase();
-  world.store.put('epoch', epochSlot(header), record, until, true);
+  store.put('epoch', epochSlot(header), record, time + HOUR, true);
 }
 
 /** @param days whether whole days may pass: costly */
@@ -266,6 +266,12 @@ export function happenings(days: boolean): fc.Arbitrary<Happening>[] {
       [fc.constantFrom(...forgeries), fc.nat({ max: 5_000 }), fc.nat({ max: 2_000 })],
       forge,
     ),
+    happening<['unsigned' | 'foreign', number]>(
+      'forge order',
+      [fc.constantFrom('unsigned', 'foreign'), index],
+      forgeOrder,
+    ),
+    happening<[]>('forge as evicted', [], ({ world }) => forgeAsEvicted(world)),
     happening<[number]>(
       'store clock',
       [fc.constantFrom(-3 * HOUR, -5 * MINUTE, 5 * MINUTE, 3 * HOUR)],

@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EMPTY, sameBytes, toHex } from '../../src/bytes/bytes.ts';
+import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { RingEvent } from '../../src/fleet/actions.ts';
 import { Member } from '../../src/fleet/member.ts';
 import { openEpochRecord } from '../../src/fleet/records/epoch.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
-import { forgeAsEvicted } from './commands.ts';
+import { forgeAsEvicted, putEpoch } from './commands.ts';
 import { SecretLedger } from './secret-ledger.ts';
 import { createToyProvider } from './toy-provider.ts';
 import { HOUR, MINUTE, type Node, World, type WorldOptions } from './world.ts';
@@ -256,7 +257,7 @@ describe('orders', () => {
     world.advance(90_000);
     const before = world.sealing(other)?.id;
     const names = world.store.history.length;
-    forgeAsEvicted(world, world.time + HOUR);
+    forgeAsEvicted(world);
     assert.equal(world.store.history.length, names + 1);
     world.advance(5 * MINUTE);
     for (const node of [judge, other]) {
@@ -264,6 +265,21 @@ describe('orders', () => {
       assert.equal(world.opening(node).filter(({ fresh }) => fresh).length, 1);
       assert((node.member?.status(world.moment(node)).refusals.evicted_signer ?? 0) > 0);
     }
+  });
+
+  it('a key from before an order is not taken after it', () => {
+    const world = settled(3);
+    const [judge, , late] = world.nodes;
+    world.advance(MINUTE);
+    world.connect(late, false);
+    world.call(judge, (member, now) => member.rotate(now));
+    world.advance(5_000);
+    world.call(judge, (member, now) => member.flush(now));
+    world.connect(late, true);
+    world.advance(MINUTE);
+    assert.equal(world.opening(late).filter(({ fresh }) => fresh).length, 1);
+    assert((late.member?.status(world.moment(late)).refusals.old_generation ?? 0) > 0);
+    common(world);
   });
 
   it('two at once from both sides of a split end as one', () => {
@@ -580,6 +596,46 @@ describe('whoever can write to the store', () => {
     }
     world.advance(MINUTE);
     assert.equal(eventsOf(node, 'key_received').length + eventsOf(node, 'epoch_made').length, received);
+  });
+});
+
+describe('a member that makes keys wrongly', () => {
+  const zero = new Uint8Array(32);
+  const good = new Uint8Array(32).fill(5);
+  const cases: [string, string, Uint8Array, (world: World) => Parameters<typeof putEpoch>[2] | object][] = [
+    ['a key that is all zero', 'bad_key', zero, () => ({})],
+    ['a key that is not the one in the header', 'bad_envelope', good, () => ({ keyId: new Uint8Array(16) })],
+    ['a key that seals for longer', 'bad_times', good, ({ time }) => ({ sealUntil: time + 3 * HOUR })],
+    ['a key that opens for longer', 'bad_times', good, ({ time }) => ({ destroyAt: time + 20 * HOUR })],
+    ['a key of the epoch after the next', 'untimely', good, (world) => ({ epoch: Math.floor(world.time / HOUR) + 2 })],
+  ];
+  for (const [what, refusal, bytes, change] of cases) {
+    it(`is not followed: ${what}`, () => {
+      const world = settled(3);
+      const [, insider, node] = world.nodes;
+      const before = common(world).id;
+      const secret = Secret.copy('epochSecret', bytes);
+      putEpoch(world, insider.file.identity, { secret, rotation: 3, ...change(world) });
+      world.advance(MINUTE);
+      assert.equal(common(world).id, before);
+      assert.equal(world.opening(node).filter(({ fresh }) => fresh).length, 1);
+      const { refusals } = node.member?.status(world.moment(node)) ?? { refusals: {} };
+      assert.deepEqual(Object.keys(refusals), [refusal]);
+    });
+  }
+
+  it('is not followed: a key that was there before, under another epoch', () => {
+    const world = settled(3);
+    const [, insider, node] = world.nodes;
+    const key = common(world);
+    const secret = key.secret.clone();
+    toNextEpoch(world, 5 * MINUTE);
+    const before = common(world).id;
+    putEpoch(world, insider.file.identity, { secret, rotation: 3 });
+    world.advance(MINUTE);
+    assert.equal(common(world).id, before);
+    assert.equal(world.opening(node).find(({ id }) => id === key.id)?.epoch, key.epoch);
+    assert.equal(node.member?.status(world.moment(node)).refusals.bad_key !== undefined, true);
   });
 });
 

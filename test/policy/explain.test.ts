@@ -206,53 +206,58 @@ describe('what is said of a theft', () => {
     let openedLater = 0;
     let openedCache = 0;
     fc.assert(
-      fc.property(lifetimes, fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), fc.nat(3), (values, steps, scale) => {
-        const policy = policyOf(values, { dangerouslyAllowPskKe: 'fallback', earlyData: true });
-        const server = new Server(policy);
-        const shortest = Math.min(policy.sealUntil, policy.ticketLifetime, policy.handshakeValidity);
-        const unit = [policy.sealUntil, policy.ticketLifetime, shortest, shortest / 2][scale];
-        const thefts: { at: number; stolen: ReturnType<Server['steal']> }[] = [];
-        for (const { wait, what, which } of steps) {
-          server.clock.advance(Math.floor(wait * unit));
-          if (what === 'steal') {
-            thefts.push({ at: server.clock.now(), stolen: server.steal() });
-          } else if (what === 'resume') {
-            const open = server.recorded.filter((_, index) => (which + index) % 3 !== 0);
-            for (const one of open) {
-              server.resume(one);
-            }
-          } else {
-            server.fullHandshake(what === 'full13' ? 'TLSv1.3' : 'TLSv1.2', what === 'fullById' ? 'id' : 'ticket');
-          }
-        }
-        thefts.push({ at: server.clock.now(), stolen: server.steal() });
-        const ring = explainTheft(policy, 'ticketKeys');
-        const cache = explainTheft(policy, 'sessionCache');
-        for (const { at, stolen } of thefts) {
-          for (const one of server.recorded) {
-            const { any, tickets13 } = stolen.openedBy(one);
-            const latest = Math.max(...one.connections);
-            if (one.version === 'TLSv1.3') {
-              for (const issued of tickets13) {
-                assert(at - issued <= ring.past.tls13 && issued - at <= ring.future.tls13, 'psk_ke');
-                assert(at - issued <= ring.past.earlyData, 'early data');
+      fc.property(
+        lifetimes,
+        fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
+        fc.nat(3),
+        (values, steps, scale) => {
+          const policy = policyOf(values, { dangerouslyAllowPskKe: 'fallback', earlyData: true });
+          const server = new Server(policy);
+          const shortest = Math.min(policy.sealUntil, policy.ticketLifetime, policy.handshakeValidity);
+          const unit = [policy.sealUntil, policy.ticketLifetime, shortest, shortest / 2][scale];
+          const thefts: { at: number; stolen: ReturnType<Server['steal']> }[] = [];
+          for (const { wait, what, which } of steps) {
+            server.clock.advance(Math.floor(wait * unit));
+            if (what === 'steal') {
+              thefts.push({ at: server.clock.now(), stolen: server.steal() });
+            } else if (what === 'resume') {
+              const open = server.recorded.filter((_, index) => (which + index) % 3 !== 0);
+              for (const one of open) {
+                server.resume(one);
               }
-              continue;
-            }
-            if (any) {
-              assert(at - one.began <= ring.past.tls12, `a session of ${at - one.began} ms before`);
-              assert(latest - at <= ring.future.tls12, `a connection ${latest - at} ms after`);
-              opened12 += one.began < at ? 1 : 0;
-              openedLater += latest > at ? 1 : 0;
-            }
-            if (stolen.inCache(one)) {
-              assert(at - one.began <= cache.past.tls12, `kept for ${at - one.began} ms`);
-              assert(latest - at <= cache.future.tls12);
-              openedCache++;
+            } else {
+              server.fullHandshake(what === 'full13' ? 'TLSv1.3' : 'TLSv1.2', what === 'fullById' ? 'id' : 'ticket');
             }
           }
-        }
-      }),
+          thefts.push({ at: server.clock.now(), stolen: server.steal() });
+          const ring = explainTheft(policy, 'ticketKeys');
+          const cache = explainTheft(policy, 'sessionCache');
+          for (const { at, stolen } of thefts) {
+            for (const one of server.recorded) {
+              const { any, tickets13 } = stolen.openedBy(one);
+              const latest = Math.max(...one.connections);
+              if (one.version === 'TLSv1.3') {
+                for (const issued of tickets13) {
+                  assert(at - issued <= ring.past.tls13 && issued - at <= ring.future.tls13, 'psk_ke');
+                  assert(at - issued <= ring.past.earlyData, 'early data');
+                }
+                continue;
+              }
+              if (any) {
+                assert(at - one.began <= ring.past.tls12, `a session of ${at - one.began} ms before`);
+                assert(latest - at <= ring.future.tls12, `a connection ${latest - at} ms after`);
+                opened12 += one.began < at ? 1 : 0;
+                openedLater += latest > at ? 1 : 0;
+              }
+              if (stolen.inCache(one)) {
+                assert(at - one.began <= cache.past.tls12, `kept for ${at - one.began} ms`);
+                assert(latest - at <= cache.future.tls12);
+                openedCache++;
+              }
+            }
+          }
+        },
+      ),
       { numRuns: 120 },
     );
     assert(opened12 > 100 && openedLater > 20 && openedCache > 20, 'the thief opened enough for this to say something');

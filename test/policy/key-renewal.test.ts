@@ -43,8 +43,8 @@ describe('keys of a connection', () => {
   it('are renewed by a server when they are old, once, and what follows arrives', async (t) => {
     const { server, socket, accepted } = await pair(t, { keyRenewal: YOUNG }, { keyRenewal: false });
     assert.equal(server.counters.keyUpdates, 0);
-    // Its own, and then the client's, which it asks for a quarter later.
-    await until(() => server.counters.keyUpdates >= 3);
+    // Its own, and the client’s, which it asks for a quarter later: together where the timer is late.
+    await until(() => server.counters.keyUpdates >= 2);
     await exchange(socket, accepted);
     assert.equal(socket.destroyed, false);
     assert.equal(accepted.destroyed, false);

@@ -32,7 +32,11 @@ async function warnings<T>(call: () => T): Promise<{ result: T; told: readonly s
 }
 
 async function serve(t: TestContext, options: mayfly.TlsOptions) {
-  const server = mayfly.createServer({ ...serverOptions, ...options }, (socket) => socket.end('hello'));
+  const server = mayfly.createServer({ ...serverOptions, ...options }, (socket) => {
+    // Clients come and go here.
+    socket.on('error', () => {});
+    socket.end('hello');
+  });
   server.on('tlsClientError', () => {});
   t.after(() => server.close());
   const port = await listen(server);

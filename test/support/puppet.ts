@@ -49,7 +49,6 @@ export class Puppet {
       provider: nodeProvider,
       role: 'client',
       usageLimit: undefined,
-      recordSizeLimit: undefined,
       allocate: undefined,
     });
     this.channel.allowChangeCipherSpec(true);

@@ -9,29 +9,25 @@
  *     ticket ─▶ master secret ─▶ all recorded TLS 1.2 connections;  PSK ─▶ the TLS 1.3 connections that offered it
  *
  * The same code serves every theft: what it opens differs by what it was given. With MAYFLY_THEFT=thorough every offset of
- * everything is tried as everything, which takes minutes; else the dear tests have the fields of records and files.
+ * everything is tried as a ticket key and a private key too, which takes minutes; else only fields of records and files.
  */
 
 import { concat, EMPTY, sameBytes, toHex } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
-import { X25519Exchange } from '../../src/crypto/x25519.ts';
-import { type RingConfiguration, ringId } from '../../src/fleet/configuration.ts';
+import type { RingConfiguration } from '../../src/fleet/configuration.ts';
 import { keyIdOf, ratchet, type WorkingKeyTarget, workingKey, workingKeys } from '../../src/fleet/epoch-secret.ts';
-import { type EpochRecord, openEnvelope, openEpochRecord } from '../../src/fleet/records/epoch.ts';
-import { type MemberRecord, openMemberRecord } from '../../src/fleet/records/member.ts';
-import { openOrderRecord } from '../../src/fleet/records/order.ts';
-import { RingTrust } from '../../src/fleet/records/signed.ts';
-import { openWelcome, openWelcomeRecord, type WelcomeRecord } from '../../src/fleet/records/welcome.ts';
+import { openEnvelope } from '../../src/fleet/records/epoch.ts';
+import { prekeyIdOf } from '../../src/fleet/records/member.ts';
+import { openWelcome } from '../../src/fleet/records/welcome.ts';
 import { hkdfExtract } from '../../src/keys/hkdf.ts';
 import type { SessionState } from '../../src/session/session-state.ts';
 import { openTls12, openTls13, pskFits } from './breaker.ts';
-import { ByteSet, fieldsOf, keyOf, spelledOut, windows } from './candidates.ts';
+import { keyOf } from './candidates.ts';
 import { type Conversation, keyNameOf } from './conversation.ts';
-import { identityOf, keyShare, openTicketWith, privateKeysFrom, signInfos, signsOf } from './guesses.ts';
+import { identityOf, keyShare, openTicketWith, privateKeysFrom } from './guesses.ts';
+import { type Attempts, Loot } from './loot.ts';
 import type { StoreHistory } from './store-recorder.ts';
-
-type Origin = 'store' | 'files' | 'memory';
 
 /** What the attacker has come to know. Numbers of conversations are those of `listen`. */
 export interface Findings {
@@ -46,52 +42,16 @@ export interface Findings {
   readonly psks: ReadonlySet<number>;
 }
 
-/** How often each kind of attempt was made. */
-export type Attempts = Record<
-  'strings' | 'epochSecrets' | 'ticketKeys' | 'privateKeys' | 'envelopes' | 'connections',
-  number
->;
-
-interface Candidate {
-  readonly bytes: Uint8Array;
-  readonly origin: Origin;
-}
-
 export class Attacker {
-  readonly attempts: Attempts = {
-    strings: 0,
-    epochSecrets: 0,
-    ticketKeys: 0,
-    privateKeys: 0,
-    envelopes: 0,
-    connections: 0,
-  };
   readonly #configuration: RingConfiguration;
-  readonly #trust: RingTrust;
-  /** Of HKDF: what makes a key id of an epoch's secret, and the name of each policy's ticket key. */
-  readonly #signs: readonly Uint8Array[];
-  readonly #thorough = (process.env.MAYFLY_THEFT ?? '').includes('thorough');
+  readonly #loot: Loot;
 
   readonly #conversations: Conversation[] = [];
   readonly #tickets = new Map<string, Uint8Array>();
-  /** Values from the store, sealed as tickets are, but bound to a session ID. */
-  readonly #stored = new Map<string, Uint8Array>();
   readonly #sessionIds = new Map<string, Uint8Array>();
-  readonly #members: MemberRecord[] = [];
-  readonly #epochs: EpochRecord[] = [];
-  readonly #welcomes: WelcomeRecord[] = [];
 
-  readonly #seenValues = new ByteSet();
-  readonly #seenContents = new ByteSet();
-  readonly #seenStrings = new ByteSet();
-  readonly #seenFields = new ByteSet();
   readonly #tried = new Set<string>();
-  /** By what the public would see of it if it were an epoch's secret: key id, names of ticket keys. */
-  readonly #bySign = new Map<string, Uint8Array>();
-  /** By the x25519 part of its public key: 96 bytes that may be a prekey's private part. */
-  readonly #byPublicKey = new Map<string, Uint8Array>();
-  readonly #fields: Candidate[] = [];
-  /** How many of the fields have been tried on what. */
+  /** How many of the loot's strings have been tried on what. */
   readonly #progress = new Map<string, number>();
 
   readonly #identitySeeds: Uint8Array[] = [];
@@ -105,20 +65,23 @@ export class Attacker {
   /** The configuration is no secret. */
   constructor(configuration: RingConfiguration) {
     this.#configuration = configuration;
-    this.#signs = signInfos(configuration.policies);
-    this.#trust = new RingTrust(provider, ringId(provider, configuration), configuration.allowList);
+    this.#loot = new Loot(configuration);
+  }
+
+  get attempts(): Attempts {
+    return this.#loot.attempts;
   }
 
   /** How many sessions by ID were seen in the store. */
   get storedSessions(): number {
-    return this.#stored.size;
+    return this.#loot.stored.size;
   }
 
   get findings(): Findings {
     return {
       epochSecrets: this.#epochSecrets.size,
       tickets: new Set([...this.#states.keys()].filter((hex) => this.#tickets.has(hex))),
-      stored: new Set([...this.#states.keys()].filter((hex) => this.#stored.has(hex))),
+      stored: new Set([...this.#states.keys()].filter((hex) => this.#loot.stored.has(hex))),
       connections: new Map(this.#opened),
       psks: new Set(this.#psks),
     };
@@ -140,117 +103,26 @@ export class Attacker {
   }
 
   /** Only to know of the ring's records, without trying their bytes as keys. */
-  readStore({ commands }: StoreHistory): this {
-    this.#readSessions(commands);
-    for (const value of commands.flat()) {
-      this.#read(value);
-    }
+  readStore(history: StoreHistory): this {
+    this.#loot.readStore(history);
     return this.#pursue();
   }
 
-  stealStore({ commands, files }: StoreHistory): this {
-    this.#readSessions(commands);
-    for (const value of [...commands.flat(), ...files]) {
-      const record = this.#read(value);
-      this.#take(value, 'store');
-      for (const field of record === undefined ? [] : fieldsOf({ record, signature: value.subarray(-64) })) {
-        this.#addField(field, 'store');
-      }
-    }
+  stealStore(history: StoreHistory): this {
+    this.#loot.stealStore(history);
     return this.#pursue();
   }
 
   /** Configurations, identity files, keys of certificates: each piece is tried as everything. */
   stealFiles(files: readonly Uint8Array[]): this {
-    for (const file of files) {
-      this.#take(file, 'files');
-      for (const content of spelledOut(file)) {
-        this.#take(content, 'files');
-        for (const length of content.length > LONGEST_KEY_FILE ? [] : [16, 32, 48]) {
-          for (const piece of windows(content, length)) {
-            this.#addField(piece, 'files');
-          }
-        }
-      }
-    }
+    this.#loot.stealFiles(files);
     return this.#pursue();
   }
 
   /** What a process held, each secret by itself. */
   stealMemory(secrets: readonly Uint8Array[]): this {
-    for (const secret of secrets) {
-      this.#take(secret, 'memory');
-      this.#addField(secret, 'memory');
-    }
+    this.#loot.stealMemory(secrets);
     return this.#pursue();
-  }
-
-  /** Every 32 bytes at every offset may be an epoch's secret. */
-  #take(content: Uint8Array, origin: Origin): void {
-    if (!this.#seenContents.add(content)) {
-      return;
-    }
-    for (const window of windows(content)) {
-      if (this.#seenStrings.add(window)) {
-        this.attempts.strings++;
-        const bytes = Uint8Array.from(window);
-        for (const sign of this.#signsOf(bytes)) {
-          this.#bySign.set(sign, bytes);
-        }
-        if (this.#thorough) {
-          this.#addField(bytes, origin);
-        }
-      }
-    }
-  }
-
-  #addField(field: Uint8Array, origin: Origin): void {
-    if (!this.#seenFields.add(field)) {
-      return;
-    }
-    const bytes = Uint8Array.from(field);
-    this.#fields.push({ bytes, origin });
-    for (const material of privateKeysFrom(bytes, origin !== 'store')) {
-      this.attempts.privateKeys++;
-      const { publicKey } = X25519Exchange.fromScalar(material.slice(64));
-      this.#byPublicKey.set(keyOf(publicKey), material);
-    }
-  }
-
-  /** What others would know an epoch by, if this were its secret. */
-  #signsOf(bytes: Uint8Array): string[] {
-    this.attempts.epochSecrets++;
-    return signsOf(bytes, this.#signs);
-  }
-
-  #readSessions(commands: StoreHistory['commands']): void {
-    for (const [name, key, value] of commands) {
-      if (keyOf(name) === 'SET' && keyOf(key).includes(':session:')) {
-        this.#stored.set(toHex(value), value);
-      }
-    }
-  }
-
-  /** The record that this is, if it is one and new. */
-  #read(value: Uint8Array): object | undefined {
-    if (!this.#seenValues.add(value)) {
-      return undefined;
-    }
-    const { kem } = this.#configuration;
-    const member = openMemberRecord(this.#trust, kem, value);
-    const epoch = openEpochRecord(this.#trust, kem, value);
-    const welcome = openWelcomeRecord(this.#trust, kem, value);
-    const order = openOrderRecord(this.#trust, value);
-    if (typeof member === 'object') {
-      this.#members.push(member);
-    }
-    if (typeof epoch === 'object') {
-      this.#epochs.push(epoch);
-    }
-    if (typeof welcome === 'object') {
-      this.#welcomes.push(welcome);
-    }
-    return [member, epoch, welcome, order].find((record) => typeof record === 'object') as object | undefined;
   }
 
   /** Until nothing new comes of it. */
@@ -271,11 +143,13 @@ export class Attacker {
   }
 
   #recognizeSecrets(): void {
-    const keyIds = [...this.#epochs, ...this.#welcomes.flatMap(({ keys }) => keys)].map(({ keyId }) => keyOf(keyId));
+    const keyIds = [...this.#loot.epochs, ...this.#loot.welcomes.flatMap(({ keys }) => keys)].map(({ keyId }) =>
+      keyOf(keyId),
+    );
     const names = [...this.#tickets.values()].map((ticket) => keyOf(ticket.subarray(1, 17)));
-    const held = this.#members.flatMap((member) => member.held.map(({ keyId }) => keyOf(keyId)));
+    const held = this.#loot.members.flatMap((member) => member.held.map(({ keyId }) => keyOf(keyId)));
     for (const sign of new Set([...keyIds, ...names, ...held])) {
-      const secret = this.#bySign.get(sign);
+      const secret = this.#loot.bySign.get(sign);
       if (secret !== undefined) {
         this.#learnSecret(secret);
       }
@@ -288,28 +162,25 @@ export class Attacker {
       return;
     }
     this.#epochSecrets.set(keyOf(secret), secret);
-    const now = Math.max(...this.#epochs.map(({ epoch }) => epoch), 0);
+    const now = Math.max(...this.#loot.epochs.map(({ epoch }) => epoch), 0);
     for (let from = now - 12; from <= now + 2; from++) {
       let next = Secret.copy('stolen', secret);
       for (let depth = 1; depth <= 3; depth++) {
         next = ratchet(provider, next, from + depth);
-        const bytes = Uint8Array.from(next.expose());
-        for (const sign of this.#signsOf(bytes)) {
-          this.#bySign.set(sign, bytes);
-        }
+        this.#loot.addSigns(Uint8Array.from(next.expose()));
       }
     }
   }
 
   /** With private keys whose public part was announced; and with those that an identity could be thought to give, in any case. */
   #openEnvelopes(): void {
-    for (const { prekey } of this.#members) {
-      const material = this.#byPublicKey.get(keyOf(prekey.subarray(-32)));
+    for (const { prekey } of this.#loot.members) {
+      const material = this.#loot.byPublicKey.get(keyOf(prekey.subarray(-32)));
       if (material !== undefined) {
-        this.#openAllWith(material);
+        this.#openAllWith(material, prekeyIdOf(provider, prekey));
       }
     }
-    for (const { bytes, origin } of this.#fields) {
+    for (const { bytes, origin } of this.#loot.fields) {
       if (origin === 'files' && bytes.length === 32) {
         this.#once(`identity ${keyOf(bytes)}`, () => {
           if (this.#configuration.allowList.some((publicKey) => sameBytes(publicKey, identityOf(bytes)))) {
@@ -323,21 +194,24 @@ export class Attacker {
     }
   }
 
-  #openAllWith(material: Uint8Array): void {
+  /** @param prekeyId opens those alone that were made for it */
+  #openAllWith(material: Uint8Array, prekeyId?: Uint8Array): void {
     const { kem } = this.#configuration;
-    for (const record of this.#epochs) {
-      for (const envelope of record.envelopes) {
+    const isFor = (sealed: { readonly prekeyId: Uint8Array }) =>
+      prekeyId === undefined || sameBytes(sealed.prekeyId, prekeyId);
+    for (const record of this.#loot.epochs) {
+      for (const envelope of record.envelopes.filter(isFor)) {
         this.#once(`envelope ${keyOf(material)} ${keyOf(envelope.ciphertext)}`, () => {
           this.attempts.envelopes++;
-          const secret = openEnvelope(this.#trust, kem, record, envelope, keyShare(material));
+          const secret = openEnvelope(this.#loot.trust, kem, record, envelope, keyShare(material));
           this.#learnOpened(secret === undefined ? [] : [secret]);
         });
       }
     }
-    for (const record of this.#welcomes) {
+    for (const record of this.#loot.welcomes.filter(isFor)) {
       this.#once(`welcome ${keyOf(material)} ${keyOf(record.ciphertext)}`, () => {
         this.attempts.envelopes++;
-        this.#learnOpened(openWelcome(this.#trust, kem, record, keyShare(material)) ?? []);
+        this.#learnOpened(openWelcome(this.#loot.trust, kem, record, keyShare(material)) ?? []);
       });
     }
   }
@@ -350,9 +224,9 @@ export class Attacker {
 
   /** A new secret is salted with an old one: does it follow from the old one and something that was seen? */
   #guessNextSecrets(): void {
-    const keyIds = new Set(this.#epochs.map(({ keyId }) => toHex(keyId)));
+    const keyIds = new Set(this.#loot.epochs.map(({ keyId }) => toHex(keyId)));
     for (const salt of this.#epochSecrets.values()) {
-      for (const { bytes } of this.#newFieldsFor(`next ${keyOf(salt)}`)) {
+      for (const { bytes } of this.#newOf(this.#loot.fields, `next ${keyOf(salt)}`)) {
         this.attempts.epochSecrets++;
         const secret = hkdfExtract(provider, 'sha256', salt, bytes, 'guess');
         if (keyIds.has(toHex(keyIdOf(provider, secret)))) {
@@ -363,31 +237,28 @@ export class Attacker {
   }
 
   #openTickets(): void {
-    const keys: Uint8Array[] = [];
-    for (const secret of this.#epochSecrets.values()) {
-      for (const policy of this.#configuration.policies) {
-        for (const target of Object.keys(workingKeys) as WorkingKeyTarget[]) {
-          const key = workingKey(provider, Secret.copy('stolen', secret), { policy, target });
-          keys.push(Uint8Array.from(key.expose().subarray(0, 32)));
+    const { policies } = this.#configuration;
+    for (const [text, secret] of this.#epochSecrets) {
+      this.#once(`working keys ${text}`, () => {
+        for (const policy of policies) {
+          for (const target of Object.keys(workingKeys) as WorkingKeyTarget[]) {
+            const key = workingKey(provider, Secret.copy('stolen', secret), { policy, target });
+            this.#loot.guesses.push(Uint8Array.from(key.expose().subarray(0, 32)));
+          }
         }
-      }
+      });
     }
-    for (const ticket of this.#sealed) {
-      for (const key of keys) {
-        this.#tryTicket(ticket, key);
-      }
-    }
-    // Strings that are not known to be anything: against one ticket of each key, then against all.
+    // Against one ticket of each key, then those that open it against all.
     const samples = new Map<string, Uint8Array>();
     for (const ticket of this.#tickets.values()) {
       const group = `${ticket[0]} ${keyNameOf(ticket)}`;
       samples.set(group, samples.get(group) ?? ticket);
     }
     for (const [group, sample] of samples) {
-      for (const { bytes } of this.#newFieldsFor(`ticket ${group}`)) {
+      for (const guess of this.#newOf(this.#loot.guesses, `ticket ${group}`)) {
         this.attempts.ticketKeys++;
-        if (bytes.length === 32 && openTicketWith(bytes, sample, EMPTY) !== undefined) {
-          this.#ticketKeys.push(bytes);
+        if (openTicketWith(guess, sample, EMPTY) !== undefined) {
+          this.#ticketKeys.push(guess);
         }
       }
     }
@@ -399,12 +270,12 @@ export class Attacker {
   }
 
   get #sealed(): readonly Uint8Array[] {
-    return [...this.#tickets.values(), ...this.#stored.values()];
+    return [...this.#tickets.values(), ...this.#loot.stored.values()];
   }
 
   #tryTicket(ticket: Uint8Array, key: Uint8Array): void {
     const hex = toHex(ticket);
-    for (const boundTo of this.#stored.has(hex) ? this.#sessionIds.values() : [EMPTY]) {
+    for (const boundTo of this.#loot.stored.has(hex) ? this.#sessionIds.values() : [EMPTY]) {
       this.#once(`ticket ${hex} ${keyOf(key)} ${keyOf(boundTo)}`, () => {
         this.attempts.ticketKeys++;
         const state = openTicketWith(key, ticket, boundTo);
@@ -416,7 +287,7 @@ export class Attacker {
   }
 
   #openConnections(): void {
-    const guesses = this.#fields.filter(({ origin }) => origin !== 'store' || this.#thorough);
+    const guesses = this.#loot.fields.filter(({ origin }) => origin !== 'store');
     const keys = [
       ...[...this.#states.values()].map(({ secret }) => Uint8Array.from(secret.expose())),
       ...guesses.map(({ bytes }) => bytes),
@@ -451,10 +322,11 @@ export class Attacker {
     }
   }
 
-  #newFieldsFor(what: string): readonly Candidate[] {
+  /** Those that have not been tried on this yet. */
+  #newOf<T>(list: readonly T[], what: string): readonly T[] {
     const done = this.#progress.get(what) ?? 0;
-    this.#progress.set(what, this.#fields.length);
-    return this.#fields.slice(done);
+    this.#progress.set(what, list.length);
+    return list.slice(done);
   }
 
   #once(what: string, attempt: () => void): void {
@@ -464,6 +336,3 @@ export class Attacker {
     }
   }
 }
-
-/** Bytes: what is longer is a certificate, and public. */
-const LONGEST_KEY_FILE = 256;

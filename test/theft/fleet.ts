@@ -91,7 +91,7 @@ export class Fleet {
     // The epoch in which they began is as short as chance has it: the story begins with the next.
     fleet.#firstEpoch = fleet.#sealingEpoch(fleet.rings[0]) as number;
     await fleet.nextEpoch();
-    fleet.#firstEpoch++;
+    fleet.#firstEpoch += fleet.epoch;
     fleet.epoch = 0;
     fleet.epochOfKey.clear();
     fleet.#noteKey();
@@ -138,11 +138,12 @@ export class Fleet {
     await this.until(`${ms} ms`, () => Date.now() >= end);
   }
 
-  /** To where all seal under the next epoch's key. */
+  /** To where all seal under the key of the next epoch, or of a later one if time has run on. */
   async nextEpoch(): Promise<void> {
-    this.epoch++;
-    const wanted = this.#firstEpoch + this.epoch;
-    await this.until(`epoch ${this.epoch}`, () => this.#running.every((ring) => this.#sealingEpoch(ring) === wanted));
+    const wanted = this.#firstEpoch + this.epoch + 1;
+    const sealing = () => new Set(this.#running.map((ring) => this.#sealingEpoch(ring) ?? 0));
+    await this.until(`epoch ${wanted}`, () => sealing().size === 1 && [...sealing()][0] >= wanted);
+    this.epoch = [...sealing()][0] - this.#firstEpoch;
     this.#noteKey();
   }
 
@@ -198,6 +199,9 @@ export class Fleet {
   async close(): Promise<void> {
     this.tap.stop();
     for (const server of this.#servers) {
+      for (const socket of server.secureSockets) {
+        socket.destroy();
+      }
       server.close();
     }
     await Promise.all(this.rings.map((ring) => ring.close()));
@@ -220,6 +224,12 @@ export class Fleet {
       }
     }
     return secrets;
+  }
+
+  sealingSecretOf(ring: Ring): Uint8Array {
+    const key = ring.member.sealingKey({ wall: this.time.now(), monotonic: this.time.monotonic() });
+    assert(key !== undefined);
+    return Uint8Array.from(key.secret.expose());
   }
 
   /** The names, hex, of the ticket keys that this member could open with, by version. */

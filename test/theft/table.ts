@@ -5,6 +5,8 @@ import type { Fleet } from './fleet.ts';
 
 export interface TheftTable {
   add(stolen: string, thief: Attacker, fleet: Fleet): void;
+  /** Number of the connection by psk_ke, which has a column of its own. */
+  careless: number;
   readonly rows: number;
   readonly lines: readonly string[];
 }
@@ -13,9 +15,10 @@ export function theftTable(): TheftTable {
   const rows: string[][] = [];
   const tried = new Set<Attacker>();
   return {
+    careless: -1,
     add(stolen, thief, fleet) {
       tried.add(thief);
-      rows.push([stolen, ...cells(thief, fleet)]);
+      rows.push([stolen, ...cells(thief, fleet, this.careless)]);
     },
     get rows() {
       return rows.length;
@@ -39,7 +42,7 @@ export function theftTable(): TheftTable {
   };
 }
 
-function cells({ findings, storedSessions }: Attacker, fleet: Fleet): string[] {
+function cells({ findings, storedSessions }: Attacker, fleet: Fleet, careless: number): string[] {
   const { epochSecrets, tickets, stored, connections, psks } = findings;
   const { conversations } = fleet;
   const count = (version: string) => {
@@ -48,8 +51,9 @@ function cells({ findings, storedSessions }: Attacker, fleet: Fleet): string[] {
       numbers.flatMap((number) => conversations[number].tickets.map((ticket) => Buffer.from(ticket).toString('hex'))),
     );
     const openTickets = [...own].filter((ticket) => tickets.has(ticket)).length;
-    const open = numbers.filter((number) => connections.has(number)).length;
-    return [`${openTickets}/${own.size}`, `${open}/${numbers.length}`];
+    const usual = numbers.filter((number) => number !== careless);
+    const open = usual.filter((number) => connections.has(number)).length;
+    return [`${openTickets}/${own.size}`, `${open}/${usual.length}`];
   };
   const [tickets13, connections13] = count('TLSv1.3');
   const [tickets12, connections12] = count('TLSv1.2');
@@ -60,8 +64,9 @@ function cells({ findings, storedSessions }: Attacker, fleet: Fleet): string[] {
     tickets13,
     `${psks.size}`,
     connections13,
+    `${connections.has(careless) ? 1 : 0}/1`,
     tickets12,
-    String(stored.size),
+    `${stored.size}/${storedSessions}`,
     connections12,
     reach,
   ];
@@ -73,6 +78,7 @@ const HEAD = [
   '1.3 tickets',
   '1.3 PSKs',
   '1.3 connections',
+  'by psk_ke',
   '1.2 tickets',
   '1.2 stored',
   '1.2 connections',

@@ -1,7 +1,7 @@
 /** A wire with a tap: passes each connection on to the next of several servers in turn, and keeps all bytes of both ways. */
 
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export interface Recording {
   readonly fromClient: Uint8Array;
@@ -12,6 +12,7 @@ export class Wiretap {
   readonly #server: Server;
   readonly #recordings: { readonly fromClient: Buffer[]; readonly fromServer: Buffer[] }[] = [];
 
+  readonly #open = new Set<Socket>();
   #next: number | undefined;
 
   private constructor(ports: readonly number[]) {
@@ -31,7 +32,11 @@ export class Wiretap {
         });
         from.on('end', () => to.end());
         from.on('error', () => to.destroy());
-        from.on('close', () => to.destroy());
+        this.#open.add(from);
+        from.on('close', () => {
+          this.#open.delete(from);
+          to.destroy();
+        });
       }
     });
   }
@@ -61,6 +66,9 @@ export class Wiretap {
   }
 
   stop(): void {
+    for (const socket of this.#open) {
+      socket.destroy();
+    }
     this.#server.close();
   }
 }

@@ -67,6 +67,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     listen: address,
     versions,
     http,
+    ...(flags.policyOptions === undefined ? {} : { policy: flags.policyOptions }),
     sessions: sessionOptions(plan, shared),
     handle: content.handle,
     upgrade: content.upgrade,
@@ -141,8 +142,8 @@ export function certificateFacts({ leaf, development }: ServerCredentials): Serv
 
 function sessionOptions({ flags, ring }: ServePlan, shared: SharedSessions | undefined): SessionOptions {
   const own: SessionOptions = {
-    tickets: ring.enabled,
-    sessionIds: ring.enabled,
+    // With sessions, which kinds is the policy's to say.
+    ...(ring.enabled ? {} : { tickets: false, sessionIds: false }),
     rotate: ring.rotate / 1000,
     ticketLifetime: ring.lifetime / 1000,
     ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
@@ -151,7 +152,13 @@ function sessionOptions({ flags, ring }: ServePlan, shared: SharedSessions | und
     return own;
   }
   const { options, register } = shared;
-  return { ...own, ...options, ...(flags.earlyData === true ? { earlyData: { register }, singleUse: register } : {}) };
+  const isSingleUse = flags.earlyData === true || flags.policyOptions?.singleUse === true;
+  return {
+    ...own,
+    ...options,
+    ...(flags.earlyData === true ? { earlyData: { register } } : {}),
+    ...(isSingleUse ? { singleUse: register } : {}),
+  };
 }
 
 interface Content {

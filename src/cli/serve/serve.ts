@@ -1,6 +1,7 @@
 /** `mayfly serve`: an HTTPS server for a folder, or a reverse proxy that ends TLS, with a ring of ticket keys. */
 
 import cluster from 'node:cluster';
+import { type Weakening, weakeningText } from '../../policy/weaker.ts';
 import { createOutput } from '../output.ts';
 import type { ServeFlags } from '../serve.ts';
 import { type LedgerQuery, takeLedger } from '../status/ledger-view.ts';
@@ -13,13 +14,16 @@ import { isServeWorker, serveByWorkers } from './workers/primary.ts';
 import { serveAsWorker } from './workers/worker.ts';
 
 /** Serves until a signal ends it. */
-export async function serve(flags: ServeFlags): Promise<void> {
+export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = []): Promise<void> {
   const output = createOutput(flags.json === true);
   // All that can be wrong is found before anything is opened.
   const plan = planServing(flags);
   if (cluster.isWorker && isServeWorker()) {
     await serveAsWorker(plan, output);
     return;
+  }
+  for (const one of weakened) {
+    output.warn(`a flag goes before the policy and protects less: ${weakeningText(one)}`);
   }
   const credentials = loadCredentials(flags, output);
   const renewable = { credentials, clients: parseClients(flags) };

@@ -5,6 +5,7 @@ import type { ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
+import type { PolicyOptions } from '../../policy/policy.ts';
 import type { Address } from '../address.ts';
 import { type HttpChoice, protocolOptions } from '../http-choice.ts';
 import { errorCode, messageOf } from '../problem.ts';
@@ -23,6 +24,7 @@ export interface SiteOptions {
   readonly versions: Versions;
   readonly http: HttpChoice;
   readonly sessions: SessionOptions;
+  readonly policy?: PolicyOptions;
   readonly handle: (exchange: Exchange) => void;
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   readonly onKeyLog?: (line: Uint8Array) => void;
@@ -56,6 +58,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     ...protocolOptions(options.http),
     ...secureOptions(options),
     sessions: options.sessions,
+    ...(options.policy === undefined ? {} : { policy: options.policy }),
   });
 
   server.on('secureConnection', (accepted: unknown) => {

@@ -381,7 +381,7 @@ function drawVisitor({ address, agent, loads, earlier }) {
   const part = element('div', 'visitor');
   const title = element('h3', '', agent);
   title.append(
-    element('small', '', `at ${address}${earlier === 0 ? '' : `, ${plural(earlier, 'load')} before these`}`),
+    element('small', 'where', `at ${address}${earlier === 0 ? '' : `, ${plural(earlier, 'load')} before these`}`),
   );
   const table = element('table', 'loads');
   const head = element('tr');
@@ -404,7 +404,10 @@ function drawLoad(load) {
     return made;
   };
   cell('At', 'at', clock(load.at, true));
-  for (const [label, className, text] of loadColumns) cell(label, className, text(load));
+  for (const [label, className, text] of loadColumns) {
+    const made = cell(label, className, text(load));
+    made.classList.toggle('zero', made.textContent === '0');
+  }
   const page = row.querySelector('[data-label=Page]');
   page.classList.add('mono', 'page');
   page.title = load.navigation ? '' : 'requests that belong to no page that was opened here';
@@ -452,7 +455,7 @@ const endReasons = { spent: 'used up' };
 function drawSecret(node) {
   const item = element('li', node.endedAt === undefined ? 'alive' : 'ended');
   const line = element('div', 'secret');
-  line.append(element('b', 'mono', node.kind), element('span', '', node.length === 0 ? '' : bytes(node.length)));
+  line.append(element('b', 'kind', node.kind), element('span', '', node.length === 0 ? '' : bytes(node.length)));
   const words = [];
   if (node.owner !== undefined) words.push(ownerWords(node.owner));
   const { uses } = node;
@@ -463,7 +466,7 @@ function drawSecret(node) {
       ? `alive for ${span(serverNow() - node.bornAt)}`
       : `${endReasons[node.why] ?? node.why} after ${lifetime(node.endedAt - node.bornAt)}`,
   );
-  line.append(element('span', 'soft', words.join(' · ')));
+  line.append(element('span', '', words.join(' · ')));
   item.append(line);
   if (node.children.length > 0) {
     const list = element('ul');

@@ -15,6 +15,7 @@ import type { ExternalSessionCache } from '../../session/external-session-cache.
 import { LocalTicketKeys } from '../../session/local-ticket-keys.ts';
 import type { TicketKeySource, TicketKeyStatus } from '../../session/ticket-key.ts';
 import { systemClock } from '../clock.ts';
+import { eraseAtExit } from '../erase-at-exit.ts';
 import { type ClientTrust, refusalOf } from './guard.ts';
 import { testTicketCallback } from './self-test.ts';
 import { storeSessions } from './session-store.ts';
@@ -123,6 +124,7 @@ class Manager implements ManagedTickets {
     this.#ring = ring ?? (this.#ownRing as LocalTicketKeys);
     this.#keys = this.#newKeys();
     this.#alarm = new Alarm(systemClock, () => this.#keepUp());
+    eraseAtExit<Manager>(this, (manager) => manager.stop());
     this.#setSecureContext = this.#parts.setSecureContext;
     const manager = this;
     this.#parts.setSecureContext = function setSecureContext(this: ServerParts, given: object): void {

@@ -6,6 +6,7 @@ import type { ExternalSessionCache } from '../../session/external-session-cache.
 import { LocalTicketKeys } from '../../session/local-ticket-keys.ts';
 import type { TicketKeySource } from '../../session/ticket-key.ts';
 import { systemClock } from '../clock.ts';
+import { eraseAtExit } from '../erase-at-exit.ts';
 import { machineRing } from '../machine-ring.ts';
 import type { RegisterSettings } from './settings.ts';
 
@@ -45,6 +46,7 @@ export function machineProcessRing(times: RegisterSettings['times']): ProcessRin
       systemClock.setTimer(() => {
         if (!isReady) {
           own = new LocalTicketKeys({ provider: nodeProvider, clock: systemClock, ...ownTimes(times) });
+          eraseAtExit(own, (keys) => keys.close());
           process.emitWarning('no ring was found on this machine: this process has one of its own', {
             type: 'MayflyWarning',
             code: 'MAYFLY_OWN_RING',

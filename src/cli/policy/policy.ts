@@ -1,0 +1,118 @@
+/** `mayfly policy`: the values of a policy, and what it means to whoever steals a secret. */
+
+import { explainPolicy, type StolenSecret, type TheftReport } from '../../policy/explain.ts';
+import { periodText } from '../../policy/period.ts';
+import { type Policy, resolvePolicy } from '../../policy/policy.ts';
+import { renewalText } from '../../policy/weaker.ts';
+import { bytesText, table } from '../limits/words.ts';
+import { createOutput } from '../output.ts';
+import type { PolicyFlags } from '../policy.ts';
+import { isPolicyName, policyByName, policyFromFile, policyNames } from './load.ts';
+
+/** @throws Problem `usage`, `file` */
+export function tellPolicy(named: string | undefined, flags: PolicyFlags): void {
+  const output = createOutput(flags.json === true);
+  const policies = named === undefined ? policyNames.map(resolvePolicy) : [loadPolicy(named)];
+  for (const line of table(columns(policies))) {
+    output.say(line);
+  }
+  for (const policy of policies) {
+    const reports = flags.explain === true ? explainPolicy(policy) : undefined;
+    output.event('policy', { ...policy, usageLimit: policy.usageLimit ?? null, ...thefts(reports) });
+    for (const line of reports === undefined ? [] : explanation(policy, reports)) {
+      output.say(line);
+    }
+  }
+  if (flags.explain !== true) {
+    output.say();
+    output.say(`What that means to a thief: mayfly policy ${named ?? 'NAME'} --explain`);
+  }
+}
+
+function loadPolicy(named: string): Policy {
+  return resolvePolicy(isPolicyName(named) ? policyByName(named, 'policy') : policyFromFile(named));
+}
+
+function columns(policies: readonly Policy[]): string[][] {
+  const rows: [string, (policy: Policy) => string][] = [
+    ['versions', ({ versions }) => versions.map((version) => version.replace('TLSv', '')).join(', ')],
+    ['key exchange', ({ namedGroups }) => namedGroups?.join(', ') ?? 'all (ephemeral, hybrid first)'],
+    ['PSK modes', ({ pskModes }) => pskModes.join(', ')],
+    ['sealUntil', ({ sealUntil }) => periodText(sealUntil)],
+    ['openUntil', ({ openUntil, openUntil12 }) => `${periodText(openUntil)}, of TLS 1.2 ${periodText(openUntil12)}`],
+    ['ticketLifetime', ({ ticketLifetime }) => periodText(ticketLifetime)],
+    ['handshakeValidity', validityText],
+    [
+      'usageLimit',
+      ({ usageLimit }) => (usageLimit === undefined ? 'the suite’s (mayfly limits)' : `${usageLimit} records`),
+    ],
+    ['keyRenewal', ({ keyRenewal }) => renewalText(keyRenewal)],
+    ['idleTimeout', ({ idleTimeout }) => (idleTimeout === 0 ? 'never' : periodText(idleTimeout))],
+    ['tickets', ticketsText],
+    ['singleUse', ({ singleUse }) => (singleUse ? 'yes' : 'no')],
+    ['sessions by ID', sessionsText],
+    ['early data', ({ earlyData }) => (earlyData ? 'taken' : 'refused')],
+  ];
+  return [
+    ['policy', ...policies.map(({ name }) => name)],
+    ...rows.map(([name, tell]) => [name, ...policies.map(tell)]),
+  ];
+}
+
+function validityText({ handshakeValidity, sessionLife12, versions }: Policy): string {
+  const of12 = versions.includes('TLSv1.2') ? `, of TLS 1.2 ${periodText(sessionLife12)}` : '';
+  return `${periodText(handshakeValidity)}${of12}`;
+}
+
+function ticketsText({ tickets, ticketsPerConnection, ticketsPerResumption, maxTickets }: Policy): string {
+  return tickets ? `${ticketsPerConnection}, resumed ${ticketsPerResumption}, asked for ${maxTickets}` : 'none';
+}
+
+function sessionsText({ sessionIds, versions, maxSessions, maxSessionBytes, cachedLife12 }: Policy): string {
+  return sessionIds && versions.includes('TLSv1.2')
+    ? `${maxSessions.toLocaleString('en')}, ${bytesText(BigInt(maxSessionBytes))}, for ${periodText(cachedLife12)}`
+    : 'none';
+}
+
+function explanation({ name }: Policy, reports: readonly TheftReport[]): string[] {
+  return [
+    '',
+    `${name}: what is opened by whoever has recorded all traffic, and steals`,
+    ...reports.flatMap(({ secret, sentences }) => [
+      '',
+      `  ${TITLES[secret]}`,
+      ...sentences.flatMap((sentence) => wrap(sentence, 100).map((line, i) => `    ${i === 0 ? '- ' : '  '}${line}`)),
+    ]),
+  ];
+}
+
+/** A length of time that no policy bounds has no number in JSON. */
+function thefts(reports: readonly TheftReport[] | undefined): Record<string, unknown> {
+  if (reports === undefined) {
+    return {};
+  }
+  const text = JSON.stringify(reports, (_, value) => (value === Number.POSITIVE_INFINITY ? 'unbounded' : value));
+  return { thefts: JSON.parse(text) };
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) {
+      lines.push(word);
+    } else {
+      lines[lines.length - 1] = `${last} ${word}`;
+    }
+  }
+  return lines;
+}
+
+const TITLES: Readonly<Record<StolenSecret, string>> = {
+  certificateKey: 'the certificate’s key',
+  ticketKeys: 'the ticket keys of that moment',
+  sessionCache: 'the sessions kept by ID',
+  processMemory: 'the whole memory of the process',
+  fleetStore: 'the fleet’s store, with its whole history',
+  identityFiles: 'the identity and configuration of a fleet’s member',
+};

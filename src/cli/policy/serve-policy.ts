@@ -1,0 +1,74 @@
+/** `serve --policy` and `--policy-file`: the policy that the other flags leave, which go before it. */
+
+import { periodText } from '../../policy/period.ts';
+import { type Policy, type PolicyOptions, resolvePolicy } from '../../policy/policy.ts';
+import { type Weakening, weakenings } from '../../policy/weaker.ts';
+import { parseDuration } from '../duration.ts';
+import { messageOf, Problem } from '../problem.ts';
+import { parseVersions } from '../versions.ts';
+import { policyByName, policyFromFile } from './load.ts';
+
+/** The flags that say what a policy says too. */
+export interface PolicyBoundFlags {
+  readonly policy?: string;
+  readonly policyFile?: string;
+  readonly tls: string;
+  readonly rotate: string;
+  readonly lifetime: string;
+  readonly resumption: boolean;
+  readonly earlyData?: boolean;
+}
+
+export interface ServePolicy<F> {
+  /** With the policy's values where none was given. */
+  readonly flags: F;
+  /** With the values of the flags that were given; undefined without a policy. */
+  readonly options: PolicyOptions | undefined;
+  /** Where flags protect less than the policy. */
+  readonly weakened: readonly Weakening[];
+}
+
+/**
+ * @param isGiven whether a flag was given, and not just has its default
+ * @throws Problem `usage`, `file`
+ */
+export function servePolicy<F extends PolicyBoundFlags>(flags: F, isGiven: (flag: keyof F) => boolean): ServePolicy<F> {
+  const { policy: name, policyFile } = flags;
+  if (name !== undefined && policyFile !== undefined) {
+    throw new Problem('usage', '--policy and --policy-file exclude each other', 'A file can extend a policy by name.');
+  }
+  if (name === undefined && policyFile === undefined) {
+    return { flags, options: undefined, weakened: [] };
+  }
+  const named = name === undefined ? policyFromFile(policyFile as string) : policyByName(name, '--policy');
+  const options: PolicyOptions = {
+    ...named,
+    ...(isGiven('tls') ? { versions: parseVersions(flags.tls) } : {}),
+    ...(isGiven('rotate') ? { sealUntil: parseDuration(flags.rotate, '--rotate') / 1000 } : {}),
+    ...(isGiven('lifetime') ? { ticketLifetime: parseDuration(flags.lifetime, '--lifetime') / 1000 } : {}),
+    ...(flags.resumption ? {} : { tickets: false, sessionIds: false }),
+    ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
+  };
+  const wanted = resolvePolicy(named);
+  const actual = resolve(options);
+  return {
+    flags: {
+      ...flags,
+      tls: actual.versions.length === 2 ? 'both' : actual.versions[0].replace('TLSv', ''),
+      rotate: periodText(actual.sealUntil),
+      lifetime: periodText(actual.ticketLifetime),
+      resumption: actual.tickets || actual.sessionIds,
+      earlyData: actual.earlyData,
+    },
+    options,
+    weakened: weakenings(wanted, actual),
+  };
+}
+
+function resolve(options: PolicyOptions): Policy {
+  try {
+    return resolvePolicy(options);
+  } catch (error) {
+    throw new Problem('usage', `the flags do not go with the policy: ${messageOf(error)}`, undefined, error);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The extensions of a ClientHello, and which of them a server may answer.
+ *
+ * RFC 9846 §4.3; RFC 5246 §7.4.1.4 and those of TLS 1.2 alone: RFC 5077, RFC 5746, RFC 7627, RFC 8422.
+ */
+
+import { EMPTY } from '../bytes/bytes.ts';
+import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
+import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
+import { type NamedGroup, namedGroups } from '../crypto/groups.ts';
+import type { KeyShare } from '../crypto/provider.ts';
+import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
+import type { ClientHelloExtensions } from '../messages/client-hello.ts';
+import { extensionTypes, PSK_DHE_KE, PSK_KE, TLS12, TLS13 } from '../messages/code-points.ts';
+import { isIPv4Literal } from '../messages/server-name.ts';
+import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
+import type { ClientSession12 } from '../session/client-session.ts';
+import { acceptedCodes } from './certificate-messages.ts';
+import type { QuicSide } from './channel.ts';
+import { GREASE_GROUP, GREASE_VERSION, type Grease } from './grease.ts';
+
+const UNCOMPRESSED = 0;
+
+export interface HelloExtensionsOptions {
+  readonly options: ClientOptions;
+  readonly offer: {
+    readonly serverName: string;
+    readonly versions: readonly ProtocolVersion[];
+    readonly namedGroups: readonly NamedGroup[];
+    readonly ffdheGroups12: readonly FfdheGroup[];
+    readonly session12: ClientSession12 | undefined;
+  };
+  readonly grease: Grease;
+  readonly shares: readonly KeyShare[];
+  /** Not beside a share that the server has asked for: then that one stands alone. */
+  readonly withGreaseShare: boolean;
+  readonly quic: QuicSide | undefined;
+  /** Our verify_data of the handshake before, in a renegotiation (RFC 5746 §3.5). */
+  readonly renegotiatedConnection: Uint8Array;
+}
+
+/** All but those that depend on the rest of the hello, or on what the server has said. */
+export function helloExtensions(given: HelloExtensionsOptions): ClientHelloExtensions {
+  const { options, offer, grease, quic } = given;
+  const { serverName, versions } = offer;
+  const { alpnProtocols, recordSizeLimit, requestTickets } = options;
+  const isName = serverName !== '' && !isIPv4Literal(serverName) && !serverName.includes(':');
+  const shares = given.shares.map((share) => ({
+    group: namedGroups[share.group].code,
+    keyExchange: share.publicKey,
+  }));
+  const with13 = versions.includes('TLSv1.3');
+  // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
+  const canAnswerLater = options.credentials !== undefined && quic === undefined;
+  const unknown = grease.extensions();
+  return {
+    serverName: isName ? serverName : undefined,
+    supportedGroups: grease.before(GREASE_GROUP, [
+      ...offer.namedGroups.map((name) => namedGroups[name].code),
+      ...offer.ffdheGroups12.map((name) => ffdheGroups[name].code),
+    ]),
+    signatureAlgorithms: versions.includes('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes,
+    signatureAlgorithmsCert: certificateSchemeCodes,
+    alpnProtocols: nonEmpty(alpnProtocols),
+    supportedVersions: with13 ? grease.before(GREASE_VERSION, versions.map(versionCode)) : undefined,
+    keyShares: with13 ? [...(given.withGreaseShare ? grease.shares() : []), ...shares] : undefined,
+    pskKeyExchangeModes: with13 ? pskModes(options) : undefined,
+    postHandshakeAuth: with13 && canAnswerLater ? true : undefined,
+    statusRequest: options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined,
+    signedCertificateTimestamp: options.signedCertificateTimestamp === true ? true : undefined,
+    certificateAuthorities: with13 ? nonEmpty(options.certificateAuthorities) : undefined,
+    compressCertificate: with13 ? acceptedCodes(options.acceptCompressedCertificates) : undefined,
+    recordSizeLimit,
+    ticketRequest: with13 ? requestTickets : undefined,
+    quicTransportParameters: quic?.transportParameters,
+    ...extensions12(given),
+    unknown: nonEmpty(unknown),
+  };
+}
+
+function extensions12({ options, offer, renegotiatedConnection }: HelloExtensionsOptions): ClientHelloExtensions {
+  const { versions, session12 } = offer;
+  if (!versions.includes('TLSv1.2')) {
+    return {};
+  }
+  const { wantSessions, offerTickets12 } = options;
+  const byTicket = session12 !== undefined && session12.ticket.length > 0;
+  const wantsTickets = wantSessions !== false && (offerTickets12 !== false || byTicket);
+  return {
+    extendedMasterSecret: true,
+    renegotiationInfo: renegotiatedConnection,
+    ecPointFormats: [UNCOMPRESSED],
+    sessionTicket: wantsTickets ? (session12?.ticket ?? EMPTY) : undefined,
+  };
+}
+
+function pskModes({ dangerouslyAllowPskKe }: ClientOptions): readonly number[] {
+  return dangerouslyAllowPskKe === true ? [PSK_DHE_KE, PSK_KE] : [PSK_DHE_KE];
+}
+
+function nonEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
+  return list === undefined || list.length === 0 ? undefined : list;
+}
+
+function versionCode(version: ProtocolVersion): number {
+  return version === 'TLSv1.3' ? TLS13 : TLS12;
+}
+
+const certificateVerifySchemeCodes = certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]);
+const certificateSchemeCodes = certificateSchemes.map((scheme) => signatureSchemes[scheme]);
+
+/** Last, as what stands behind it would have to be found when it is filled in. */
+export function withEch(extensions: ClientHelloExtensions, data: Uint8Array | undefined): ClientHelloExtensions {
+  if (data === undefined) {
+    return extensions;
+  }
+  const ours = { type: extensionTypes.encrypted_client_hello, data };
+  return { ...extensions, unknown: [...(extensions.unknown ?? []), ours] };
+}
+
+/** The types that the server may answer. */
+export function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean, withEch: boolean): readonly number[] {
+  const types: number[] = withEch ? [extensionTypes.encrypted_client_hello] : [];
+  for (const [name, type] of answerable) {
+    if (extensions[name] !== undefined) {
+      types.push(type);
+    }
+  }
+  if (withPsk) {
+    types.push(extensionTypes.pre_shared_key);
+  }
+  return types;
+}
+
+/** Extensions that a server may answer in ServerHello, HelloRetryRequest, EncryptedExtensions or Certificate. */
+const answerable: readonly (readonly [keyof ClientHelloExtensions, number])[] = [
+  ['serverName', extensionTypes.server_name],
+  ['supportedGroups', extensionTypes.supported_groups],
+  ['alpnProtocols', extensionTypes.application_layer_protocol_negotiation],
+  ['recordSizeLimit', extensionTypes.record_size_limit],
+  ['earlyData', extensionTypes.early_data],
+  ['supportedVersions', extensionTypes.supported_versions],
+  ['keyShares', extensionTypes.key_share],
+  ['ticketRequest', extensionTypes.ticket_request],
+  ['quicTransportParameters', extensionTypes.quic_transport_parameters],
+  ['extendedMasterSecret', extensionTypes.extended_master_secret],
+  ['renegotiationInfo', extensionTypes.renegotiation_info],
+  ['ecPointFormats', extensionTypes.ec_point_formats],
+  ['sessionTicket', extensionTypes.session_ticket],
+  ['statusRequest', extensionTypes.status_request],
+  ['signedCertificateTimestamp', extensionTypes.signed_certificate_timestamp],
+];

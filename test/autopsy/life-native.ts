@@ -1,1 +1,0 @@
-export async function live(_scale: string): Promise<number> { return 0; }
