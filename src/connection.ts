@@ -7,24 +7,20 @@
  */
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
-import type { AlertDescription } from './alerts.ts';
 import { concat, plainBytes } from './bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
-import { HeldData } from './handshake/held-data.ts';
+import { DataSender } from './handshake/data-sender.ts';
+import { Ending } from './handshake/ending.ts';
 import type { CompletedHandshake, HandshakeHost, PreviousHandshake } from './handshake/host.ts';
 import { Incoming, type IncomingHost } from './handshake/incoming.ts';
 import { checkOptions } from './handshake/option-checks.ts';
-import { readAlert } from './handshake/received-alert.ts';
 import { RecordChannel } from './handshake/record-channel.ts';
 import { Runner } from './handshake/runner.ts';
 import type { ClientState, ServerState } from './handshake/transitions.ts';
-import type { Exporter } from './keys/exporter.ts';
-import { newOwner, onAccountOf, type SecretOwner, secretBorn } from './ledger/channels.ts';
+import { type Exporter, keyingMaterial } from './keys/exporter.ts';
+import { Account, onAccountOf, type SecretOwner } from './ledger/channels.ts';
 import type { JoinedMessage } from './messages/message-joiner.ts';
-
-/** How the connection ended, or that it has not: `open` for data is what `canSend` and `peerClosed` tell. */
-type Ending = 'open' | 'failed' | 'erased';
 
 export class Connection implements HandshakeHost, IncomingHost {
   readonly role: 'client' | 'server';
@@ -37,11 +33,9 @@ export class Connection implements HandshakeHost, IncomingHost {
   #exporter: Exporter | undefined;
   /** The client's, then the server's: in one array, as every connection keeps it. */
   #verifyData: Uint8Array | undefined;
-  readonly #held = new HeldData();
-  #closeSent = false;
-  #peerClosed = false;
-  #ending: Ending = 'open';
-  #owner: SecretOwner | undefined;
+  readonly #data: DataSender;
+  readonly #ending: Ending;
+  readonly #account: Account;
 
   private constructor(role: 'client' | 'server', options: ClientOptions | ServerOptions) {
     checkOptions(options);
@@ -52,9 +46,20 @@ export class Connection implements HandshakeHost, IncomingHost {
       usageLimit: options.usageLimit,
       allocate: options.allocate,
     });
+    this.#account = new Account('connection', role);
     // A client makes its key shares at once.
-    this.#runner = onAccountOf(this.#ownerToNote, () => new Runner(role, options, this));
+    this.#runner = onAccountOf(this.#account.noted, () => new Runner(role, options, this));
     this.#incoming = new Incoming(this, this.#runner);
+    this.#data = new DataSender(this.channel, this.#runner);
+    this.#ending = new Ending({
+      role,
+      channel: this.channel,
+      runner: this.#runner,
+      data: this.#data,
+      offersTls12: role === 'client' && options.versions?.includes('TLSv1.2') === true,
+      emit: (action) => this.emit(action),
+      over: (why) => this.#forget(why),
+    });
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` options out of their range, or that leave nothing to offer */
@@ -69,8 +74,7 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** Whose this connection's secrets are in the ledger. */
   get owner(): SecretOwner {
-    this.#owner ??= newOwner('connection', this.role);
-    return this.#owner;
+    return this.#account.owner;
   }
 
   /** The agreed parameters, once the handshake is complete. */
@@ -89,9 +93,9 @@ export class Connection implements HandshakeHost, IncomingHost {
    */
   get canSend(): boolean {
     const mayWrite = this.#runner.established !== undefined || this.#runner.answersEarlyData;
-    const isOpen = mayWrite && this.#ending === 'open';
-    const isClosing = this.#closeSent || this.#held.closeDue;
-    return isOpen && !isClosing && !(this.#peerClosed && this.channel.holdsData);
+    const { over, closeSent, peerClosed } = this.#ending;
+    const isClosing = closeSent || this.#data.closeDue;
+    return mayWrite && !over && !isClosing && !(peerClosed && this.channel.holdsData);
   }
 
   /**
@@ -99,8 +103,8 @@ export class Connection implements HandshakeHost, IncomingHost {
    * for a transport that takes no more, and not end the transport: how long it takes is up to the peer.
    */
   get holdsData(): boolean {
-    const isOpen = this.#runner.established !== undefined && !this.#closeSent;
-    return !this.#held.isEmpty || (isOpen && this.channel.holdsData);
+    const isOpen = this.#runner.established !== undefined && !this.#ending.closeSent;
+    return this.#data.holds || (isOpen && this.channel.holdsData);
   }
 
   /** A need is open: what arrives is kept, up to a bound, so a host had better not read on. */
@@ -110,12 +114,12 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** Neither side has ended what comes in. */
   get reading(): boolean {
-    return this.#ending === 'open' && !this.#peerClosed;
+    return !this.#ending.over && !this.#ending.peerClosed;
   }
 
   /** The peer sent close_notify. */
   get peerClosed(): boolean {
-    return this.#peerClosed;
+    return this.#ending.peerClosed;
   }
 
   /**
@@ -123,7 +127,7 @@ export class Connection implements HandshakeHost, IncomingHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` when called again
    */
   start(): Action[] {
-    if (this.role === 'server' || this.#ending !== 'open') {
+    if (this.role === 'server' || this.#ending.over) {
       return [];
     }
     if (this.#runner.state !== 'Start') {
@@ -134,7 +138,7 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** Client: bytes of early data that `sendEarlyData` takes now. */
   get earlyDataRoom(): number {
-    const isOpen = this.#ending === 'open' && !this.#closeSent;
+    const isOpen = !this.#ending.over && !this.#ending.closeSent;
     return isOpen ? (this.#runner.earlyDataToSend?.room ?? 0) : 0;
   }
 
@@ -163,7 +167,7 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** Takes bytes from the transport. They are lent: what has to be kept is copied. */
   receive(bytes: Uint8Array): Action[] {
-    if (this.#ending !== 'open' || this.#peerClosed || bytes.length === 0) {
+    if (!this.reading || bytes.length === 0) {
       return [];
     }
     return this.#run(() => {
@@ -174,13 +178,7 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** The transport has ended. Without close_notify before it the connection fails: data may have been cut off. */
   transportEnded(): Action[] {
-    if (this.#ending !== 'open' || this.#peerClosed) {
-      return [];
-    }
-    return this.#run(() => {
-      const when = this.#runner.established === undefined ? 'during the handshake' : 'without close_notify';
-      throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} ended the connection ${when}`);
-    });
+    return this.reading ? this.#run(() => this.#ending.transportEnded()) : [];
   }
 
   /**
@@ -194,7 +192,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     if (data.length === 0) {
       return [];
     }
-    return this.#run(() => this.#sendData(data));
+    return this.#run(() => this.#data.send(data));
   }
 
   /**
@@ -202,7 +200,7 @@ export class Connection implements HandshakeHost, IncomingHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` when this need is not open
    */
   resume<K extends Need['kind']>(need: Extract<Need, { kind: K }>, answer: Answers[K]): Action[] {
-    if (this.#ending !== 'open') {
+    if (this.#ending.over) {
       return [];
     }
     if (this.#need !== need) {
@@ -220,28 +218,19 @@ export class Connection implements HandshakeHost, IncomingHost {
    * (`holdsData`), close_notify follows it.
    */
   close(): Action[] {
-    if (this.#ending !== 'open' || this.#closeSent) {
+    if (this.#ending.over || this.#ending.closeSent) {
       return [];
     }
-    if (!this.#held.isEmpty) {
-      this.#held.closeDue = true;
+    if (this.#data.holds) {
+      this.#data.closeDue = true;
       return [];
     }
-    return this.#run(() => this.#close());
+    return this.#run(() => this.#ending.close());
   }
 
   /** Gives up with a fatal alert; all secrets are erased. */
   abort(alert: HostAlert): Action[] {
-    if (this.#ending !== 'open') {
-      return [];
-    }
-    return this.#run(() => {
-      this.#alert(alert);
-      if (alert !== 'user_canceled') {
-        this.#runner.endSession(false);
-      }
-      this.#end(`aborted with ${alert}`);
-    });
+    return this.#ending.over ? [] : this.#run(() => this.#ending.abort(alert));
   }
 
   /**
@@ -273,7 +262,7 @@ export class Connection implements HandshakeHost, IncomingHost {
    * already
    */
   requestClientCertificate(policy: Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>): Action[] {
-    if (!this.canSend || this.#peerClosed) {
+    if (!this.canSend || this.#ending.peerClosed) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open both ways');
     }
     const connected = this.#runner.askable();
@@ -286,7 +275,7 @@ export class Connection implements HandshakeHost, IncomingHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` not open, another version, or the peer cannot bind it to the connection
    */
   startRenegotiation(context?: ServerContext): Action[] {
-    if (!this.canSend || this.#peerClosed) {
+    if (!this.canSend || this.#ending.peerClosed) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'the connection is not open');
     }
     const connected = this.#runner.renegotiable();
@@ -298,18 +287,7 @@ export class Connection implements HandshakeHost, IncomingHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after the end
    */
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
-    if (this.#exporter === undefined) {
-      throw new TLSError(
-        'TLS_ERR_WRONG_STATE',
-        'there is no keying material before the handshake is complete or after the end',
-      );
-    }
-    const exported = this.#exporter.export(label, context, length);
-    // On an allocation of its own, as a Secret's: in V8's heap the collector would leave copies that nobody can erase.
-    const bytes = new Uint8Array(new ArrayBuffer(exported.length));
-    bytes.set(exported.expose());
-    exported.erase();
-    return bytes;
+    return keyingMaterial(this.#exporter, label, context, length);
   }
 
   /**
@@ -323,8 +301,8 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   /** Forgets everything; sends nothing. Idempotent. */
   erase(why = 'closed'): void {
-    if (this.#ending === 'open') {
-      this.#end(why);
+    if (!this.#ending.over) {
+      this.#ending.end(why);
     }
   }
 
@@ -353,8 +331,12 @@ export class Connection implements HandshakeHost, IncomingHost {
     this.#keepVerifyData(completed);
     this.#runner.complete(completed);
     this.channel.outgoing.endOfHandshake();
+    // What carried nothing in the handshake, a middlebox's change_cipher_spec say, is no beginning of a flood after it.
+    this.channel.noteRecord(false);
     this.#actions.push({ kind: renegotiating ? 'renegotiated' : 'handshakeComplete', summary });
-    this.#releaseHeldData();
+    if (this.#data.release()) {
+      this.#ending.close();
+    }
   }
 
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
@@ -363,31 +345,22 @@ export class Connection implements HandshakeHost, IncomingHost {
 
   // Running
 
-  /** None while nobody listens. */
-  get #ownerToNote(): SecretOwner | undefined {
-    return secretBorn.hasSubscribers ? this.owner : undefined;
-  }
-
-  get #peer(): 'client' | 'server' {
-    return this.role === 'client' ? 'server' : 'client';
-  }
-
   /** Runs one call: gathers what is to be sent into one action and turns an error into an alert and an end. */
   #run(body: () => void): Action[] {
-    const owner = this.#ownerToNote;
+    const owner = this.#account.noted;
     return owner === undefined ? this.#gather(body) : onAccountOf(owner, () => this.#gather(body));
   }
 
   #gather(body: () => void): Action[] {
     try {
       body();
-      if (!this.#closeSent) {
+      if (!this.#ending.closeSent) {
         this.#runner.established?.answer();
       }
       // Here and not in `take`, as sealing may fail.
       this.channel.flushHandshake();
     } catch (error) {
-      this.#fail(error);
+      this.#ending.fail(error);
     }
     this.channel.deframer.retain();
     this.channel.joiner.retain();
@@ -404,43 +377,7 @@ export class Connection implements HandshakeHost, IncomingHost {
   // IncomingHost
 
   receivedAlert(content: Uint8Array): void {
-    const alert = readAlert(content, this.#peer, this.channel.isTls12);
-    if (this.channel.joiner.pending) {
-      throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', 'an alert came in the middle of a handshake message');
-    }
-    if (alert.kind === 'close_notify') {
-      this.#onCloseNotify();
-      return;
-    }
-    if (alert.kind === 'user_canceled' || alert.kind === 'warning') {
-      this.channel.noteRecord(true);
-      if (alert.kind === 'warning' && alert.name === 'no_renegotiation' && this.#runner.declined()) {
-        this.#actions.push({ kind: 'renegotiationDeclined' });
-        this.#releaseHeldData();
-      }
-      return;
-    }
-    this.#runner.endSession(true);
-    this.#end(alert.error.message);
-    this.#actions.push({ kind: 'failed', error: alert.error });
-  }
-
-  #onCloseNotify(): void {
-    if (this.#runner.established === undefined) {
-      throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
-    }
-    if (!this.#held.isEmpty) {
-      throw new TLSError(
-        'TLS_ERR_TRUNCATED',
-        `the ${this.#peer} closed the connection in a renegotiation, for whose end data was waiting`,
-      );
-    }
-    this.#peerClosed = true;
-    this.#runner.abandonRenegotiation();
-    this.#actions.push({ kind: 'peerClosed' });
-    if (this.#closeSent) {
-      this.#end('closed');
-    }
+    this.#ending.receivedAlert(content);
   }
 
   #keepVerifyData({ verifyData, previous }: CompletedHandshake): void {
@@ -448,118 +385,11 @@ export class Connection implements HandshakeHost, IncomingHost {
     this.#verifyData = both === undefined ? undefined : concat(both.clientVerifyData, both.serverVerifyData);
   }
 
-  #sendData(data: Uint8Array): void {
-    const { channel } = this;
-    const connected = this.#runner.established;
-    if (this.holdsData) {
-      this.#held.hold(data);
-      return;
-    }
-    if (connected === undefined) {
-      this.#answerEarlyData(data);
-      return;
-    }
-    connected.noteSentData(data.length);
-    let at = 0;
-    while (at < data.length) {
-      if (connected.writable <= 0) {
-        connected.update(false);
-      }
-      if (connected.writable <= 0) {
-        // A renegotiation is under way, for new keys.
-        this.#held.hold(data.subarray(at));
-        return;
-      }
-      const room = connected.writable * channel.maxFragment;
-      const end = Math.min(data.length, at + room);
-      channel.applicationData(data, at, end);
-      at = end;
-    }
-  }
-
-  /** Before the client's Finished the write key cannot be renewed: what it cannot carry waits for it. */
-  #answerEarlyData(data: Uint8Array): void {
-    const { channel } = this;
-    const end = Math.min(data.length, Math.max(0, channel.writable) * channel.maxFragment);
-    if (end > 0) {
-      channel.applicationData(data, 0, end);
-    }
-    if (end < data.length) {
-      this.#held.hold(data.subarray(end));
-    }
-  }
-
-  #releaseHeldData(): void {
-    // Our Finished goes first.
-    this.channel.flushHandshake();
-    this.channel.holdsData = false;
-    for (const data of this.#held.release()) {
-      this.#sendData(data);
-    }
-    if (this.#held.closeDue && this.#held.isEmpty) {
-      this.#held.closeDue = false;
-      this.#close();
-    }
-  }
-
-  #close(): void {
-    const duringHandshake = this.#runner.established === undefined && !this.#runner.answersEarlyData;
-    if (duringHandshake) {
-      this.#alert('user_canceled');
-    }
-    this.#alert('close_notify');
-    this.channel.endWriting();
-    this.#closeSent = true;
-    if (duringHandshake || this.#peerClosed) {
-      this.#end('closed');
-    }
-  }
-
-  #fail(reason: unknown): void {
-    const error =
-      reason instanceof TLSError
-        ? reason
-        : new TLSError('TLS_ERR_INTERNAL', 'the connection failed by an error of its own', { cause: reason });
-    if (this.#ending !== 'open') {
-      return;
-    }
-    // Whatever goes wrong on our side, the peer is told that something did.
-    const alert = error.alert ?? (error.blame === 'peer' ? undefined : 'internal_error');
-    if (alert !== undefined) {
-      this.#alertIfPossible(alert);
-      this.#runner.endSession(error.code === 'TLS_ERR_BAD_FINISHED');
-    }
-    this.#end(error.code);
-    this.#actions.push({ kind: 'failed', error });
-    this.#ending = 'failed';
-  }
-
-  /** Nothing may follow close_notify (RFC 9846 §6.1), and nothing makes sense before a ClientHello. */
-  #alert(description: AlertDescription): void {
-    if (this.#closeSent || this.#runner.state === 'Start') {
-      return;
-    }
-    this.#runner.protectAlerts();
-    this.channel.alert(description);
-  }
-
-  #alertIfPossible(description: AlertDescription): void {
-    try {
-      this.#alert(description);
-    } catch {
-      // The write key itself is what failed (its usage limit): nothing can be said under it any more.
-    }
-  }
-
-  #end(why: string): void {
-    this.#ending = 'erased';
+  #forget(why: string): void {
     this.#need = undefined;
-    this.#held.release();
-    this.#runner.erase(why);
     this.#exporter?.erase(why);
     this.#exporter = undefined;
     this.#verifyData = undefined;
-    this.channel.erase(why);
   }
 }
 

@@ -17,8 +17,8 @@ import type { CompletedHandshake, HandshakeHost } from './handshake/host.ts';
 import { type EncryptionLevel, QuicChannel, type QuicChannelAction } from './handshake/quic-channel.ts';
 import { Runner } from './handshake/runner.ts';
 import type { ClientState, ServerState } from './handshake/transitions.ts';
-import type { Exporter } from './keys/exporter.ts';
-import { newOwner, onAccountOf, type SecretOwner, secretBorn } from './ledger/channels.ts';
+import { type Exporter, keyingMaterial } from './keys/exporter.ts';
+import { Account, onAccountOf, type SecretOwner } from './ledger/channels.ts';
 import { handshakeTypeName } from './messages/code-points.ts';
 
 export type { EncryptionLevel } from './handshake/quic-channel.ts';
@@ -103,7 +103,7 @@ export class QuicHandshake implements HandshakeHost {
   #summary: HandshakeSummary | undefined;
   #exporter: Exporter | undefined;
   #over = false;
-  #owner: SecretOwner | undefined;
+  readonly #account: Account;
 
   private constructor(role: 'client' | 'server', options: QuicClientOptions | QuicServerOptions) {
     this.role = role;
@@ -113,8 +113,9 @@ export class QuicHandshake implements HandshakeHost {
       emit: (action) => this.#actions.push(action),
     });
     const all = { ...options, ...WITHOUT_TCP } as ClientOptions | ServerOptions;
+    this.#account = new Account('connection', role);
     // A client makes its key shares at once.
-    this.#runner = onAccountOf(this.#ownerToNote, () => new Runner(role, all, this));
+    this.#runner = onAccountOf(this.#account.noted, () => new Runner(role, all, this));
   }
 
   /** @throws TLSError `TLS_ERR_CONFIG` no application protocol, or options that leave nothing to offer */
@@ -131,8 +132,7 @@ export class QuicHandshake implements HandshakeHost {
 
   /** Whose this connection's secrets are in the ledger. */
   get owner(): SecretOwner {
-    this.#owner ??= newOwner('connection', this.role);
-    return this.#owner;
+    return this.#account.owner;
   }
 
   /** The agreed parameters, once the handshake is complete. */
@@ -218,17 +218,7 @@ export class QuicHandshake implements HandshakeHost {
    * @throws TLSError `TLS_ERR_WRONG_STATE` before the handshake is complete or after the end
    */
   exportKeyingMaterial(label: string, context: Uint8Array | undefined, length: number): Uint8Array {
-    if (this.#exporter === undefined) {
-      throw new TLSError(
-        'TLS_ERR_WRONG_STATE',
-        'there is no keying material before the handshake is complete or after the end',
-      );
-    }
-    const exported = this.#exporter.export(label, context, length);
-    const bytes = new Uint8Array(new ArrayBuffer(exported.length));
-    bytes.set(exported.expose());
-    exported.erase();
-    return bytes;
+    return keyingMaterial(this.#exporter, label, context, length);
   }
 
   /** Forgets everything, when the QUIC connection ends. Idempotent. */
@@ -276,13 +266,8 @@ export class QuicHandshake implements HandshakeHost {
 
   // Running
 
-  /** None while nobody listens. */
-  get #ownerToNote(): SecretOwner | undefined {
-    return secretBorn.hasSubscribers ? this.owner : undefined;
-  }
-
   #run(body: () => void): QuicAction[] {
-    const owner = this.#ownerToNote;
+    const owner = this.#account.noted;
     return owner === undefined ? this.#gather(body) : onAccountOf(owner, () => this.#gather(body));
   }
 

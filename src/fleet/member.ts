@@ -94,6 +94,7 @@ export class Member {
     return instanceSlot(this.#context.instanceId);
   }
 
+  /** Only a running one does anything. */
   get phase(): Phase {
     return this.#phase;
   }
@@ -103,10 +104,12 @@ export class Member {
     return this.#generation.number;
   }
 
+  /** Those that hold as of the last call. */
   get alarms(): readonly RingAlarm[] {
     return this.#alarms.on;
   }
 
+  /** To be called once, first of all. */
   start(now: Moment): readonly RingAction[] {
     this.#phase = 'running';
     this.#startedAt = now;

@@ -34,7 +34,6 @@ export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connec
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
   hs.serverVerifyData = verifyData;
-  refuseRejectedEch(hs);
   const boundary = channel.joiner.boundary();
   hs.transcript.add(message.raw);
   const transcriptHash = hs.transcript.digest();
@@ -65,7 +64,9 @@ function sendCertificate(
   hs: ClientHandshake,
   requestedSchemes: readonly number[],
 ): 'Connected' | 'AwaitClientSignature' {
-  const chosen = chooseClientCredential(hs.options.credentials ?? [], requestedSchemes, hs.credentialWishes);
+  // To who speaks for the public name alone we stay who we are (RFC 9849 §6.1.7).
+  const credentials = hs.encryptedClientHello === false ? [] : (hs.options.credentials ?? []);
+  const chosen = chooseClientCredential(credentials, requestedSchemes, hs.credentialWishes);
   hs.ownCertificates = chosen?.credential.certificateChain ?? [];
   const { provider, compressCertificates } = hs.options;
   const { message } = certificateMessage({
@@ -103,6 +104,7 @@ function finish(hs: ClientHandshake): 'Connected' {
   send(hs, encodeFinished({ verifyData }));
   channel.protectWrite(present(hs.clientApplicationSecret));
   hs.clientApplicationSecret = undefined;
+  refuseRejectedEch(hs);
   const summary = summarize(hs, suite);
   const resumptionSecret = wantSessions ? mainSecret.resumptionSecret(hs.transcript.digest()) : undefined;
   const tickets = new ReceivedTickets({

@@ -3,7 +3,7 @@
  * answered, and where that is the outer one it goes to the end of the handshake only to learn, from who can prove to speak
  * for the server, what to do instead.
  *
- * RFC 9849 §6.1.4 to §6.1.6.
+ * RFC 9849 §6.1.4 to §6.1.7.
  */
 
 import type { CipherSuite } from '../crypto/suites.ts';
@@ -64,7 +64,7 @@ export function takeRetryConfigs(hs: ClientHandshake, retryConfigs: Uint8Array |
   }
 }
 
-/** The server's Finished has verified: what it said of its configuration counts, and nothing else of it. */
+/** The server's Finished has verified and ours is sent: what it said of its configuration counts, and nothing else of it. */
 export function refuseRejectedEch(hs: ClientHandshake): void {
   if (hs.encryptedClientHello !== false) {
     return;

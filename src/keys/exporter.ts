@@ -22,6 +22,30 @@ export interface Exporter {
   erase(why: string): void;
 }
 
+/**
+ * The caller owns the bytes, `length` of them.
+ * @throws TLSError `TLS_ERR_WRONG_STATE` where there is no exporter: before the handshake is complete, or after the end
+ */
+export function keyingMaterial(
+  exporter: Exporter | undefined,
+  label: string,
+  context: Uint8Array | undefined,
+  length: number,
+): Uint8Array {
+  if (exporter === undefined) {
+    throw new TLSError(
+      'TLS_ERR_WRONG_STATE',
+      'there is no keying material before the handshake is complete or after the end',
+    );
+  }
+  const exported = exporter.export(label, context, length);
+  // On an allocation of its own, as a Secret's: in V8's heap the collector would leave copies that nobody can erase.
+  const bytes = new Uint8Array(new ArrayBuffer(exported.length));
+  bytes.set(exported.expose());
+  exported.erase();
+  return bytes;
+}
+
 /** TLS 1.3. Takes the exporter secret over. An absent context equals an empty one. */
 export class Tls13Exporter implements Exporter {
   readonly #provider: CryptoProvider;

@@ -73,6 +73,28 @@ export function newOwner(kind: SecretOwner['kind'], role?: SecretOwner['role']):
   return role === undefined ? { kind, id: lastOwnerId } : { kind, id: lastOwnerId, role };
 }
 
+/** An owner that is made when it is asked for. */
+export class Account {
+  readonly #kind: SecretOwner['kind'];
+  readonly #role: SecretOwner['role'];
+  #owner: SecretOwner | undefined;
+
+  constructor(kind: SecretOwner['kind'], role?: SecretOwner['role']) {
+    this.#kind = kind;
+    this.#role = role;
+  }
+
+  get owner(): SecretOwner {
+    this.#owner ??= newOwner(this.#kind, this.#role);
+    return this.#owner;
+  }
+
+  /** For `onAccountOf`; undefined while nobody listens. */
+  get noted(): SecretOwner | undefined {
+    return secretBorn.hasSubscribers ? this.owner : undefined;
+  }
+}
+
 /**
  * Runs `body`, which must be synchronous; secrets that are made in it are this owner's. A variable of the module is enough
  * for that, as the core never waits.

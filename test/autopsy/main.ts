@@ -14,7 +14,7 @@ import { isLookedFor } from './kinds.ts';
 import { huntPrivateKeys } from './private-key-hunt.ts';
 import type { Scale } from './scale.ts';
 import type { ToldSecret } from './testimony.ts';
-import { countSecrets, isFromMlKemInJavaScript, isRemainder, type Row, tabulate } from './verdict.ts';
+import { countSecrets, isFromMlKemInJavaScript, isInRegisters, isRemainder, type Row, tabulate } from './verdict.ts';
 
 interface Stage {
   readonly subject: string;
@@ -119,8 +119,7 @@ function note(subject: string, moment: string, wanted: readonly ToldSecret[], { 
 }
 
 function isExplained(find: Find): boolean {
-  // ChaCha20's key in vector registers: only a core dump shows them.
-  return isFromMlKemInJavaScript(find) || isRemainder(find) || find.hit.form === 'spread';
+  return isFromMlKemInJavaScript(find) || isRemainder(find) || isInRegisters(find);
 }
 
 function hunt(examiner: Examiner, publicKeys: readonly ToldSecret[], moment: string): void {

@@ -12,7 +12,7 @@ import { MemoryStore } from '../../src/fleet/memory-store.ts';
 import { joinFleet } from '../../src/node/fleet.ts';
 import { ClientSessions, connect, createServer } from '../../src/node/tls.ts';
 import { mainFile } from '../cli/support.ts';
-import { only, serverOptions, trust, versions } from '../node/support.ts';
+import { closing, only, serverOptions, trust, versions } from '../node/support.ts';
 import { isLookedFor } from './kinds.ts';
 import { Search } from './search.ts';
 import { Testimony, type ToldSecret } from './testimony.ts';
@@ -160,7 +160,7 @@ describe('what can be seen of a process from within', () => {
   });
 });
 
-test('no secret of a server shows in what it prints, as text or as JSON', async () => {
+test('no secret of a server shows in what it prints, as text or as JSON', async (t) => {
   for (const form of [[], ['--json']]) {
     const hook = new URL('./testify-hook.js', import.meta.url).href;
     const child = spawn(
@@ -168,6 +168,7 @@ test('no secret of a server shows in what it prints, as text or as JSON', async 
       ['--import', hook, mainFile, 'serve', '--listen', '127.0.0.1:0', '--no-status', '--root', '.', ...form],
       { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], cwd: import.meta.dirname },
     );
+    t.after(() => child.kill('SIGKILL'));
     const testimony = new Testimony();
     (child.stdio[3] as NodeJS.ReadableStream).on('data', (chunk: Buffer) => testimony.hear(chunk));
     let printed = '';
@@ -187,7 +188,7 @@ test('no secret of a server shows in what it prints, as text or as JSON', async 
       client.on('error', () => {});
       client.once('secureConnect', () => client.end('GET / HTTP/1.0\r\n\r\n'));
       client.resume();
-      await once(client, 'close');
+      await closing(client);
     }
     child.kill('SIGTERM');
     await once(child, 'close');

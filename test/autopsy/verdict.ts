@@ -65,4 +65,12 @@ export function isRemainder({ hit }: Find): boolean {
   return hit.length < hit.of / 2;
 }
 
+/**
+ * A word of ChaCha20's key or nonce fills each vector register of a CPU with AVX-512, and stays there until other code needs
+ * the register. Only a core dump shows registers; where two of them meet, two words stand side by side.
+ */
+export function isInRegisters({ mapping, hit }: Find): boolean {
+  return mapping === undefined && (hit.form === 'spread' || (hit.form === 'raw' && hit.length === 8));
+}
+
 const MLKEM_KINDS = new Set([ML_KEM_SEED, ML_KEM_MESSAGE, ML_KEM_SHARED_SECRET]);

@@ -251,6 +251,7 @@ describe('joining a fleet', () => {
     refused(/epochLength/, { url, identity: fileA, rotate: '1s' });
     refused(/processes/, { url, identity: fileA, processes: 0 });
     refused(/URL/, { url: 'http://127.0.0.1', identity: fileA });
+    refused(/two hex digits/, { url: 'redis://u:%zz@127.0.0.1', identity: fileA });
   });
 
   test('over a store of one’s own the ring works, and what that has no place for is refused', async () => {

@@ -358,6 +358,7 @@ describe('without the store', () => {
       assert.equal(common(world).depth, depth);
     }
     assert(alarmsOf(world, world.nodes[0]).includes('no_fresh_epoch'));
+    assert(alarmsOf(world, world.nodes[0]).includes('sealing_key_old'));
     assert(alarmsOf(world, world.nodes[0]).includes('store_unreachable'));
     world.advance(5 * HOUR);
     assert.deepEqual(sealingIds(world), [undefined, undefined, undefined]);

@@ -30,7 +30,7 @@ export async function visitWithFirefox(site: Site, name: string, more = ''): Pro
 }
 
 /** No network of its own, and nothing that would write over the screen. */
-const preferences = `
+export const preferences: string = `
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.auto", false);
 user_pref("browser.aboutwelcome.enabled", false);

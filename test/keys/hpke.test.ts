@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { Aes256Gcm, CipherSuite, HkdfSha256 } from '@hpke/core';
+import { Aes128Gcm, Aes256Gcm, CipherSuite, HkdfSha256 } from '@hpke/core';
 import { DhkemX25519HkdfSha256 } from '@hpke/dhkem-x25519';
 import { XWing } from '@hpke/hybridkem-x-wing';
 import { fromHex, toHex, utf8 } from '../../src/bytes/bytes.ts';
 import { createNodeProvider, nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import type { AeadName } from '../../src/crypto/suites.ts';
 import type { RingKem } from '../../src/fleet/configuration.ts';
-import { generateKeyPair, type HpkeInput, kems, openWith, sealTo } from '../../src/keys/hpke.ts';
+import { generateKeyPair, type HpkeInput, HpkeSender, kems, openWith, sealTo } from '../../src/keys/hpke.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
 
 interface Vector {
@@ -51,6 +51,15 @@ describe('HPKE', () => {
       assert.equal(toHex(sealed.ciphertext), vector.ct);
     });
 
+    it(`seals several to one encapsulation, the first as RFC 9180 ${vector.section} says`, () => {
+      const provider = withPrivateKey(vector.skEm);
+      const sender = new HpkeSender({ provider, suite, info: parts.info }, fromHex(vector.pkRm));
+      assert.equal(toHex(sender.encapsulation), vector.enc);
+      assert.equal(toHex(sender.seal(parts.aad, fromHex(vector.pt))), vector.ct);
+      assert.notEqual(toHex(sender.seal(parts.aad, fromHex(vector.pt))), vector.ct);
+      sender.erase();
+    });
+
     it(`opens what RFC 9180 ${vector.section} says`, () => {
       const input = { ...parts, provider: withPrivateKey(vector.skRm) };
       const keyPair = generateKeyPair(input.provider, 'x25519');
@@ -60,6 +69,31 @@ describe('HPKE', () => {
       assert.equal(toHex(opened), vector.pt);
     });
   }
+
+  it('a library opens one message after the other of one encapsulation, in their order', async () => {
+    const theirs = new CipherSuite({
+      kem: new DhkemX25519HkdfSha256(),
+      kdf: new HkdfSha256(),
+      aead: new Aes128Gcm(),
+    });
+    const exact = (bytes: Uint8Array) => Uint8Array.from(bytes).buffer as ArrayBuffer;
+    const keys = await theirs.kem.generateKeyPair();
+    const publicKey = new Uint8Array(await theirs.kem.serializePublicKey(keys.publicKey));
+    const watch = new SecretWatch();
+    const info = utf8('info');
+    const sender = new HpkeSender({ provider, suite: { kem: 'x25519', aead: 'aes-128-gcm' }, info }, publicKey);
+    const sealed = [utf8('one'), utf8('two')].map((text) => sender.seal(text, text));
+    sender.erase();
+    assert.deepEqual(watch.alive, []);
+    watch.stop();
+    const enc = exact(sender.encapsulation);
+    const open = () => theirs.createRecipientContext({ recipientKey: keys.privateKey, enc, info: exact(info) });
+    const recipient = await open();
+    assert.equal(toHex(new Uint8Array(await recipient.open(exact(sealed[0]), exact(utf8('one'))))), toHex(utf8('one')));
+    assert.equal(toHex(new Uint8Array(await recipient.open(exact(sealed[1]), exact(utf8('two'))))), toHex(utf8('two')));
+    const second = await open();
+    await assert.rejects(second.open(exact(sealed[1]), exact(utf8('two'))));
+  });
 
   for (const kem of KEMS) {
     const theirs = new CipherSuite({

@@ -9,7 +9,7 @@
  *     ticket ─▶ master secret ─▶ all recorded TLS 1.2 connections;  PSK ─▶ the TLS 1.3 connections that offered it
  *
  * The same code serves every theft: what it opens differs by what it was given. With MAYFLY_THEFT=thorough every offset of
- * everything is tried as a ticket key and a private key too, which takes minutes; else only fields of records and files.
+ * everything is tried as a ticket key too, which takes minutes; else only fields of records and files.
  */
 
 import { concat, EMPTY, sameBytes, toHex } from '../../src/bytes/bytes.ts';

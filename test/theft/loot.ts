@@ -39,7 +39,7 @@ export class Loot {
     connections: 0,
   };
   readonly trust: RingTrust;
-  /** Every offset of everything is tried as a ticket key and as a private key as well. */
+  /** Every offset of everything is tried as a ticket key as well. */
   readonly #thorough = (process.env.MAYFLY_THEFT ?? '').includes('thorough');
   readonly members: MemberRecord[] = [];
   readonly epochs: EpochRecord[] = [];
@@ -80,7 +80,7 @@ export class Loot {
     this.#readSessions(commands);
     for (const value of [...commands.flat(), ...files]) {
       const record = this.#read(value);
-      this.#take(value, 'store');
+      this.#take(value);
       for (const field of record === undefined ? [] : fieldsOf({ record, signature: value.subarray(-64) })) {
         this.#addField(field, 'store');
       }
@@ -90,9 +90,9 @@ export class Loot {
   /** Configurations, identity files, keys of certificates: each piece is tried as everything. */
   stealFiles(files: readonly Uint8Array[]): void {
     for (const file of files) {
-      this.#take(file, 'files');
+      this.#take(file);
       for (const content of spelledOut(file)) {
-        this.#take(content, 'files');
+        this.#take(content);
         for (const length of content.length > LONGEST_KEY_FILE ? [] : [16, 32, 48]) {
           for (const piece of windows(content, length)) {
             this.#addField(piece, 'files');
@@ -105,13 +105,13 @@ export class Loot {
   /** What a process held, each secret by itself. */
   stealMemory(secrets: readonly Uint8Array[]): void {
     for (const secret of secrets) {
-      this.#take(secret, 'memory');
+      this.#take(secret);
       this.#addField(secret, 'memory');
     }
   }
 
   /** Every 32 bytes at every offset may be an epoch's secret. */
-  #take(content: Uint8Array, origin: Origin): void {
+  #take(content: Uint8Array): void {
     if (!this.#seenContents.add(content)) {
       return;
     }
@@ -121,7 +121,7 @@ export class Loot {
         const bytes = Uint8Array.from(window);
         this.addSigns(bytes);
         if (this.#thorough) {
-          this.#addGuess(bytes, origin);
+          this.guesses.push(bytes);
         }
       }
     }
@@ -133,10 +133,6 @@ export class Loot {
     }
     const bytes = Uint8Array.from(field);
     this.fields.push({ bytes, origin });
-    this.#addGuess(bytes, origin);
-  }
-
-  #addGuess(bytes: Uint8Array, origin: Origin): void {
     if (bytes.length === 32) {
       this.guesses.push(bytes);
     }

@@ -4,7 +4,7 @@
  * code is given one live member's memory, which must open the live window and nothing else: so the first half could fail.
  *
  *     MAYFLY_THEFT=real        leaves all clocks alone: the same in a minute, with Redis's own TIME
- *     MAYFLY_THEFT=thorough    tries every offset of everything as a ticket key and a private key too: minutes
+ *     MAYFLY_THEFT=thorough    tries every offset of everything as a ticket key too: a minute or two
  *
  * docs/theft.md
  */

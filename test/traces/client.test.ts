@@ -47,7 +47,7 @@ function clientOf(trace: Trace, { replay: changes, options }: Setup = {}): { cli
   const replay = new Replay({
     trace,
     side: 'client',
-    randoms: [random, SESSION_ID, new Uint8Array(5)],
+    randoms: [random, SESSION_ID],
     groups: ['x25519'],
     transcript: {
       [CLIENT_HELLO]: [trace.message('client', 'ClientHello')],
@@ -316,7 +316,7 @@ describe('RFC 8448 with Mayfly as the client', () => {
     const { legacySessionId, random } = helloOf(trace);
     const { client, replay } = clientOf(trace, {
       replay: {
-        randoms: [random, legacySessionId, new Uint8Array(5)],
+        randoms: [random, legacySessionId],
         transcript: { [CLIENT_HELLO]: [trace.message('client', 'ClientHello')] },
       },
     });

@@ -39,9 +39,9 @@ function columns(policies: readonly Policy[]): string[][] {
     ['key exchange', ({ namedGroups }) => namedGroups?.join(', ') ?? 'all (ephemeral, hybrid first)'],
     ['PSK modes', ({ pskModes }) => pskModes.join(', ')],
     ['sealUntil', ({ sealUntil }) => periodText(sealUntil)],
-    ['openUntil', ({ openUntil, openUntil12 }) => `${periodText(openUntil)}, of TLS 1.2 ${periodText(openUntil12)}`],
+    ['openUntil', (policy) => with12(policy, policy.openUntil, policy.openUntil12)],
     ['ticketLifetime', ({ ticketLifetime }) => periodText(ticketLifetime)],
-    ['handshakeValidity', validityText],
+    ['handshakeValidity', (policy) => with12(policy, policy.handshakeValidity, policy.sessionLife12)],
     [
       'usageLimit',
       ({ usageLimit }) => (usageLimit === undefined ? 'the suite’s (mayfly limits)' : `${usageLimit} records`),
@@ -59,9 +59,8 @@ function columns(policies: readonly Policy[]): string[][] {
   ];
 }
 
-function validityText({ handshakeValidity, sessionLife12, versions }: Policy): string {
-  const of12 = versions.includes('TLSv1.2') ? `, of TLS 1.2 ${periodText(sessionLife12)}` : '';
-  return `${periodText(handshakeValidity)}${of12}`;
+function with12({ versions }: Policy, all: number, of12: number): string {
+  return versions.includes('TLSv1.2') ? `${periodText(all)}, of TLS 1.2 ${periodText(of12)}` : periodText(all);
 }
 
 function ticketsText({ tickets, ticketsPerConnection, ticketsPerResumption, maxTickets }: Policy): string {

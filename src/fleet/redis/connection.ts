@@ -197,9 +197,9 @@ function parseAddress(url: string): Address {
     scheme,
     tls: protocol.endsWith('s') && protocol !== 'redis',
     hosts: list,
-    path: decodeURIComponent(path),
-    username: username === undefined || username === '' ? undefined : decodeURIComponent(username),
-    password: password === undefined ? undefined : decodeURIComponent(password),
+    path: decoded(path),
+    username: username === undefined || username === '' ? undefined : decoded(username),
+    password: password === undefined ? undefined : decoded(password),
   };
 }
 
@@ -210,6 +210,14 @@ function parseHost(text: string, defaultPort: number): { host: string; port: num
     throw bad('a host is NAME, ADDRESS or [IPV6], with an optional :PORT');
   }
   return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw bad('a % must be followed by two hex digits');
+  }
 }
 
 function splitOnce(text: string, separator: string): [string, string] {

@@ -34,4 +34,5 @@ const ONLY_TLS13 = new Set<number>([
   extensionTypes.key_share,
   extensionTypes.compress_certificate,
   extensionTypes.ticket_request,
+  extensionTypes.encrypted_client_hello,
 ]);
