@@ -333,20 +333,24 @@ export class ClientDriver implements Driver {
     return this.#ownCertificates;
   }
 
-  #verify({ chain, ocspResponse }: VerifyNeed): PublicKey | TLSError {
+  #verify({ chain, ocspResponse, serverName }: VerifyNeed): PublicKey | TLSError {
     this.#problem = undefined;
+    // A server that did not open our hello speaks for the public name of its configuration (RFC 9849 §6.1.7).
+    const isPublic = serverName !== this.#serverName;
+    const hostname = isPublic ? serverName : this.#hostname;
     try {
       const { publicKey, path } = verifyServerChain(
         this.#context.trust,
         chain,
-        this.#hostname,
+        hostname,
         !this.#options.checkServerIdentity,
       );
-      this.#checkIdentity(chain);
+      this.#checkIdentity(chain, hostname);
       this.#checkStaple(path, ocspResponse);
       return publicKey;
     } catch (error) {
-      if (this.#strict) {
+      // What an unknown server says of configurations is not for use, whatever the host does without.
+      if (this.#strict || isPublic) {
         return asTLSError(error);
       }
       this.#problem = error as Error;
@@ -361,13 +365,13 @@ export class ClientDriver implements Driver {
     }
   }
 
-  #checkIdentity(chain: readonly Uint8Array[]): void {
+  #checkIdentity(chain: readonly Uint8Array[], hostname = this.#hostname): void {
     const check = this.#options.checkServerIdentity;
     if (check === undefined) {
       return;
     }
     const certificate = peerCertificateChain(chain.map((der) => parseCertificate(der)));
-    const refusal = check(this.#hostname, certificate as PeerCertificate);
+    const refusal = check(hostname, certificate as PeerCertificate);
     if (refusal) {
       throw refusal;
     }

@@ -3,8 +3,14 @@
  *
  * By one listener of `process`'s 'exit', which comes with `process.exit()`, with an event loop that runs empty and with an
  * uncaught exception. A signal that nobody listens to ends a process without it: a library that listened would keep the
- * process alive, so that is for the application (docs/memory.md). What is held here is held weakly.
+ * process alive, so that is for the application (docs/memory.md). What is held here is held weakly, but for open sockets,
+ * which the system holds anyway: weak references would cost each connection a microsecond.
  */
+
+export interface KeyHolder {
+  /** Synchronous, and without a word to the peer. */
+  eraseKeys(): void;
+}
 
 interface Entry {
   readonly holder: WeakRef<object>;
@@ -12,6 +18,7 @@ interface Entry {
 }
 
 const entries = new Set<Entry>();
+const open = new Set<KeyHolder>();
 /** Entries whose holder has gone without a word are looked for when there are this many. */
 let sweepAt = 256;
 let listens = false;
@@ -21,10 +28,7 @@ let listens = false;
  * `erase` must be synchronous and must not refer to the holder but by its argument.
  */
 export function eraseAtExit<H extends object>(holder: H, erase: (holder: H) => void): () => void {
-  if (!listens) {
-    listens = true;
-    process.on('exit', eraseAll);
-  }
+  listen();
   if (entries.size >= sweepAt) {
     sweep();
   }
@@ -35,19 +39,42 @@ export function eraseAtExit<H extends object>(holder: H, erase: (holder: H) => v
   };
 }
 
+/** For what surely tells of its end: `eraseKeys` is called when the process exits, unless `closed` was called before. */
+export function opened(holder: KeyHolder): void {
+  listen();
+  open.add(holder);
+}
+
+export function closed(holder: KeyHolder): void {
+  open.delete(holder);
+}
+
+function listen(): void {
+  if (!listens) {
+    listens = true;
+    process.on('exit', eraseAll);
+  }
+}
+
 function eraseAll(): void {
+  for (const holder of open) {
+    attempt(() => holder.eraseKeys());
+  }
+  open.clear();
   for (const { holder, erase } of entries) {
     const alive = holder.deref();
-    if (alive === undefined) {
-      continue;
-    }
-    try {
-      erase(alive as never);
-    } catch {
-      // One that fails must not keep the others alive; there is nobody left to tell.
+    if (alive !== undefined) {
+      attempt(() => erase(alive as never));
     }
   }
   entries.clear();
+}
+
+/** One that fails must not keep the others alive; there is nobody left to tell. */
+function attempt(erase: () => void): void {
+  try {
+    erase();
+  } catch {}
 }
 
 function sweep(): void {

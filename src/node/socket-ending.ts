@@ -3,11 +3,12 @@
  * a handshake takes too long.
  */
 
+import { Socket } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
-import { eraseAtExit } from './erase-at-exit.ts';
+import { closed, eraseAtExit, type KeyHolder, opened } from './erase-at-exit.ts';
 import { KeptSession } from './kept-session.ts';
 import { closeGently, destroyOnceRead } from './raw-closing.ts';
 import { type Callback, SocketWriter } from './socket-writer.ts';
@@ -54,7 +55,14 @@ export abstract class SocketEnding extends SocketWriter {
 
   /** The keys of a connection that is open when the process exits end then. */
   protected eraseAtExit(): void {
-    this.#forgetAtExit = eraseAtExit(this, eraseKeys);
+    if (this.destroyed) {
+      return;
+    }
+    if (this.raw instanceof Socket) {
+      opened(this);
+    } else {
+      this.#forgetAtExit = eraseAtExit(this, eraseKeys);
+    }
   }
 
   /** For the end of the process: nothing is sent any more. */
@@ -151,6 +159,7 @@ export abstract class SocketEnding extends SocketWriter {
     const unsent = this.endWriting(error);
     connection?.erase('closed');
     this.kept.end();
+    closed(this);
     this.#forgetAtExit?.();
     this.driver.closed(this as unknown as TLSSocket, error ?? undefined);
     callback(error);
@@ -203,6 +212,6 @@ function emitClose(socket: Duplex, hadError: boolean): void {
   socket.emit('close', hadError);
 }
 
-function eraseKeys(socket: SocketEnding): void {
+function eraseKeys(socket: KeyHolder): void {
   socket.eraseKeys();
 }

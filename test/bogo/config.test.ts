@@ -61,4 +61,11 @@ const ESSENTIAL = [
   'ServerSkipCertificateVerify-TLS13',
   'Downgrade-TLS12-Client',
   'TLS13-MaxEarlyData-Server-TLS-Sync',
+  'TLS-ECH-Client',
+  'TLS-ECH-Client-HelloRetryRequest',
+  'TLS-ECH-Client-Reject-NoClientCertificate-TLS13',
+  'TLS-ECH-Client-Reject-OverrideName-TLS13',
+  'TLS-ECH-GREASE-Client-TLS13-HelloRetryRequest',
+  'SendSNIWarningAlert',
+  'SendEmptyRecords-Pass',
 ];

@@ -89,14 +89,7 @@ export class OpenSslTicketKeys {
       return known.key;
     }
     const info = tls13Only ? INFO_TLS13 : INFO_TLS12;
-    const secret = hkdfExpand(
-      nodeProvider,
-      'sha256',
-      from,
-      info,
-      HMAC_KEY_LENGTH + AES_KEY_LENGTH,
-      'ticketKey',
-    );
+    const secret = hkdfExpand(nodeProvider, 'sha256', from, info, HMAC_KEY_LENGTH + AES_KEY_LENGTH, 'ticketKey');
     const key = { name: ring.name, secret, openUntil };
     this.#derived.set(id, { from, key });
     this.#setAlarm(now);
