@@ -275,7 +275,10 @@ export class ClientOffer {
   }
 
   #conceal({ provider, encryptedClientHello, serverName }: ClientOptions): void {
-    if (encryptedClientHello === undefined || this.#quic !== undefined || !this.#offers('TLSv1.3')) {
+    if (encryptedClientHello !== undefined && this.#quic !== undefined) {
+      throw new TLSError('TLS_ERR_CONFIG', 'encryptedClientHello is not supported over QUIC: the name would be seen');
+    }
+    if (encryptedClientHello === undefined || !this.#offers('TLSv1.3')) {
       return;
     }
     if (encryptedClientHello === 'grease') {

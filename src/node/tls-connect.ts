@@ -2,7 +2,7 @@
 
 import type { SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { ClientDriverOptions } from './client-driver.ts';
+import type { ClientDriverOptions } from './client-driver-options.ts';
 import { TLSSocket } from './tls-socket.ts';
 
 export interface ConnectionOptions

@@ -17,7 +17,7 @@ export { explainPolicy, type StolenSecret, type TheftReport } from '../policy/ex
 export { type Policy, type PolicyName, type PolicyOptions, resolvePolicy } from '../policy/policy.ts';
 export type { ChannelBindingType } from './channel-binding.ts';
 export { DEFAULT_CIPHERS, getCiphers } from './cipher-names.ts';
-export type { CheckServerIdentity } from './client-driver.ts';
+export type { CheckServerIdentity } from './client-driver-options.ts';
 export { ClientSessions } from './client-sessions.ts';
 export { type CredentialOptions, getCertificateCompressionAlgorithms } from './credential-options.ts';
 export type {

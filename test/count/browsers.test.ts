@@ -10,7 +10,7 @@ import { launchChromium } from '../interop/chromium.ts';
 import { hangGuard } from '../interop/support.ts';
 import { projectRoot } from '../support/project.ts';
 import { skipUnless } from '../support/tools.ts';
-import { testCases } from './cases.ts';
+import { type BrowserPage, testCases } from './cases.ts';
 import { RemoteFirefox } from './remote-firefox.ts';
 
 const demo = join(projectRoot, 'demo');
@@ -20,20 +20,18 @@ after(() => stopKeyLedger());
 
 describe('the count of Chromium', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, () => {
   let browser: Browser;
+  let page: BrowserPage;
   before(async () => {
     browser = await launchChromium('chromium-count');
+    const opened = await browser.newPage();
+    page = {
+      load: async (url) => void (await opened.goto(url, { waitUntil: 'load' })),
+      reload: async () => void (await opened.reload({ waitUntil: 'load' })),
+    };
   });
   after(() => browser?.close());
 
-  testCases(async () => {
-    const context = await browser.newContext();
-    const page = await context.newPage();
-    return {
-      load: async (url) => void (await page.goto(url, { waitUntil: 'load' })),
-      reload: async () => void (await page.reload({ waitUntil: 'load' })),
-      close: () => context.close(),
-    };
-  });
+  testCases(() => page);
 
   test('stands on the status page, and each connection there opens into its tree of secrets', async (t) => {
     const serving = await serve(t, ['--root', demo, '--http', '2']);
@@ -48,14 +46,15 @@ describe('the count of Chromium', { ...hangGuard, ...skipUnless('chromium', 'cer
     await status.goto(serving.statusUrl);
     const cells = (row: number) => status.locator(`.loads tbody tr:nth-child(${row}) td`).allTextContents();
     await status.waitForSelector('.loads tbody tr:nth-child(2)');
-    const [, path, http, tls, , connections, full, resumed, exchanges, keys, inForce] = await cells(2);
+    const [, path, http, tls, , connections, opened, full, resumed, exchanges, keys, inForce] = await cells(2);
     assert.deepEqual(
       [path, http, tls, full, resumed, exchanges, keys, inForce],
       ['/', '2', '1.3', '1', '0', '1', '2', '2'],
     );
-    assert.match(connections, /^1/);
+    assert.equal(connections, '1');
+    assert.match(opened, /^1/);
     const reload = await cells(1);
-    assert.deepEqual([reload[6], reload[7], reload[8]], ['0', '0', '0'], 'a reload over HTTP/2 costs no handshake');
+    assert.deepEqual([reload[6], reload[7], reload[9]], ['0', '0', '0'], 'a reload over HTTP/2 costs no handshake');
     assert.match(await status.locator('.visitor h3').innerText(), /^Chromium \d+ *at (127\.0\.0\.1|::1)$/);
 
     await status.locator('#connections .toggle').first().click();
@@ -78,11 +77,12 @@ describe('the count of Chromium', { ...hangGuard, ...skipUnless('chromium', 'cer
 
 describe('the count of Firefox', { ...hangGuard, ...skipUnless('firefox', 'certutil') }, () => {
   let firefox: RemoteFirefox;
+  let page: BrowserPage;
   before(async () => {
     firefox = await RemoteFirefox.launch();
+    page = await firefox.newPage();
   });
   after(() => firefox?.close());
 
-  // Its sites are apart by their ports: none has a session of another.
-  testCases(() => firefox.newPage());
+  testCases(() => page);
 });

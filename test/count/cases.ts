@@ -14,11 +14,10 @@ import type { ProtocolVersion } from '../../src/connection-options.ts';
 import { certificateFor } from '../interop/support.ts';
 import { projectRoot } from '../support/project.ts';
 
-/** A page of a browser, which remembers nothing of the pages before. */
+/** A page of a browser. One does for all cases: browsers keep apart the sessions of sites on different ports. */
 export interface BrowserPage {
   load(url: string): Promise<void>;
   reload(): Promise<void>;
-  close(): Promise<void>;
 }
 
 const pem = certificateFor('ecdsa-p256');
@@ -44,10 +43,7 @@ export function titleOf({ http, version, resumption }: Case): string {
 }
 
 /** What the books say of the load and of the reload. */
-export async function visit(
-  { http, version, resumption }: Case,
-  newPage: () => Promise<BrowserPage>,
-): Promise<LoadStatus[]> {
+export async function visit({ http, version, resumption }: Case, page: BrowserPage): Promise<LoadStatus[]> {
   const site = await openSite({
     ...pem,
     listen: { host: 'localhost', port: 0 },
@@ -56,11 +52,9 @@ export async function visit(
     sessions: { tickets: resumption, sessionIds: resumption },
     handle: demo,
   });
-  const page = await newPage();
   try {
     await page.load(`https://localhost:${site.addresses[0].port}/`);
     await page.reload();
-    // Before the page goes, whose connections may go with it.
     const loads = loadsOf(site);
     for (const load of loads) {
       check(load, { http, version, resumption });
@@ -71,7 +65,6 @@ export async function visit(
     compare(first, second, { http, version, resumption });
     return loads;
   } finally {
-    await page.close();
     await site.drain(0);
   }
 }
@@ -142,10 +135,10 @@ function compare(first: LoadStatus, second: LoadStatus, { http, resumption, vers
 }
 
 /** Leads one browser through all cases. */
-export function testCases(newPage: () => Promise<BrowserPage>): void {
+export function testCases(page: () => BrowserPage): void {
   for (const one of cases) {
     test(titleOf(one), async (t) => {
-      const loads = await visit(one, newPage);
+      const loads = await visit(one, page());
       for (const [i, load] of loads.entries()) {
         const { requests, connections, opened, unused, full, resumed, keyExchanges, trafficKeys } = load;
         t.diagnostic(

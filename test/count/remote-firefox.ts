@@ -14,6 +14,7 @@ import { preferences } from '../interop/firefox.ts';
 import { trustingDatabase } from '../interop/site.ts';
 import { subfolder } from '../interop/support.ts';
 import { ToolProcess } from '../support/process.ts';
+import type { BrowserPage } from './cases.ts';
 
 export class RemoteFirefox {
   readonly #process: ToolProcess;
@@ -49,14 +50,13 @@ export class RemoteFirefox {
     return remote;
   }
 
-  /** A page of its own; its visits begin once the page before has loaded. */
-  async newPage(): Promise<{ load(url: string): Promise<void>; reload(): Promise<void>; close(): Promise<void> }> {
+  /** Each step is over when the page has loaded. */
+  async newPage(): Promise<BrowserPage> {
     const { context } = (await this.#ask('browsingContext.create', { type: 'tab' })) as { context: string };
     const wait = 'complete';
     return {
       load: async (url) => void (await this.#ask('browsingContext.navigate', { context, url, wait })),
       reload: async () => void (await this.#ask('browsingContext.reload', { context, wait })),
-      close: async () => void (await this.#ask('browsingContext.close', { context })),
     };
   }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect as netConnect } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { derToPem } from '../../src/certificates/pem.ts';
 import { connect } from '../../src/node/tls.ts';
@@ -118,6 +119,23 @@ for (const version of ['TLSv1.3', 'TLSv1.2'] as const) {
   });
 }
 
+/** What says that it listens may do so a moment before it does. */
+async function accepting(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = netConnect(port, '127.0.0.1', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (open) {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
 describe('our client to gnutls-serv', { ...hangGuard, ...skipUnless('gnutls-serv', 'openssl') }, () => {
   test('believes the response that it staples', async () => {
     const port = await freePort();
@@ -126,6 +144,7 @@ describe('our client to gnutls-serv', { ...hangGuard, ...skipUnless('gnutls-serv
     const tool = new ToolProcess('gnutls-serv', ['--port', String(port), '--echo', ...args]);
     running.push(tool);
     await tool.until(/listening on IPv4/);
+    await accepting(port);
     for (const version of ['TLSv1.3', 'TLSv1.2'] as const) {
       const only = { minVersion: version, maxVersion: version };
       const { summary } = await call({ port, ca, ...only, stapling: 'require', reply: (line) => line });

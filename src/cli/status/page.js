@@ -350,7 +350,8 @@ const loadColumns = [
   ['HTTP', '', (load) => load.protocols.map((name) => (name === 'h2' ? '2' : '1.1')).join(', ')],
   ['TLS', '', (load) => load.versions.map((version) => version.replace('TLSv', '')).join(', ')],
   ['Requests', 'right', (load) => number(load.requests)],
-  ['Connections', 'right', connectionsOf],
+  ['Connections', 'right', (load) => number(load.connections)],
+  ['Opened', 'right', openedOf],
   ['Full', 'right', (load) => number(load.full)],
   ['Resumed', 'right', (load) => number(load.resumed)],
   ['Key exchanges', 'right', (load) => number(load.keyExchanges)],
@@ -358,11 +359,9 @@ const loadColumns = [
   ['In force', 'right', (load) => number(load.trafficKeys.inForce)],
 ];
 
-/** Those that were there before are worth telling: they cost nothing. */
-function connectionsOf({ connections, opened, unused }) {
-  const kept = connections - (opened - unused);
-  const words = [kept > 0 ? `${number(kept)} kept` : '', unused > 0 ? `${number(unused)} unused` : ''].filter(Boolean);
-  return `${number(connections + unused)}${words.length === 0 ? '' : ` (${words.join(', ')})`}`;
+/** Browsers open connections in advance, and may have no use for them. */
+function openedOf({ opened, unused }) {
+  return unused === 0 ? number(opened) : `${number(opened)}, ${number(unused)} idle`;
 }
 
 function drawVisitors() {
@@ -413,6 +412,7 @@ function drawLoad(load) {
   page.title = load.navigation ? '' : 'requests that belong to no page that was opened here';
   const exchanges = row.querySelector('[data-label="Key exchanges"]');
   exchanges.classList.toggle('strong', load.keyExchanges > 0);
+  row.querySelector('[data-label=Connections]').title = 'that carried its requests, also those that were there before';
   row.querySelector('[data-label="Traffic keys"]').title = 'that its requests went under: two to a connection';
   return row;
 }
