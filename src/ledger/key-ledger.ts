@@ -9,6 +9,7 @@
  * secret takes over its parents, so that lines of descent stay whole though they lose steps.
  */
 
+import { Chain, type Link } from './chain.ts';
 import {
   type SecretBorn,
   type SecretEnded,
@@ -31,6 +32,8 @@ export interface KeyLedgerOptions {
 /** What is known of one secret. */
 export interface LedgerEntry {
   readonly id: number;
+  /** Which birth of all it was that the ledger heard of. */
+  readonly order: number;
   /** In the RFC's terms; traffic secrets by their names in RFC 9850. */
   readonly kind: string;
   /** Bytes. */
@@ -61,9 +64,12 @@ export class KeyLedger {
   readonly #maxPerOwner: number;
   readonly #now: () => number;
   readonly #entries = new Map<number, Entry>();
+  /** In the order of their births. */
+  readonly #alive = new Chain<Entry>();
   /** In the order of their ends. */
-  readonly #ended = new Set<Entry>();
+  readonly #ended = new Chain<Entry>();
   readonly #accounts = new Map<number, Account>();
+  #births = 0;
   #listening = false;
 
   constructor(options: KeyLedgerOptions = {}) {
@@ -104,39 +110,45 @@ export class KeyLedger {
 
   /** Of all owners that have an entry; that of `undefined` is the process's own. */
   get accounts(): readonly OwnerAccount[] {
-    return [...this.#accounts.values()].map(({ owner, entries, ended, forgotten }) => ({
+    return [...this.#accounts.values()].map(({ owner, alive, ended, forgotten }) => ({
       owner,
-      alive: entries.size - ended,
-      ended,
+      alive: alive.size,
+      ended: ended.size,
       forgotten,
     }));
   }
 
   /** Entries of one owner in the order of birth. */
-  entriesOf(owner: SecretOwner | undefined): Iterable<LedgerEntry> {
-    return this.#accounts.get(keyOf(owner))?.entries ?? [];
+  entriesOf(owner: SecretOwner | undefined): readonly LedgerEntry[] {
+    const account = this.#accounts.get(keyOf(owner));
+    return account === undefined ? [] : [...account.alive, ...account.ended].sort((a, b) => a.order - b.order);
   }
 
   /** Which of an owner's secrets grew from which; undefined when nothing is known of it. */
   tree(owner: SecretOwner | undefined): KeyTree | undefined {
     const account = this.#accounts.get(keyOf(owner));
-    return account === undefined ? undefined : treeOf(account);
+    if (account === undefined) {
+      return undefined;
+    }
+    const { alive, ended, forgotten } = account;
+    return treeOf({ owner, entries: this.entriesOf(owner), alive: alive.size, ended: ended.size, forgotten });
   }
 
   readonly #onBorn = (message: unknown) => {
     const { id, kind, length, parents, owner, uses } = message as SecretBorn;
-    const known = parents.map((parent) => this.#entries.get(parent)).filter((parent) => parent !== undefined);
-    const entry = new Entry({ id, kind, length, uses, owner: owner ?? known.at(-1)?.owner, bornAt: this.#now() });
+    const known = this.#known(parents);
+    const entry = new Entry(id, kind, length, uses, owner ?? known.at(-1)?.owner, this.#now(), ++this.#births);
     entry.descendFrom(known);
     this.#entries.set(id, entry);
     const account = this.#account(entry.owner);
-    account.entries.add(entry);
+    entry.inAll = this.#alive.add(entry);
+    entry.inAccount = account.alive.add(entry);
     // The process's own has no bound but that of all.
-    if (entry.owner !== undefined && account.entries.size > this.#maxPerOwner) {
-      this.#forget(firstEnded(account.entries) ?? first(account.entries));
+    if (entry.owner !== undefined && account.alive.size + account.ended.size > this.#maxPerOwner) {
+      this.#forget(account.ended.first ?? account.alive.first);
     }
     if (this.#entries.size > this.#maxEntries) {
-      this.#forget(first(this.#ended) ?? first(this.#entries.values()));
+      this.#forget(this.#ended.first ?? this.#alive.first);
     }
   };
 
@@ -144,18 +156,31 @@ export class KeyLedger {
     const { id, why } = message as SecretEnded;
     const entry = this.#entries.get(id);
     if (entry !== undefined && entry.endedAt === undefined) {
+      this.#unlink(entry);
       entry.endedAt = this.#now();
       entry.why = why;
-      this.#ended.add(entry);
-      this.#account(entry.owner).ended += 1;
+      entry.inAll = this.#ended.add(entry);
+      entry.inAccount = this.#account(entry.owner).ended.add(entry);
     }
   };
+
+  #known(parents: readonly number[]): readonly Entry[] {
+    let known: Entry[] | undefined;
+    for (const id of parents) {
+      const parent = this.#entries.get(id);
+      if (parent !== undefined) {
+        known ??= [];
+        known.push(parent);
+      }
+    }
+    return known ?? NONE;
+  }
 
   #account(owner: SecretOwner | undefined): Account {
     const key = keyOf(owner);
     let account = this.#accounts.get(key);
     if (account === undefined) {
-      account = { owner, entries: new Set(), ended: 0, forgotten: 0 };
+      account = { owner, alive: new Chain(), ended: new Chain(), forgotten: 0 };
       this.#accounts.set(key, account);
     }
     return account;
@@ -167,22 +192,26 @@ export class KeyLedger {
     }
     entry.leave();
     this.#entries.delete(entry.id);
-    this.#ended.delete(entry);
+    this.#unlink(entry);
     const account = this.#account(entry.owner);
-    account.entries.delete(entry);
-    account.ended -= entry.endedAt === undefined ? 0 : 1;
     account.forgotten += 1;
-    if (account.entries.size === 0) {
+    if (account.alive.size + account.ended.size === 0) {
       this.#accounts.delete(keyOf(entry.owner));
     }
   }
+
+  #unlink(entry: Entry): void {
+    const { alive, ended } = this.#account(entry.owner);
+    const isAlive = entry.endedAt === undefined;
+    (isAlive ? this.#alive : this.#ended).remove(entry.inAll as Link<Entry>);
+    (isAlive ? alive : ended).remove(entry.inAccount as Link<Entry>);
+  }
 }
 
-/** What a tree is made from. */
-export interface Account {
+interface Account {
   readonly owner: SecretOwner | undefined;
-  readonly entries: Set<Entry>;
-  ended: number;
+  readonly alive: Chain<Entry>;
+  readonly ended: Chain<Entry>;
   forgotten: number;
 }
 
@@ -193,23 +222,37 @@ class Entry implements LedgerEntry {
   readonly owner: SecretOwner | undefined;
   readonly bornAt: number;
   readonly uses: SecretUses | undefined;
+  readonly order: number;
   parents: readonly Entry[] = NONE;
   endedAt: number | undefined = undefined;
   why: string | undefined = undefined;
   /** Most secrets have none. */
   #children: Set<Entry> | undefined = undefined;
 
-  constructor(born: Pick<LedgerEntry, 'id' | 'kind' | 'length' | 'owner' | 'bornAt' | 'uses'>) {
-    this.id = born.id;
-    this.kind = born.kind;
-    this.length = born.length;
-    this.owner = born.owner;
-    this.bornAt = born.bornAt;
-    this.uses = born.uses;
+  /** Where it is among all that live, or all that have ended, and among those of its owner. */
+  inAll: Link<Entry> | undefined = undefined;
+  inAccount: Link<Entry> | undefined = undefined;
+
+  constructor(
+    id: number,
+    kind: string,
+    length: number,
+    uses: SecretUses | undefined,
+    owner: SecretOwner | undefined,
+    bornAt: number,
+    order: number,
+  ) {
+    this.id = id;
+    this.kind = kind;
+    this.length = length;
+    this.uses = uses;
+    this.owner = owner;
+    this.bornAt = bornAt;
+    this.order = order;
   }
 
   descendFrom(parents: readonly Entry[]): void {
-    this.parents = parents.length === 0 ? NONE : parents;
+    this.parents = parents;
     for (const parent of parents) {
       parent.#children ??= new Set();
       parent.#children.add(this);
@@ -231,21 +274,4 @@ const NONE: readonly Entry[] = [];
 
 function keyOf(owner: SecretOwner | undefined): number {
   return owner?.id ?? 0;
-}
-
-function first<T>(values: Iterable<T>): T | undefined {
-  for (const value of values) {
-    return value;
-  }
-  return undefined;
-}
-
-/** Few live on at the front: what lives for long in a connection is its exporter, its two record keys and its sessions. */
-function firstEnded(entries: Iterable<Entry>): Entry | undefined {
-  for (const entry of entries) {
-    if (entry.endedAt !== undefined) {
-      return entry;
-    }
-  }
-  return undefined;
 }

@@ -40,12 +40,15 @@ export interface KeyNode {
 
 export interface TreeSource {
   readonly owner: SecretOwner | undefined;
-  readonly entries: ReadonlySet<LedgerEntry>;
+  /** In the order of birth. */
+  readonly entries: readonly LedgerEntry[];
+  readonly alive: number;
   readonly ended: number;
   readonly forgotten: number;
 }
 
-export function treeOf({ owner, entries, ended, forgotten }: TreeSource): KeyTree {
+export function treeOf({ owner, entries, alive, ended, forgotten }: TreeSource): KeyTree {
+  const own = new Set(entries);
   const below = new Map<LedgerEntry, LedgerEntry[]>();
   const roots = new Set<LedgerEntry>();
   for (const entry of entries) {
@@ -60,7 +63,7 @@ export function treeOf({ owner, entries, ended, forgotten }: TreeSource): KeyTre
     } else {
       siblings.push(entry);
     }
-    if (!entries.has(parent)) {
+    if (!own.has(parent)) {
       roots.add(parent);
     }
   }
@@ -69,7 +72,7 @@ export function treeOf({ owner, entries, ended, forgotten }: TreeSource): KeyTre
     kind: entry.kind,
     length: entry.length,
     parents: entry.parents.map(({ id }) => id),
-    ...(entries.has(entry) ? {} : { owner: entry.owner ?? null }),
+    ...(own.has(entry) ? {} : { owner: entry.owner ?? null }),
     bornAt: entry.bornAt,
     ...(entry.uses === undefined ? {} : { uses: { ...entry.uses } }),
     ...(entry.endedAt === undefined ? {} : { endedAt: entry.endedAt, why: entry.why }),
@@ -77,9 +80,9 @@ export function treeOf({ owner, entries, ended, forgotten }: TreeSource): KeyTre
   });
   return {
     owner,
-    alive: entries.size - ended,
+    alive,
     ended,
     forgotten,
-    secrets: [...roots].sort((a, b) => a.bornAt - b.bornAt || Math.abs(a.id) - Math.abs(b.id)).map(draw),
+    secrets: [...roots].sort((a, b) => a.order - b.order).map(draw),
   };
 }

@@ -5,7 +5,7 @@ import { TLSError } from '../errors.ts';
 import { checkEarlyDataPolicy } from './anti-replay.ts';
 import type { TicketKey } from './ticket-key.ts';
 
-type TicketKeyTimes = Pick<TicketKey, 'sealFrom' | 'sealUntil' | 'openUntil' | 'openUntil12'>;
+type TicketKeyTimes = Pick<TicketKey, 'sealUntil' | 'openUntil' | 'openUntil12'>;
 
 /** What a client asks for in `ticket_request` (RFC 9149 §2): 0..255 each. */
 export interface TicketRequest {
@@ -28,7 +28,7 @@ export function ticketsToSend(policy: TicketPolicy, request: TicketRequest | und
  * The lifetime to give a ticket or a cached session, in whole seconds: no longer than the policy's, than what is left of
  * the full handshake's validity, and than `key` will open. 0 means: send no ticket, cache nothing.
  *
- * In TLS 1.2 it is also no longer than one sealing period, counted from the full handshake: the ticket holds the master
+ * In TLS 1.2 it is also no longer than the ring gives them (by default one sealing period), counted from the full handshake: the ticket holds the master
  * secret that was made there, which opens every connection of the session, and a renewed ticket holds it again. So a
  * renewal makes no master secret live longer, unless the policy says `dangerouslyLongTls12Sessions`.
  * @param key that seals the ticket; absent for a cached session
@@ -56,7 +56,8 @@ function masterSecretLife(policy: SessionLifetimes, key: TicketKeyTimes | undefi
   if (policy.dangerouslyLongTls12Sessions === true) {
     return Number.POSITIVE_INFINITY;
   }
-  return key === undefined ? TLS12_SESSION_LIFETIME : (key.sealUntil - key.sealFrom) / 1000;
+  // What the ring's schedule says, also of a key that seals for less than a whole period.
+  return key === undefined ? TLS12_SESSION_LIFETIME : (key.openUntil12 - key.sealUntil) / 1000;
 }
 
 /**

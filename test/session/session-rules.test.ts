@@ -201,9 +201,13 @@ describe('ticket issuance', () => {
     assert.equal(remainingLifetime({ ...tickets, ticketLifetime: 60_000, handshakeValidity: 100 }, T0 + HOUR, T0), 100);
   });
 
-  it('a TLS 1.2 ticket outlives no sealing period, counted from the full handshake: a renewal adds nothing', () => {
-    const openUntil = T0 + 3 * HOUR;
-    const key = { sealFrom: T0 - HOUR / 2, sealUntil: T0 + HOUR / 2, openUntil, openUntil12: openUntil };
+  it('a TLS 1.2 ticket outlives not what the ring gives it, counted from the full handshake: a renewal adds nothing', () => {
+    const keyOf = (sealUntil: number, ticketLifetime12: number) => ({
+      sealUntil,
+      openUntil: sealUntil + 2 * HOUR,
+      openUntil12: sealUntil + ticketLifetime12,
+    });
+    const key = keyOf(T0 + HOUR / 2, HOUR);
     const lifetime = (
       sinceHandshake: number,
       changes: Partial<TicketPolicy> = {},
@@ -215,11 +219,11 @@ describe('ticket issuance', () => {
     assert.equal(lifetime(HOUR - 999), 0);
     assert.equal(lifetime(HOUR), 0);
     assert.equal(lifetime(-HOUR), 3600);
-    assert.equal(lifetime(0, {}, { ...key, sealUntil: key.sealFrom + 10 * MINUTE }), 600);
-    assert.equal(lifetime(0, {}, { ...key, sealUntil: key.sealFrom + 6 * HOUR }), 7200);
+    assert.equal(lifetime(0, {}, keyOf(T0 + MINUTE, 10 * MINUTE)), 600);
+    assert.equal(lifetime(0, {}, keyOf(T0 + HOUR, 6 * HOUR)), 7200);
     assert.equal(lifetime(0, { ticketLifetime: 60 }), 60);
     assert.equal(lifetime(0, { handshakeValidity: 90 }), 90);
-    assert.equal(lifetime(0, {}, { ...key, openUntil12: T0 + 30_000 }), 30);
+    assert.equal(lifetime(0, {}, keyOf(T0 + 30_000 - HOUR, HOUR)), 30);
   });
 
   it('a cached TLS 1.2 session, which no key seals, lives for an hour at most', () => {
