@@ -16,9 +16,10 @@ export class Chain<T> {
     return this.#first?.member;
   }
 
-  /** At the end. The link is for `remove`. */
-  add(member: T): Link<T> {
-    const link = new Link(member, this.#last);
+  /** At the end. `link` is in no chain. */
+  add(link: Link<T>): void {
+    link.before = this.#last;
+    link.after = undefined;
     if (this.#last === undefined) {
       this.#first = link;
     } else {
@@ -26,7 +27,6 @@ export class Chain<T> {
     }
     this.#last = link;
     this.#size += 1;
-    return link;
   }
 
   /** `link` is one of this chain, which it leaves. */
@@ -51,13 +51,13 @@ export class Chain<T> {
   }
 }
 
+/** A member's place in one chain at a time. */
 export class Link<T> {
   readonly member: T;
-  before: Link<T> | undefined;
+  before: Link<T> | undefined = undefined;
   after: Link<T> | undefined = undefined;
 
-  constructor(member: T, before: Link<T> | undefined) {
+  constructor(member: T) {
     this.member = member;
-    this.before = before;
   }
 }

@@ -9,7 +9,7 @@
  * secret takes over its parents, so that lines of descent stay whole though they lose steps.
  */
 
-import { Chain, type Link } from './chain.ts';
+import { Chain, Link } from './chain.ts';
 import {
   type SecretBorn,
   type SecretEnded,
@@ -21,7 +21,7 @@ import {
 import { type KeyTree, treeOf } from './key-tree.ts';
 
 export interface KeyLedgerOptions {
-  /** Entries in all. Default 50,000, which take some 20 MB. Stops many connections from filling the memory. */
+  /** Entries in all. Default 20,000, which take some 10 MB. Stops many connections from filling the memory. */
   readonly maxEntries?: number;
   /** Entries of one connection. Default 400. Stops one that lives for weeks and renews its keys from crowding out the others. */
   readonly maxEntriesPerOwner?: number;
@@ -73,7 +73,7 @@ export class KeyLedger {
   #listening = false;
 
   constructor(options: KeyLedgerOptions = {}) {
-    this.#maxEntries = options.maxEntries ?? 50_000;
+    this.#maxEntries = options.maxEntries ?? 20_000;
     this.#maxPerOwner = options.maxEntriesPerOwner ?? 400;
     this.#now = options.now ?? Date.now;
   }
@@ -141,8 +141,8 @@ export class KeyLedger {
     entry.descendFrom(known);
     this.#entries.set(id, entry);
     const account = this.#account(entry.owner);
-    entry.inAll = this.#alive.add(entry);
-    entry.inAccount = account.alive.add(entry);
+    this.#alive.add(entry.inAll);
+    account.alive.add(entry.inAccount);
     // The process's own has no bound but that of all.
     if (entry.owner !== undefined && account.alive.size + account.ended.size > this.#maxPerOwner) {
       this.#forget(account.ended.first ?? account.alive.first);
@@ -159,8 +159,8 @@ export class KeyLedger {
       this.#unlink(entry);
       entry.endedAt = this.#now();
       entry.why = why;
-      entry.inAll = this.#ended.add(entry);
-      entry.inAccount = this.#account(entry.owner).ended.add(entry);
+      this.#ended.add(entry.inAll);
+      this.#account(entry.owner).ended.add(entry.inAccount);
     }
   };
 
@@ -203,8 +203,8 @@ export class KeyLedger {
   #unlink(entry: Entry): void {
     const { alive, ended } = this.#account(entry.owner);
     const isAlive = entry.endedAt === undefined;
-    (isAlive ? this.#alive : this.#ended).remove(entry.inAll as Link<Entry>);
-    (isAlive ? alive : ended).remove(entry.inAccount as Link<Entry>);
+    (isAlive ? this.#alive : this.#ended).remove(entry.inAll);
+    (isAlive ? alive : ended).remove(entry.inAccount);
   }
 }
 
@@ -226,12 +226,13 @@ class Entry implements LedgerEntry {
   parents: readonly Entry[] = NONE;
   endedAt: number | undefined = undefined;
   why: string | undefined = undefined;
-  /** Most secrets have none. */
-  #children: Set<Entry> | undefined = undefined;
+  /** Most secrets have none or one. */
+  #child: Entry | undefined = undefined;
+  #otherChildren: Set<Entry> | undefined = undefined;
 
   /** Where it is among all that live, or all that have ended, and among those of its owner. */
-  inAll: Link<Entry> | undefined = undefined;
-  inAccount: Link<Entry> | undefined = undefined;
+  readonly inAll: Link<Entry>;
+  readonly inAccount: Link<Entry>;
 
   constructor(
     id: number,
@@ -249,24 +250,45 @@ class Entry implements LedgerEntry {
     this.owner = owner;
     this.bornAt = bornAt;
     this.order = order;
+    this.inAll = new Link<Entry>(this);
+    this.inAccount = new Link<Entry>(this);
   }
 
   descendFrom(parents: readonly Entry[]): void {
     this.parents = parents;
     for (const parent of parents) {
-      parent.#children ??= new Set();
-      parent.#children.add(this);
+      parent.#adopt(this);
     }
   }
 
   /** Is forgotten: its own parents take its place, in the order in which they weigh. */
   leave(): void {
     for (const parent of this.parents) {
-      parent.#children?.delete(this);
+      parent.#disown(this);
     }
-    for (const child of this.#children ?? NONE) {
+    const children = [...(this.#child === undefined ? NONE : [this.#child]), ...(this.#otherChildren ?? NONE)];
+    for (const child of children) {
       child.descendFrom([...new Set(child.parents.flatMap((parent) => (parent === this ? this.parents : [parent])))]);
     }
+  }
+
+  #adopt(child: Entry): void {
+    if (this.#child === undefined && this.#otherChildren?.has(child) !== true) {
+      this.#child = child;
+    }
+    if (this.#child === child) {
+      return;
+    }
+    this.#otherChildren ??= new Set();
+    this.#otherChildren.add(child);
+  }
+
+  #disown(child: Entry): void {
+    if (this.#child === child) {
+      this.#child = undefined;
+      return;
+    }
+    this.#otherChildren?.delete(child);
   }
 }
 

@@ -176,8 +176,17 @@ describe('the ledger', () => {
       const told = (bytes: Uint8Array, kind: string) => {
         const secret = Secret.copy(kind, bytes);
         secret.erase();
-        const { id, ...entry } = ledger.entry(secret.id) as LedgerEntry;
-        return JSON.stringify(entry);
+        const {
+          kind: named,
+          length,
+          parents,
+          owner,
+          bornAt,
+          endedAt,
+          why,
+          uses,
+        } = ledger.entry(secret.id) as LedgerEntry;
+        return JSON.stringify({ named, length, parents, owner, bornAt, endedAt, why, uses });
       };
       const guess = new Uint8Array(16).fill(1);
       assert.equal(told(guess, 'sharedSecret'), told(new Uint8Array(16).fill(9), 'sharedSecret'));
