@@ -70,12 +70,12 @@ function median(rounds: readonly Round[], value: (round: Round) => number): numb
   return rounds.map(value).sort((a, b) => a - b)[Math.floor(rounds.length / 2)];
 }
 
-const HANDSHAKES = 60;
-const ROUNDS = 9;
+const HANDSHAKES = 40;
+const ROUNDS = 7;
 const collect = globalThis.gc as () => void;
 const [silent, listening]: [Round[], Round[]] = [[], []];
 let secrets = 0;
-for (let i = 0; i < 300; i++) {
+for (let i = 0; i < 200; i++) {
   handshake();
 }
 for (let round = 0; round < ROUNDS; round++) {

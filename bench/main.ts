@@ -8,6 +8,7 @@ import { mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { type Arguments, parseArguments } from './arguments.ts';
 import { makeCertificate } from './certificate.ts';
+import type { LedgerCost } from './ledger.ts';
 import { machineFacts } from './machine.ts';
 import { measure } from './measure.ts';
 import { killAll } from './pair.ts';
@@ -72,7 +73,7 @@ async function bench(options: Arguments): Promise<void> {
     tellProfiles(outcomes, profilePath);
   }
   const tickets = await ticketCost(options);
-  const report = { machine, outcomes, tickets };
+  const report = { machine, outcomes, tickets, ledger: await ledgerCost(options) };
   const names = { ours: options.same ? 'node:tls' : 'ours', nodeTls: 'node:tls' };
   process.stdout.write(`${options.json ? toJson(report) : toText(report, names)}\n`);
   if (outcomes.some((outcome) => 'error' in outcome)) {
@@ -124,6 +125,14 @@ async function ticketCost(options: Arguments): Promise<TicketCost | undefined> {
   }
   const { measureTickets } = await import('./tickets.ts');
   return measureTickets();
+}
+
+async function ledgerCost(options: Arguments): Promise<LedgerCost | undefined> {
+  if (options.same || (options.only !== undefined && !options.only.some((name) => name.includes('full')))) {
+    return undefined;
+  }
+  const { measureLedger } = await import('./ledger.ts');
+  return measureLedger();
 }
 
 function profilePaths(): (row: string, role: 'client' | 'server') => string {

@@ -2,6 +2,7 @@
 
 import Table from 'cli-table3';
 import pc from 'picocolors';
+import type { LedgerCost } from './ledger.ts';
 import type { MachineFacts } from './machine.ts';
 import type { Figures, Result } from './measure.ts';
 import type { Row } from './rows/rows.ts';
@@ -21,6 +22,7 @@ export interface Report {
   readonly outcomes: readonly Outcome[];
   /** Undefined when not measured. */
   readonly tickets?: TicketCost;
+  readonly ledger?: LedgerCost;
 }
 
 export function toJson(report: Report): string {
@@ -43,7 +45,17 @@ export function toJson(report: Report): string {
     };
   });
   const tickets = report.tickets && { seal: significant(report.tickets.seal), open: significant(report.tickets.open) };
-  return JSON.stringify({ rows, tickets, machine: report.machine });
+  return JSON.stringify({
+    rows,
+    tickets,
+    ledger: report.ledger && roundedLedger(report.ledger),
+    machine: report.machine,
+  });
+}
+
+function roundedLedger({ secrets, silent, listening }: LedgerCost): LedgerCost {
+  const rounded = ({ kib, micros }: LedgerCost['silent']) => ({ kib: significant(kib), micros: significant(micros) });
+  return { secrets, silent: rounded(silent), listening: rounded(listening) };
 }
 
 function endsOf(figures: Figures): Record<string, number> {
@@ -78,6 +90,14 @@ export function toText(report: Report, names: { readonly ours: string; readonly 
   ];
   if (report.tickets !== undefined) {
     lines.push(`tickets: seal ${significant(report.tickets.seal)} µs, open ${significant(report.tickets.open)} µs`);
+  }
+  if (report.ledger !== undefined) {
+    const { secrets, silent, listening } = roundedLedger(report.ledger);
+    const words = ({ kib, micros }: LedgerCost['silent']) => `${kib} KiB, ${micros} µs of CPU`;
+    lines.push(
+      `ledger: a full handshake makes ${secrets} secrets at both ends together; while nobody listens it takes ${words(silent)}; with`,
+      `the ledger ${words(listening)} (KiB: allocated on the heap)`,
+    );
   }
   return lines.join('\n');
 }
