@@ -8,6 +8,11 @@ export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
+/** Memory that still holds what lay there before: for those who write all of it before they hand it on. */
+export function uninitialized(length: number): Uint8Array {
+  return Buffer.allocUnsafeSlow(length);
+}
+
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) {
@@ -41,11 +46,8 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 export function toHex(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) {
-    text += byte.toString(16).padStart(2, '0');
-  }
-  return text;
+  // A view of the same bytes, not a copy.
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 }
 
 export function fromHex(text: string): Uint8Array {

@@ -3,7 +3,7 @@
  * holds: so that the ledger knows of it, and what is made from it has a parent.
  */
 
-import { nextSecretId, publishBirth, secretBorn, secretEnded } from '../ledger/channels.ts';
+import { nextSecretId, noticeLoss, publishBirth, publishEnd, secretBorn, secretEnded } from '../ledger/channels.ts';
 
 export class HeldElsewhere {
   readonly id: number = nextSecretId();
@@ -21,6 +21,7 @@ export class HeldElsewhere {
     }
     const life = new HeldElsewhere(kind);
     publishBirth(life.id, kind, length, 0, 0);
+    noticeLoss(life, life.id, kind);
     return life;
   }
 
@@ -31,7 +32,7 @@ export class HeldElsewhere {
     }
     this.#ended = true;
     if (secretEnded.hasSubscribers) {
-      secretEnded.publish({ id: this.id, kind: this.#kind, why });
+      publishEnd(this, this.id, this.#kind, why);
     }
   }
 }

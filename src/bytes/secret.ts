@@ -7,7 +7,15 @@
  */
 
 import { TLSError } from '../errors.ts';
-import { nextSecretId, publishBirth, type SecretUses, secretBorn, secretEnded } from '../ledger/channels.ts';
+import {
+  nextSecretId,
+  noticeLoss,
+  publishBirth,
+  publishEnd,
+  type SecretUses,
+  secretBorn,
+  secretEnded,
+} from '../ledger/channels.ts';
 
 /** What goes into a derivation: a `Secret`, of which the result is a child, or bytes that are public or somebody else's. */
 export type KeyMaterial = Secret | Uint8Array;
@@ -24,6 +32,7 @@ export class Secret {
     this.#bytes = bytes;
     if (secretBorn.hasSubscribers) {
       publishBirth(this.id, kind, bytes.length, from, last, uses);
+      noticeLoss(this, this.id, kind);
     }
   }
 
@@ -52,6 +61,26 @@ export class Secret {
     bytes.set(source);
     source.fill(0);
     return new Secret(kind, bytes, from, last, undefined);
+  }
+
+  /**
+   * Keeps the bytes where they are, without a copy: `source` lies on an allocation of its own outside of the moving heap,
+   * as results of `CryptoProvider.hmac` do, and nobody else keeps it. Of it `length` bytes are the secret; the rest is
+   * erased now. `from`, `last` and `uses`: as of `create` and `take`.
+   */
+  static adopt(
+    kind: string,
+    source: Uint8Array,
+    length: number = source.length,
+    from: number = 0,
+    last: number = 0,
+    uses?: SecretUses,
+  ): Secret {
+    if (length === source.length) {
+      return new Secret(kind, source, from, last, uses);
+    }
+    source.fill(0, length);
+    return new Secret(kind, source.subarray(0, length), from, last, uses);
   }
 
   /** Copies the bytes; for sources that belong to someone else, such as test vectors or a caller's PSK. */
@@ -102,8 +131,21 @@ export class Secret {
     this.#bytes.fill(0);
     this.#bytes = undefined;
     if (secretEnded.hasSubscribers) {
-      secretEnded.publish({ id: this.id, kind: this.kind, why });
+      publishEnd(this, this.id, this.kind, why);
     }
+  }
+
+  /**
+   * Ends this secret and hands its bytes over: whoever takes them erases them.
+   * @throws TLSError `TLS_ERR_SECRET_ERASED`
+   */
+  surrender(why: string): Uint8Array {
+    const bytes = this.expose();
+    this.#bytes = undefined;
+    if (secretEnded.hasSubscribers) {
+      publishEnd(this, this.id, this.kind, why);
+    }
+    return bytes;
   }
 
   [Symbol.dispose](): void {

@@ -9,14 +9,12 @@ import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:cryp
 import { Secret } from '../bytes/secret.ts';
 import { TLSError } from '../errors.ts';
 import { secretBorn } from '../ledger/channels.ts';
-import { hasTransfer, type Transferable } from './capabilities.ts';
+import { giveBack } from './give-back.ts';
 import type { AeadKey } from './provider.ts';
 import type { AeadName } from './suites.ts';
 
 const NONCE_LENGTH = 12;
 const TAG_LENGTH = 16;
-/** Below this, giving memory back by hand costs more than leaving it to the collector. */
-const SMALLEST_TRANSFER = 1024;
 const TAG_OPTIONS = { authTagLength: TAG_LENGTH };
 
 const keyLengths: Record<AeadName, number> = { 'aes-128-gcm': 16, 'aes-256-gcm': 32, 'chacha20-poly1305': 32 };
@@ -28,13 +26,16 @@ export class NodeAeadKey implements AeadKey {
   /** Only while somebody listens. */
   readonly #uses: { records: number; bytes: number } | undefined;
 
-  constructor(name: AeadName, key: Uint8Array, from?: Secret) {
+  constructor(name: AeadName, key: Uint8Array | Secret, from?: Secret) {
     if (key.length !== keyLengths[name]) {
       throw new TLSError('TLS_ERR_INTERNAL', `${name} takes a key of ${keyLengths[name]} bytes, not ${key.length}`);
     }
     this.#algorithm = name as CipherGCMTypes;
     this.#uses = secretBorn.hasSubscribers ? { records: 0, bytes: 0 } : undefined;
-    this.#key = Secret.copy('aeadKey', key, from?.id, this.#uses);
+    this.#key =
+      key instanceof Secret
+        ? Secret.adopt('aeadKey', key.surrender('handed to the cipher'), keyLengths[name], key.id, 0, this.#uses)
+        : Secret.copy('aeadKey', key, from?.id, this.#uses);
   }
 
   seal(nonce: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, out: Uint8Array, offset: number): void {
@@ -53,7 +54,7 @@ export class NodeAeadKey implements AeadKey {
     out.set(ciphertext, offset);
     out.set(cipher.getAuthTag(), end);
     this.#count(plaintext.length);
-    free(ciphertext);
+    giveBack(ciphertext);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
@@ -93,12 +94,5 @@ export class NodeAeadKey implements AeadKey {
       throw new TLSError('TLS_ERR_INTERNAL', `a nonce has ${NONCE_LENGTH} bytes, not ${nonce.length}`);
     }
     return this.#key.expose();
-  }
-}
-
-/** Gives the cipher's own output back at once, where Node can and the memory is no slice of something larger. */
-function free(output: Uint8Array): void {
-  if (output.length >= SMALLEST_TRANSFER && output.length === output.buffer.byteLength && hasTransfer()) {
-    (output.buffer as Transferable).transfer(0);
   }
 }

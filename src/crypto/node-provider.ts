@@ -10,7 +10,7 @@ import { NodeAeadKey } from './aead.ts';
 import { certificateCompressions, compress, decompress } from './compression.ts';
 import { generateDheShare } from './dhe-exchange.ts';
 import type { RandomSource } from './exchange.ts';
-import { hash, hmac, NodeRunningHash } from './hashing.ts';
+import { hash, hmac, hmacOfRandomKey, NodeRunningHash } from './hashing.ts';
 import { NodeHeaderProtectionKey } from './header-protection.ts';
 import { encapsulateTo, generateShare, type ShareSources, supportsShare } from './key-shares.ts';
 import { importPrivate, importSpki } from './keys.ts';
@@ -34,6 +34,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     hash,
     createHash: (name) => new NodeRunningHash(name),
     hmac,
+    hmacOfRandomKey,
     aead: (name, key, from) => new NodeAeadKey(name, key, from),
     headerProtection: (name, key, from) => new NodeHeaderProtectionKey(name, key, from),
     supportsGroup: supportsShare,

@@ -103,11 +103,22 @@ export interface CryptoProvider {
   /** SHA3-256 is for X-Wing alone. */
   hash(name: HashName | 'sha3-256', data: Uint8Array): Uint8Array;
   createHash(name: HashName): RunningHash;
-  /** HMAC (RFC 2104) of the concatenation of `data` under `key`, as bytes that the caller owns and erases. */
+  /**
+   * HMAC (RFC 2104) of `data` under `key`, as bytes that the caller owns and erases, on an allocation of their own outside
+   * of the moving heap.
+   */
   hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
+  /**
+   * The same for a `key` that is secret and random, e.g. made by a key schedule; faster. Not for a PSK from outside, which
+   * may be guessed, nor for HKDF-Extract, whose key may be known.
+   */
+  hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
 
-  /** Copies the key in; the caller may erase its own. `from` is the secret that it is made from, for the ledger alone. */
-  aead(name: AeadName, key: Uint8Array, from?: Secret): AeadKey;
+  /**
+   * Bytes are copied: the caller erases its own; `from` is the secret that they are made from, for the ledger alone. A
+   * `Secret` is taken over, and ends.
+   */
+  aead(name: AeadName, key: Uint8Array | Secret, from?: Secret): AeadKey;
   /** For QUIC: the header protection that goes with this AEAD. Copies the key in, which is as long as the AEAD's. */
   headerProtection(name: AeadName, key: Uint8Array, from?: Secret): HeaderProtectionKey;
 

@@ -3,9 +3,10 @@
  *
  *     publicKey = X25519(privateKey, 9)      sharedSecret = X25519(privateKey, peer), refused when all-zero
  *
- * A key made by Node's generator is never exported: its public part is computed by agreeing with the base point. That
- * is cheaper than an export as SubjectPublicKeyInfo, and an export as JWK can hang on old Nodes. Private keys are never
- * imported as JWK: that would put them into a string.
+ * Where Node has no raw export, the generator itself gives the public part as JWK, at no cost. To export it afterwards
+ * would hang sooner or later: the export holds the key's lock while it allocates, and a collection that it sets off may
+ * finalize the spent generator, which takes the same lock. While the generator runs, it is alive. Private keys are never
+ * exported, nor imported as JWK: that would put them into a string.
  *
  * Node has no way to erase a KeyObject: dropping the last reference leaves it to the collector, upon which OpenSSL
  * cleanses the private key.
@@ -33,9 +34,12 @@ export class X25519Exchange implements Exchange {
       random(scalar);
       return X25519Exchange.fromScalar(scalar);
     }
-    const { privateKey, publicKey } = generateKeyPairSync('x25519');
-    const bytes = hasRawPublicKeys() ? exportRawPublic(publicKey) : publicKeyOf(privateKey);
-    return new X25519Exchange(privateKey, bytes);
+    if (hasRawPublicKeys()) {
+      const { privateKey, publicKey } = generateKeyPairSync('x25519');
+      return new X25519Exchange(privateKey, exportRawPublic(publicKey));
+    }
+    const { privateKey, publicKey } = generateWithJwk('x25519', { publicKeyEncoding: { format: 'jwk' } });
+    return new X25519Exchange(privateKey, new Uint8Array(Buffer.from(publicKey.x, 'base64url')));
   }
 
   /** Takes the 32 bytes over and erases them. */
@@ -87,6 +91,12 @@ function importPublic(bytes: Uint8Array): KeyObject {
   const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
   return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
 }
+
+/** With one of the encodings left out, which the types do not know. */
+const generateWithJwk = generateKeyPairSync as unknown as (
+  type: 'x25519',
+  options: { publicKeyEncoding: { format: 'jwk' } },
+) => { readonly privateKey: KeyObject; readonly publicKey: { readonly x: string } };
 
 function isZero(bytes: Uint8Array): boolean {
   let union = 0;

@@ -11,6 +11,7 @@ import { exposed, idOf, type KeyMaterial, Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
+import type { SecretUses } from '../ledger/channels.ts';
 
 /** Bytes of the hash's output. */
 export function hashLength(hash: HashName): number {
@@ -26,10 +27,10 @@ export function hkdfExtract(
   kind: string,
 ): Secret {
   const made = provider.hmac(hash, exposed(salt), exposed(inputKeyMaterial));
-  return Secret.take(kind, made, idOf(salt), idOf(inputKeyMaterial));
+  return Secret.adopt(kind, made, made.length, idOf(salt), idOf(inputKeyMaterial));
 }
 
-/** HKDF-Expand to `length` bytes (at most 255 hash lengths). */
+/** HKDF-Expand to `length` bytes (at most 255 hash lengths). `uses`, for the ledger: as of `Secret.create`. */
 export function hkdfExpand(
   provider: CryptoProvider,
   hash: HashName,
@@ -37,6 +38,7 @@ export function hkdfExpand(
   info: Uint8Array,
   length: number,
   kind: string,
+  uses?: SecretUses,
 ): Secret {
   const block = hashLength(hash);
   const key = exposed(pseudorandomKey);
@@ -58,7 +60,7 @@ export function hkdfExpand(
     previous.fill(0);
     input.fill(0);
   };
-  return Secret.create(kind, length, fill, idOf(pseudorandomKey));
+  return Secret.create(kind, length, fill, idOf(pseudorandomKey), uses);
 }
 
 /**
@@ -74,14 +76,8 @@ export function expandLabel(
   length: number,
   kind: string,
 ): Secret {
-  const info = label.fill(length, context);
-  const made = provider.hmac(hash, exposed(secret), info);
-  if (length === made.length) {
-    return Secret.take(kind, made, idOf(secret));
-  }
-  const result = Secret.copy(kind, made.subarray(0, length), idOf(secret));
-  made.fill(0);
-  return result;
+  const made = provider.hmacOfRandomKey(hash, exposed(secret), label.fill(length, context));
+  return Secret.adopt(kind, made, length, idOf(secret));
 }
 
 /** HKDF-Expand-Label for any length, built from its definition. */

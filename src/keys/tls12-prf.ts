@@ -34,18 +34,18 @@ export function prf(options: {
   const key = secret.expose();
   const labelAndSeed = concat(utf8(label), seed);
   const fill = (out: Uint8Array) => {
-    let a = provider.hmac(hash, key, labelAndSeed);
+    let a = provider.hmacOfRandomKey(hash, key, labelAndSeed);
     const input = new Uint8Array(new ArrayBuffer(a.length + labelAndSeed.length));
     input.set(labelAndSeed, a.length);
     for (let at = 0; at < length; ) {
       input.set(a);
-      const block = provider.hmac(hash, key, input);
+      const block = provider.hmacOfRandomKey(hash, key, input);
       const taken = Math.min(block.length, length - at);
       out.set(taken === block.length ? block : block.subarray(0, taken), at);
       block.fill(0);
       at += taken;
       if (at < length) {
-        const next = provider.hmac(hash, key, a);
+        const next = provider.hmacOfRandomKey(hash, key, a);
         a.fill(0);
         a = next;
       }

@@ -123,4 +123,23 @@ export function publishBirth(
   secretBorn.publish({ id, kind, length: told, parents, owner: present, uses } satisfies SecretBorn);
 }
 
+/**
+ * For who has tested `secretBorn.hasSubscribers`: if the collector takes `holder` before its end is published, that is the
+ * end, as nobody erased it.
+ */
+export function noticeLoss(holder: object, id: number, kind: string): void {
+  lost.register(holder, { id, kind }, holder);
+}
+
+/** For who has tested `secretEnded.hasSubscribers`. */
+export function publishEnd(holder: object, id: number, kind: string, why: string): void {
+  lost.unregister(holder);
+  secretEnded.publish({ id, kind, why } satisfies SecretEnded);
+}
+
 const NONE: readonly number[] = [];
+const lost = new FinalizationRegistry<Pick<SecretEnded, 'id' | 'kind'>>(({ id, kind }) => {
+  if (secretEnded.hasSubscribers) {
+    secretEnded.publish({ id, kind, why: 'collected' } satisfies SecretEnded);
+  }
+});

@@ -2,7 +2,7 @@
 
 import type { Action } from '../actions.ts';
 import type { ClientAuthenticationPolicy } from '../connection-options.ts';
-import { TLSError } from '../errors.ts';
+import { TLSError, type TLSErrorCode } from '../errors.ts';
 import type { LateRequestOptions } from './driver.ts';
 import { SocketPump } from './socket-pump.ts';
 import type { TLSSocket } from './tls-socket.ts';
@@ -92,13 +92,17 @@ export abstract class SocketHandshakes extends SocketPump {
     return true;
   }
 
-  protected override unanswered(error: TLSError): void {
-    this.answered(error);
+  protected override unanswered(code: TLSErrorCode, why: string): void {
+    if (this.#onAnswered !== undefined) {
+      this.answered(new TLSError(code, why));
+    }
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     super._destroy(error, callback);
-    this.answered(error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the connection ended before the peer had answered'));
+    if (this.#onAnswered !== undefined) {
+      this.answered(error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the connection ended before the peer had answered'));
+    }
   }
 
   protected answered(error: Error | null): void {

@@ -6,7 +6,7 @@
 import { addAbortSignal, type Duplex } from 'node:stream';
 import type { Action, Answers, HandshakeSummary, Need } from '../actions.ts';
 import type { Connection } from '../connection.ts';
-import { TLSError } from '../errors.ts';
+import type { TLSErrorCode } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver, EarlyDelivery } from './driver.ts';
 import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
@@ -269,9 +269,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
         return;
       case 'renegotiationDeclined':
         this.handshakeOver();
-        this.unanswered(
-          new TLSError('TLS_ERR_ALERT_RECEIVED', 'the peer declined the renegotiation (no_renegotiation)'),
-        );
+        this.unanswered('TLS_ERR_ALERT_RECEIVED', 'the peer declined the renegotiation (no_renegotiation)');
         this.#goOn();
         return;
       case 'echRejected':
@@ -279,7 +277,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
         return;
       case 'peerClosed':
         this.peerEnded();
-        this.unanswered(new TLSError('TLS_ERR_WRONG_STATE', 'the peer closed before it answered'));
+        this.unanswered('TLS_ERR_WRONG_STATE', 'the peer closed before it answered');
         return;
       case 'failed':
         this.failAlerted(action.error);
@@ -374,7 +372,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
   protected abstract reauthenticated(summary: HandshakeSummary): void;
 
   /** What the peer was asked for on the running connection will not come. */
-  protected abstract unanswered(error: TLSError): void;
+  protected abstract unanswered(code: TLSErrorCode, why: string): void;
 
   /** As in `node:tls`, `getSession()` gives a TLS 1.2 session from 'secureConnect' on, before 'session' tells of it. */
   #foresee(next: Action | undefined): void {

@@ -14,6 +14,7 @@ import {
   MAX_CIPHERTEXT,
   MAX_PLAINTEXT,
   RECORD_HEADER_LENGTH,
+  TAG_LENGTH,
 } from './limits.ts';
 
 export interface RawRecord {
@@ -72,6 +73,24 @@ export class Deframer {
   get nextType(): number | undefined {
     const bytes = this.#bytes;
     return this.#kept?.[0] ?? (bytes === undefined || this.#offset === bytes.length ? undefined : bytes[this.#offset]);
+  }
+
+  /** Bytes that whole records behind the present one hold at most, once opened; counted no further than to `enough`. */
+  wholeRecordsAhead(enough: number): number {
+    const bytes = this.#bytes;
+    if (bytes === undefined || this.#kept !== undefined) {
+      return 0;
+    }
+    let ahead = 0;
+    for (let at = this.#offset; bytes.length - at >= RECORD_HEADER_LENGTH && ahead < enough; ) {
+      const length = (bytes[at + 3] << 8) | bytes[at + 4];
+      at += RECORD_HEADER_LENGTH + length;
+      if (at > bytes.length) {
+        break;
+      }
+      ahead += Math.max(0, length - TAG_LENGTH);
+    }
+    return ahead;
   }
 
   /** TLS 1.2 with a read key: a record of any type is as long as protection makes it (RFC 5246 §6.2.3). */

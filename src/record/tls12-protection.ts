@@ -27,17 +27,18 @@ export class RecordCounter {
   readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
   readonly aad: Uint8Array = new Uint8Array(13);
   readonly explicit: boolean;
-  readonly #iv: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+  readonly #iv: Uint8Array;
   readonly #limit: number;
   sequenceNumber = 0;
 
+  /** `iv` is taken over. */
   constructor(aead: AeadName, iv: Uint8Array, limit: number) {
     this.explicit = aead !== 'chacha20-poly1305';
     const ivLength = this.explicit ? NONCE_LENGTH - EXPLICIT_NONCE_LENGTH : NONCE_LENGTH;
     if (iv.length !== ivLength) {
       throw new TLSError('TLS_ERR_INTERNAL', `${aead} takes an implicit nonce of ${ivLength} bytes, not ${iv.length}`);
     }
-    this.#iv.set(iv);
+    this.#iv = iv;
     this.nonce.set(iv);
     this.#limit = limit;
     this.aad[9] = VERSION_MAJOR;
@@ -69,7 +70,7 @@ export class RecordCounter {
   }
 }
 
-/** Seals records under one write key, which it takes over: `keys` are erased. */
+/** Seals records under one write key, which it takes over. */
 export class Tls12Sealer implements Sealer {
   readonly #aead: AeadKey;
   readonly #counter: RecordCounter;
@@ -77,11 +78,9 @@ export class Tls12Sealer implements Sealer {
   readonly overhead: number;
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
-    this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
+    this.#aead = provider.aead(aead, keys.writeKey);
+    this.#counter = new RecordCounter(aead, keys.writeIv.surrender('handed to the record layer'), usageLimit);
     this.overhead = RECORD_HEADER_LENGTH + TAG_LENGTH + (this.#counter.explicit ? EXPLICIT_NONCE_LENGTH : 0);
-    keys.writeKey.erase('handed to the record layer');
-    keys.writeIv.erase('handed to the record layer');
   }
 
   /** Records that may still be sealed. */
@@ -123,16 +122,14 @@ export class Tls12Sealer implements Sealer {
   }
 }
 
-/** Opens records under one read key, which it takes over: `keys` are erased. */
+/** Opens records under one read key, which it takes over. */
 export class Tls12Opener implements Opener {
   readonly #aead: AeadKey;
   readonly #counter: RecordCounter;
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
-    this.#counter = new RecordCounter(aead, keys.writeIv.expose(), usageLimit);
-    keys.writeKey.erase('handed to the record layer');
-    keys.writeIv.erase('handed to the record layer');
+    this.#aead = provider.aead(aead, keys.writeKey);
+    this.#counter = new RecordCounter(aead, keys.writeIv.surrender('handed to the record layer'), usageLimit);
   }
 
   get remaining(): number {

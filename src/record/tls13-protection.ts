@@ -23,7 +23,6 @@ import {
 import type { OpenedRecord, Opener, Sealer } from './protection.ts';
 import type { TrafficKeys } from './traffic-keys.ts';
 
-const IV_LENGTH = 12;
 /** Content and type of the record being sealed: copied once so that the cipher runs once. */
 const scratch = new Uint8Array(MAX_PLAINTEXT + 1);
 
@@ -32,13 +31,14 @@ const scratch = new Uint8Array(MAX_PLAINTEXT + 1);
  * number to where no test could count.
  */
 export class NonceCounter {
-  readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(IV_LENGTH));
+  readonly nonce: Uint8Array;
   #ivHigh: number;
   #ivLow: number;
   sequenceNumber = 0;
 
+  /** `iv` is taken over. */
   constructor(iv: Uint8Array) {
-    this.nonce.set(iv);
+    this.nonce = iv;
     this.#ivHigh = word(iv, 4);
     this.#ivLow = word(iv, 8);
   }
@@ -69,7 +69,7 @@ export class NonceCounter {
   }
 }
 
-/** Seals records under one write key, which it takes over: `keys` are erased. */
+/** Seals records under one write key, which it takes over. */
 export class RecordSealer implements Sealer {
   readonly overhead: number = RECORD_OVERHEAD;
   readonly #aead: AeadKey;
@@ -78,11 +78,9 @@ export class RecordSealer implements Sealer {
   readonly #header = new Uint8Array([CONTENT_APPLICATION_DATA, 3, 3, 0, 0]);
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
-    this.#counter = new NonceCounter(keys.writeIv.expose());
+    this.#aead = provider.aead(aead, keys.writeKey);
+    this.#counter = new NonceCounter(keys.writeIv.surrender('handed to the record layer'));
     this.#limit = usageLimit;
-    keys.writeKey.erase('handed to the record layer');
-    keys.writeIv.erase('handed to the record layer');
   }
 
   /** Records that may still be sealed. */
@@ -116,7 +114,7 @@ export class RecordSealer implements Sealer {
   }
 }
 
-/** Opens records under one read key, which it takes over: `keys` are erased. */
+/** Opens records under one read key, which it takes over. */
 export class RecordOpener implements Opener {
   readonly #aead: AeadKey;
   readonly #counter: NonceCounter;
@@ -125,12 +123,10 @@ export class RecordOpener implements Opener {
 
   /** `maxInnerLength`: bytes of TLSInnerPlaintext that we accept (RFC 8449), at most 2^14 + 1. */
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number, maxInnerLength: number) {
-    this.#aead = provider.aead(aead, keys.writeKey.expose(), keys.writeKey);
-    this.#counter = new NonceCounter(keys.writeIv.expose());
+    this.#aead = provider.aead(aead, keys.writeKey);
+    this.#counter = new NonceCounter(keys.writeIv.surrender('handed to the record layer'));
     this.#limit = usageLimit;
     this.#maxInnerLength = maxInnerLength;
-    keys.writeKey.erase('handed to the record layer');
-    keys.writeIv.erase('handed to the record layer');
   }
 
   get remaining(): number {

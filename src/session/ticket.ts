@@ -144,7 +144,7 @@ function withTicketKey<T>(
   info.set(EXPAND_LABEL);
   info.set(salt, EXPAND_LABEL.length);
   info[info.length - 1] = 1;
-  const ticketSecret = provider.hmac('sha256', secret.expose(), info);
+  const ticketSecret = provider.hmacOfRandomKey('sha256', secret.expose(), info);
   const aead = provider.aead('aes-256-gcm', ticketSecret, secret);
   ticketSecret.fill(0);
   try {

@@ -17,7 +17,7 @@ import { isLookedFor } from './kinds.ts';
 import { Search } from './search.ts';
 import { Testimony, type ToldSecret } from './testimony.ts';
 
-const { create, take, copy } = Secret;
+const { create, take, adopt, copy } = Secret;
 const told: ToldSecret[] = [];
 
 /** As text shows bytes: in every form that memory is searched for, and as lists of numbers. */
@@ -44,10 +44,11 @@ describe('what can be seen of a process from within', () => {
     };
     Secret.create = (...args) => note(create.apply(Secret, args));
     Secret.take = (...args) => note(take.apply(Secret, args));
+    Secret.adopt = (...args) => note(adopt.apply(Secret, args));
     Secret.copy = (...args) => note(copy.apply(Secret, args));
   });
   after(() => {
-    Object.assign(Secret, { create, take, copy });
+    Object.assign(Secret, { create, take, adopt, copy });
   });
 
   for (const version of versions) {

@@ -115,7 +115,7 @@ for (const naming of NAMINGS) {
         for (const call of ['generateKeyShare', 'encapsulate', 'generateDheShare', 'sign', 'verify', 'verifyTls12']) {
           assert.equal(calls[call], undefined, call);
         }
-        assert(calls.hmac > 0 && calls.random > 0 && calls.aead > 0);
+        assert(calls.hmacOfRandomKey > 0 && calls.random > 0 && calls.aead > 0);
       }
       link.forget();
       const [other, otherServer] = [countingProvider(), countingProvider()];

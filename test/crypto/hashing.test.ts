@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hmac, plainHmac } from '../../src/crypto/hashing.ts';
+import { hmac, hmacOfRandomKey } from '../../src/crypto/hashing.ts';
 import { createNodeProvider, nodeProvider } from '../../src/crypto/node-provider.ts';
 import { assertBytes, bytes, runVectors } from './wycheproof.ts';
 
@@ -31,8 +31,8 @@ test('the fast HMAC equals its plain twin for keys and data of any length, befor
     const data = fc.oneof(fc.uint8Array({ maxLength: 255 }), fc.uint8Array({ minLength: 254, maxLength: 600 }));
     fc.assert(
       fc.property(keys, data, (key, message) => {
-        assertBytes(hmac(name, key, message), plainHmac(name, key, message));
-        assertBytes(hmac(name, key, message), plainHmac(name, key, message));
+        assertBytes(hmacOfRandomKey(name, key, message), hmac(name, key, message));
+        assertBytes(hmacOfRandomKey(name, key, message), hmac(name, key, message));
       }),
       { numRuns: 300 },
     );

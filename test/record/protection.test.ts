@@ -102,7 +102,7 @@ describe('nonces', () => {
     const iv = fc.uint8Array({ minLength: 12, maxLength: 12 });
     fc.assert(
       fc.property(iv, sequence, (bytes, start) => {
-        const counter = new NonceCounter(bytes);
+        const counter = new NonceCounter(Uint8Array.from(bytes));
         counter.sequenceNumber = start;
         assert.equal(toHex(counter.advance()), toHex(independentNonce(bytes, BigInt(start))));
         assert.equal(counter.sequenceNumber, start + 1);
@@ -111,7 +111,7 @@ describe('nonces', () => {
   });
 
   it('count across 2^32 without a gap or a repetition', () => {
-    const counter = new NonceCounter(IV);
+    const counter = new NonceCounter(Uint8Array.from(IV));
     counter.sequenceNumber = 2 ** 32 - 3;
     for (let sequence = 2n ** 32n - 3n; sequence < 2n ** 32n + 3n; sequence++) {
       assert.equal(toHex(counter.advance()), toHex(independentNonce(IV, sequence)));
@@ -147,7 +147,7 @@ describe('nonces', () => {
   });
 
   it('forget the IV when they are erased', () => {
-    const counter = new NonceCounter(IV);
+    const counter = new NonceCounter(Uint8Array.from(IV));
     counter.advance();
     counter.erase();
     assert.deepEqual(counter.nonce, new Uint8Array(12));

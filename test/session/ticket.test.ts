@@ -242,8 +242,8 @@ describe('ticket', () => {
     const derived: Uint8Array[] = [];
     const spying = {
       ...provider,
-      hmac: (...args: Parameters<typeof provider.hmac>) => {
-        const value = provider.hmac(...args);
+      hmacOfRandomKey: (...args: Parameters<typeof provider.hmac>) => {
+        const value = provider.hmacOfRandomKey(...args);
         derived.push(value);
         return value;
       },
