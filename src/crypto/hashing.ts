@@ -38,7 +38,7 @@ export function hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Arra
   }
   inner.set(data, blockLength);
   const end = blockLength + data.length;
-  outer.write(hashOnce(name, inner.subarray(0, end), 'binary'), blockLength, 'latin1');
+  outer.write(hashOnce(name, view(padsOf[name], end), 'binary'), blockLength, 'latin1');
   const mac = hashOnce(name, outer, 'buffer');
   // The pads are key material.
   inner.fill(IPAD, 0, keyLength);
@@ -68,10 +68,23 @@ export class NodeRunningHash implements RunningHash {
   }
 }
 
+/** Inputs have a handful of lengths. */
+function view({ inner, views }: Pads, end: number): Uint8Array {
+  const known = views[end];
+  if (known !== undefined) {
+    return known;
+  }
+  const made = inner.subarray(0, end);
+  views[end] = made;
+  return made;
+}
+
 interface Pads {
   readonly blockLength: number;
   /** ipad, with the key upon it while in use, then room for data. */
   readonly inner: Uint8Array;
+  /** Of `inner`, by where they end. */
+  readonly views: (Uint8Array | undefined)[];
   /** opad, with the key upon it while in use, then room for the inner digest. */
   readonly outer: Buffer;
 }
@@ -88,6 +101,7 @@ function makePads(hashLength: number, blockLength: number): Pads {
   return {
     blockLength,
     inner: new Uint8Array(new ArrayBuffer(blockLength + LONGEST_DATA)).fill(IPAD, 0, blockLength),
+    views: new Array(blockLength + LONGEST_DATA + 1).fill(undefined),
     outer: Buffer.from(new ArrayBuffer(blockLength + hashLength)).fill(OPAD, 0, blockLength),
   };
 }

@@ -40,12 +40,12 @@ export function checkOptions(options: ClientOptions | ServerOptions): void {
       `recordSizeLimit must be from ${MIN_RECORD_SIZE_LIMIT} to ${MAX_PLAINTEXT + 1} bytes, got ${recordSizeLimit}`,
     );
   }
-  const known = Object.keys(ffdheGroups);
   if (
     ffdheGroups12 !== undefined &&
-    !(ffdheGroups12.length > 0 && ffdheGroups12.every((name) => known.includes(name)))
+    !(ffdheGroups12.length > 0 && ffdheGroups12.every((name) => Object.hasOwn(ffdheGroups, name)))
   ) {
-    throw new TLSError('TLS_ERR_CONFIG', `ffdheGroups12 must name one or more of ${known.join(', ')}`);
+    const known = Object.keys(ffdheGroups).join(', ');
+    throw new TLSError('TLS_ERR_CONFIG', `ffdheGroups12 must name one or more of ${known}`);
   }
 }
 

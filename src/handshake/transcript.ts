@@ -15,6 +15,8 @@ export class Transcript {
   #early: Uint8Array[] = [];
   #hash: RunningHash | undefined;
   #hashName: HashName | undefined;
+  /** Of all messages so far, once it was asked for. */
+  #digest: Uint8Array | undefined;
   /** TLS 1.2 client certificates: their signature covers the messages themselves (RFC 5246 §7.4.8). */
   #kept: Uint8Array[] | undefined;
 
@@ -29,6 +31,7 @@ export class Transcript {
       this.#early.push(message);
       return;
     }
+    this.#digest = undefined;
     this.#hash.update(message);
   }
 
@@ -48,9 +51,10 @@ export class Transcript {
     this.#early = [];
   }
 
-  /** The transcript hash so far. */
+  /** The transcript hash so far: not to be written to, as who asks again gets the same. */
   digest(): Uint8Array {
-    return this.#running().digest();
+    this.#digest ??= this.#running().digest();
+    return this.#digest;
   }
 
   /** Another transcript that goes on from here. */
@@ -75,7 +79,8 @@ export class Transcript {
 
   /** Replaces the first ClientHello with its hash, before a HelloRetryRequest is added. */
   replaceWithMessageHash(): void {
-    const replaced = messageHash(this.#running().digest());
+    const replaced = messageHash(this.digest());
+    this.#digest = undefined;
     this.#hash = this.#provider.createHash(this.#hashName as HashName);
     this.#hash.update(replaced);
   }

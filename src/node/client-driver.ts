@@ -103,7 +103,7 @@ export class ClientDriver implements Driver {
       exportKeyLog: socket.listenerCount('keylog') > 0,
       allocate: allocateOutput,
       versions: externalPskRequired || encryptedClientHello instanceof Uint8Array ? only13(versions) : versions,
-      ...(encryptedClientHello === undefined ? {} : { encryptedClientHello: plainOrGrease(encryptedClientHello) }),
+      encryptedClientHello: encryptedClientHello === undefined ? undefined : plainOrGrease(encryptedClientHello),
       externalPsks,
       externalPskRequired,
       dangerouslyAllowPskKe: dangerouslyAllowPskKe !== false,
@@ -117,14 +117,14 @@ export class ClientDriver implements Driver {
       compressCertificates: certificateCompression,
       acceptCompressedCertificates: certificateCompression ?? [],
       // Absent and not empty: an empty list would have us offer what we cannot do (RFC 9846 §4.3.6).
-      ...(credentials.length === 0 ? {} : { credentials }),
-      ...(cipherSuites === undefined ? {} : { cipherSuites }),
-      ...(cipherSuites12 === undefined ? {} : { cipherSuites12 }),
-      ...(namedGroups === undefined ? {} : { namedGroups }),
-      ...(session === undefined ? {} : { session }),
-      ...(this.keyRenewal === undefined ? {} : { keyRenewal: this.keyRenewal }),
+      credentials: credentials.length === 0 ? undefined : credentials,
+      cipherSuites,
+      cipherSuites12,
+      namedGroups,
+      session,
+      keyRenewal: this.keyRenewal,
       earlyData: this.earlyData(socket) !== undefined,
-      ...(this.#options.requestTickets === undefined ? {} : { requestTickets: this.#options.requestTickets }),
+      requestTickets: this.#options.requestTickets,
     };
     try {
       return Connection.client(options);

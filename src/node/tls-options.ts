@@ -26,9 +26,11 @@ const refused: Readonly<Record<string, string>> = {
   onread: "read with 'data' events, which cost no copy here",
 };
 
+const refusedEntries = Object.entries(refused);
+
 /** @throws TLSError `TLS_ERR_NOT_SUPPORTED` */
 export function refuseUnsupported(options: object): void {
-  for (const [name, instead] of Object.entries(refused)) {
+  for (const [name, instead] of refusedEntries) {
     const value = (options as Record<string, unknown>)[name];
     if (value !== undefined && value !== null && value !== false && value !== 'auto') {
       throw new TLSError('TLS_ERR_NOT_SUPPORTED', `the option ${name} is not supported: ${instead}`);
