@@ -4,7 +4,7 @@
  */
 
 import type { AlertDescription } from './alerts.ts';
-import type { ProtocolVersion, ServerContext } from './connection-options.ts';
+import type { Credential, ProtocolVersion, ServerContext } from './connection-options.ts';
 import type { FfdheGroup } from './crypto/dhe-groups.ts';
 import type { NamedGroup } from './crypto/groups.ts';
 import type { CertificateCompression, PublicKey } from './crypto/provider.ts';
@@ -76,8 +76,13 @@ export type HandshakeWarning = 'psk_ke';
 export type Need =
   /** Server: which certificate (and context) serves this client? Answer: `ServerContext`, or undefined to refuse. */
   | { readonly kind: 'context'; readonly clientHello: ClientHelloInfo }
-  /** Sign for CertificateVerify with the credential's key, which lives elsewhere. Answer: `Uint8Array`. */
-  | { readonly kind: 'sign'; readonly scheme: SignatureScheme; readonly data: Uint8Array }
+  /** Sign for the handshake with this credential's key, which lives elsewhere or is slow. Answer: `Uint8Array`. */
+  | {
+      readonly kind: 'sign';
+      readonly scheme: SignatureScheme;
+      readonly data: Uint8Array;
+      readonly credential: Credential;
+    }
   /**
    * Client: is this chain (DER, leaf first, never empty) good for this name? Answer: the leaf's public key for yes, or a
    * `TLSError`. The signature over the handshake is then checked by the core, always: also when a host accepts any

@@ -23,6 +23,8 @@ export interface Credential {
   readonly schemes: readonly SignatureScheme[];
   /** Absent when the key lives elsewhere: the core then asks with a `sign` need. */
   readonly privateKey?: PrivateKey;
+  /** The core asks with a `sign` need also where it has the key: for keys so slow that the host signs on another thread. */
+  readonly asksToSign?: boolean;
   /** An OCSPResponse for the leaf, DER, that a server staples for clients that ask; the host sees that it is fresh. */
   readonly ocspResponse?: Uint8Array;
   /** SerializedSCTs (RFC 6962 §3.3) that a server sends to clients that ask. */

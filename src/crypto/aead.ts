@@ -6,10 +6,10 @@
  */
 
 import { type CipherGCMTypes, createCipheriv, createDecipheriv } from 'node:crypto';
+import { giveBack } from '../bytes/give-back.ts';
 import { Secret } from '../bytes/secret.ts';
 import { TLSError } from '../errors.ts';
 import { secretBorn } from '../ledger/channels.ts';
-import { giveBack } from './give-back.ts';
 import type { AeadKey } from './provider.ts';
 import type { AeadName } from './suites.ts';
 

@@ -55,16 +55,6 @@ export const hasNativeMlKem: () => boolean = once(() => {
   );
 });
 
-/** True when `ArrayBuffer.prototype.transfer(0)` gives an allocation back at once. */
-export const hasTransfer: () => boolean = once(() => {
-  const buffer = new ArrayBuffer(64) as Transferable;
-  return buffer.transfer(0).byteLength === 0 && buffer.byteLength === 0;
-});
-
-export interface Transferable extends ArrayBuffer {
-  transfer(length: number): ArrayBuffer;
-}
-
 function once(probe: () => boolean): () => boolean {
   let answer: boolean | undefined;
   return () => {

@@ -17,7 +17,7 @@ import { importPrivate, importSpki } from './keys.ts';
 import { type MlKem, mlKem768 } from './ml-kem.ts';
 import type { CryptoProvider } from './provider.ts';
 import { pooledRandom } from './random-pool.ts';
-import { signWith, verifyScheme, verifyTls12Scheme } from './signing.ts';
+import { signOnThreadPool, signWith, verifyScheme, verifyTls12Scheme } from './signing.ts';
 
 export interface NodeProviderOptions {
   /**
@@ -44,6 +44,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     importPrivateKey: importPrivate,
     importPublicKey: importSpki,
     sign: signWith,
+    signLater: signOnThreadPool,
     verify: verifyScheme,
     verifyTls12: verifyTls12Scheme,
     certificateCompressions,

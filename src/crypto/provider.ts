@@ -143,6 +143,8 @@ export interface CryptoProvider {
    */
   importPublicKey(spki: Uint8Array): PublicKey;
   sign(scheme: SignatureScheme, key: PrivateKey, data: Uint8Array): Uint8Array;
+  /** As `sign`, on another thread; it rejects with what `sign` throws. */
+  signLater(scheme: SignatureScheme, key: PrivateKey, data: Uint8Array): Promise<Uint8Array>;
   /** False as well for a key that cannot make the scheme. */
   verify(scheme: SignatureScheme, key: PublicKey, data: Uint8Array, signature: Uint8Array): boolean;
 

@@ -27,6 +27,38 @@ interface SchemeParameters {
  * @throws TLSError `TLS_ERR_SIGN_FAILED` the key cannot make the scheme, or the operation failed
  */
 export function signWith(scheme: SignatureScheme, key: PrivateKey, data: Uint8Array): Uint8Array {
+  const { hash, input } = signingInput(scheme, key);
+  try {
+    return nodeSign(hash, data, input);
+  } catch (error) {
+    throw signingFailed(scheme, error);
+  }
+}
+
+/** As `signWith`, on libuv's thread pool: it takes a little longer, and keeps nobody else waiting meanwhile. */
+export async function signOnThreadPool(
+  scheme: SignatureScheme,
+  key: PrivateKey,
+  data: Uint8Array,
+): Promise<Uint8Array> {
+  const { hash, input } = signingInput(scheme, key);
+  return new Promise((resolve, reject) => {
+    nodeSign(hash, data, input, (error, signature) => {
+      if (error === null || error === undefined) {
+        resolve(signature);
+      } else {
+        reject(signingFailed(scheme, error));
+      }
+    });
+  });
+}
+
+function signingFailed(scheme: SignatureScheme, cause: unknown): TLSError {
+  return new TLSError('TLS_ERR_SIGN_FAILED', `signing with ${scheme} failed`, { cause });
+}
+
+/** @throws TLSError `TLS_ERR_SIGN_FAILED` the key cannot make the scheme */
+function signingInput(scheme: SignatureScheme, key: PrivateKey) {
   const { keyType, hash, padding } = parametersOf[scheme];
   if (!(key instanceof NodePrivateKey) || key.type !== keyType) {
     throw new TLSError('TLS_ERR_SIGN_FAILED', `a key of type ${key.type} cannot make ${scheme} signatures`);
@@ -34,11 +66,7 @@ export function signWith(scheme: SignatureScheme, key: PrivateKey, data: Uint8Ar
   if (key.restrictedTo !== undefined && key.restrictedTo !== hash) {
     throw new TLSError('TLS_ERR_SIGN_FAILED', `the key is restricted to ${key.restrictedTo}, not ${scheme}`);
   }
-  try {
-    return nodeSign(hash, data, keyInput(NodePrivateKey.handle(key), hash, padding));
-  } catch (error) {
-    throw new TLSError('TLS_ERR_SIGN_FAILED', `signing with ${scheme} failed`, { cause: error });
-  }
+  return { hash, input: keyInput(NodePrivateKey.handle(key), hash, padding) };
 }
 
 /** False as well for a key that cannot make the scheme. */

@@ -19,7 +19,7 @@ import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { besideChain, certificateMessage, compressionsOf } from './certificate-messages.ts';
 import { type ClientHandshake, sendChangeCipherSpec } from './client.ts';
 import { externalPskFingerprintOf } from './client-psks.ts';
-import { byWishes, type CredentialWishes } from './credential-choice.ts';
+import { byWishes, type CredentialWishes, keyAtHand } from './credential-choice.ts';
 import { refuseRejectedEch } from './ech-client.ts';
 import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
@@ -83,11 +83,12 @@ function sendCertificate(
   const { credential, scheme } = chosen;
   hs.clientScheme = scheme;
   const data = certificateVerifyContent('client', hs.transcript.digest());
-  if (credential.privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data });
+  const privateKey = keyAtHand(credential);
+  if (privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitClientSignature';
   }
-  return onClientSignature(hs, hs.options.provider.sign(scheme, credential.privateKey, data));
+  return onClientSignature(hs, hs.options.provider.sign(scheme, privateKey, data));
 }
 
 export function onClientSignature(hs: ClientHandshake, signature: Uint8Array): 'Connected' {

@@ -35,7 +35,7 @@ import type { ClientHandshake } from './client.ts';
 import { chooseClientCredential } from './client-finish.ts';
 import { checkResumption, checkServerHello12, chooseProtocol12, resumedSession } from './client12-hello.ts';
 import { onServerKeyExchange12 } from './client12-key-exchange.ts';
-import { wishesOf } from './credential-choice.ts';
+import { keyAtHand, wishesOf } from './credential-choice.ts';
 import { withRecords } from './host.ts';
 import { answerServerShare12, type GroupInfo12 } from './key-exchange12.ts';
 import { present } from './present.ts';
@@ -218,11 +218,12 @@ export function onServerHelloDone12(
   }
   const { credential, scheme } = chosen;
   hs.clientScheme = scheme;
-  if (credential.privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data });
+  const privateKey = keyAtHand(credential);
+  if (privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitClientSignature12';
   }
-  return onClientSignature12(hs, provider.sign(scheme, credential.privateKey, data));
+  return onClientSignature12(hs, provider.sign(scheme, privateKey, data));
 }
 
 export function onClientSignature12(hs: ClientHandshake, signature: Uint8Array): AfterFlight12 {

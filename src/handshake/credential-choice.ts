@@ -13,6 +13,7 @@
 
 import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential } from '../connection-options.ts';
+import type { PrivateKey } from '../crypto/provider.ts';
 import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 
 export interface CredentialWishes {
@@ -20,6 +21,11 @@ export interface CredentialWishes {
   readonly chainSchemes: readonly number[];
   /** DER names; empty for any. */
   readonly authorities: readonly Uint8Array[];
+}
+
+/** What the core signs with itself; undefined where it asks the host. */
+export function keyAtHand({ privateKey, asksToSign }: Credential): PrivateKey | undefined {
+  return asksToSign === true ? undefined : privateKey;
 }
 
 /** All of them, the most fitting first. */

@@ -132,15 +132,7 @@ export class EchOffer {
     transcript.add(message);
     const zeros = new Uint8Array(hashLength(hash));
     const secret = hkdfExtract(this.#provider, hash, zeros, this.random, 'echSecret');
-    const made = expandLabel(
-      this.#provider,
-      hash,
-      secret.expose(),
-      label,
-      transcript.digest(),
-      CONFIRMATION,
-      'echConfirmation',
-    );
+    const made = expandLabel(this.#provider, hash, secret, label, transcript.digest(), CONFIRMATION, 'echConfirmation');
     const bytes = new Uint8Array(made.expose());
     made.erase();
     secret.erase();

@@ -119,7 +119,7 @@ export class Ending {
       return;
     }
     runner.endSession(true);
-    this.end(alert.error.message);
+    this.end(alert.error.code);
     emit({ kind: 'failed', error: alert.error });
   }
 

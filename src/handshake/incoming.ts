@@ -8,6 +8,7 @@ import type { Action } from '../actions.ts';
 import { plainBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import { handshakeTypeName } from '../messages/code-points.ts';
+import { JoinedData } from '../record/joined-data.ts';
 import {
   CONTENT_ALERT,
   CONTENT_APPLICATION_DATA,
@@ -39,6 +40,8 @@ export interface IncomingHost {
 export class Incoming {
   readonly #host: IncomingHost;
   readonly #runner: Runner;
+  /** From the first data on. */
+  #joined: JoinedData | undefined;
 
   constructor(host: IncomingHost, runner: Runner) {
     this.#host = host;
@@ -48,7 +51,12 @@ export class Incoming {
   /** Reads all that can be read now: messages that waited for an answer, then records. */
   read(): void {
     this.#readMessages();
-    this.#readRecords();
+    try {
+      this.#readRecords();
+    } finally {
+      // Also when a later record is refused: what was authentic came before it.
+      this.#joined?.flush();
+    }
   }
 
   #readRecords(): void {
@@ -84,6 +92,7 @@ export class Incoming {
       this.#onData(content);
       return;
     }
+    this.#joined?.flush();
     if (type === CONTENT_HANDSHAKE) {
       channel.joiner.add(plainBytes(content));
       this.#readMessages();
@@ -128,7 +137,8 @@ export class Incoming {
     channel.noteRecord(content.length === 0);
     if (content.length > 0) {
       this.#runner.established.noteReceivedData(content.length);
-      this.#host.emit({ kind: 'data', bytes: content });
+      this.#joined ??= joinedFor(this.#host);
+      this.#joined.add(content);
     }
   }
 
@@ -167,4 +177,8 @@ export class Incoming {
   get #isHandshakingClient12(): boolean {
     return this.#host.role === 'client' && this.#host.channel.isTls12 && this.#runner.handshaking;
   }
+}
+
+function joinedFor(host: IncomingHost): JoinedData {
+  return new JoinedData(host.channel.deframer, (bytes) => host.emit({ kind: 'data', bytes }));
 }

@@ -33,7 +33,7 @@ import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
 import { acceptedCodes, certificateMessage, compressionsOf, unfoldCertificate } from './certificate-messages.ts';
 import { chooseClientCredential } from './client-finish.ts';
-import { wishesOf } from './credential-choice.ts';
+import { keyAtHand, wishesOf } from './credential-choice.ts';
 import type { RecordHost } from './host.ts';
 import type { Transcript } from './transcript.ts';
 
@@ -114,9 +114,9 @@ export class ClientAuthenticator {
     }
     this.#scheme = chosen.scheme;
     const data = certificateVerifyContent('client', this.#running().digest());
-    const { privateKey } = chosen.credential;
+    const privateKey = keyAtHand(chosen.credential);
     if (privateKey === undefined) {
-      host.ask({ kind: 'sign', scheme: chosen.scheme, data });
+      host.ask({ kind: 'sign', scheme: chosen.scheme, data, credential: chosen.credential });
       return 'AwaitAuthenticationSignature';
     }
     return this.onSignature(provider.sign(chosen.scheme, privateKey, data), makeRoom);

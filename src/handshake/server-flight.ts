@@ -20,6 +20,7 @@ import { encodeServerHello } from '../messages/server-hello.ts';
 import { asksForOcsp } from '../messages/status-request.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { acceptedCodes, certificateMessage, compressionsOf } from './certificate-messages.ts';
+import { keyAtHand } from './credential-choice.ts';
 import { settleEarlyData } from './early-data-server.ts';
 import { warnOfPskKe } from './handshake-warning.ts';
 import { present } from './present.ts';
@@ -213,7 +214,7 @@ export function onCertificateStatus(hs: ServerHandshake, ocspResponse: Uint8Arra
   const { provider, compressCertificates } = hs.options;
   const { extensions } = present(hs.hello);
   const credential = present(hs.credential);
-  const { privateKey } = credential;
+  const privateKey = keyAtHand(credential);
   const scheme = present(hs.scheme);
   const { message: certificate, compression } = certificateMessage({
     provider,
@@ -229,7 +230,7 @@ export function onCertificateStatus(hs: ServerHandshake, ocspResponse: Uint8Arra
   hs.host.channel.handshake(certificate);
   const data = certificateVerifyContent('server', hs.transcript.digest());
   if (privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data });
+    hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitSignature';
   }
   return onSignature(hs, hs.options.provider.sign(scheme, privateKey, data));

@@ -14,12 +14,14 @@ import { encodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.t
 import { checkSession12 } from '../session/session-check.ts';
 import type { SessionState, SessionState12 } from '../session/session-state.ts';
 import { openTicket, sealTicket } from '../session/ticket.ts';
-import { remainingLifetime } from '../session/ticket-issuance.ts';
+import { remainingLifetime, renewsTicket12 } from '../session/ticket-issuance.ts';
 
 export interface Resumption12 {
   /** Its secret passes to the caller. */
   readonly state: SessionState12;
   readonly resumedBy: 'ticket' | 'id';
+  /** Whether a ticket is announced: see `renewsTicket12`. */
+  readonly renews: boolean;
 }
 
 export interface OfferedOptions12 {
@@ -47,7 +49,11 @@ export function openOffered12(
       return { refusal: 'disabled' };
     }
     const opened = openTicket({ provider, keys: context.tickets.keys, ticket, now });
-    return opened.state === undefined ? { refusal: opened.refusal } : check12(options, opened.state, 'ticket');
+    if (opened.state === undefined) {
+      return { refusal: opened.refusal };
+    }
+    const checked = check12(options, opened.state, 'ticket');
+    return 'refusal' in checked ? checked : { ...checked, renews: renewsTicket12(context.tickets, opened.key, now) };
   }
   // A random ID of TLS 1.3's compatibility mode finds nothing: it is no refusal, as no session was offered.
   const state = hello.legacySessionId.length > 0 ? context.sessionCache?.get(hello.legacySessionId, now) : undefined;
@@ -82,7 +88,7 @@ function check12(
     state.secret.erase('refused');
     return { refusal: refusal ?? 'version_changed' };
   }
-  return { state, resumedBy };
+  return { state, resumedBy, renews: false };
 }
 
 /**

@@ -27,6 +27,7 @@ import { decodeClientKeyExchange } from '../messages/tls12/client-key-exchange.t
 import { encodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
 import { encodeServerKeyExchange, serverKeyExchangeContent } from '../messages/tls12/server-key-exchange.ts';
 import type { SessionState12 } from '../session/session-state.ts';
+import { keyAtHand } from './credential-choice.ts';
 import { type PreviousHandshake, withRecords } from './host.ts';
 import { type GroupInfo12, makeServerShare12 } from './key-exchange12.ts';
 import { present } from './present.ts';
@@ -109,10 +110,10 @@ export function isOtherClient(hs: ServerHandshake, chain: readonly Uint8Array[])
   return before !== undefined && (chain.length === 0 || !sameBytes(before, chain[0]));
 }
 
-function resume12(hs: ServerHandshake, { state, resumedBy }: Resumption12): 'ExpectChangeCipherSpec12' {
+function resume12(hs: ServerHandshake, { state, resumedBy, renews }: Resumption12): 'ExpectChangeCipherSpec12' {
   const { channel } = hs.host;
   const hello = present(hs.hello);
-  const sendsTicket = resumedBy === 'ticket' && offersTicket(hs);
+  const sendsTicket = renews && offersTicket(hs);
   const tls12 = begin12(hs, {
     suite: cipherSuites12[state.cipherSuite],
     sessionId: hello.legacySessionId,
@@ -176,11 +177,12 @@ export function onCertificateStatus12(hs: ServerHandshake, ocspResponse: Uint8Ar
   tls12.rawParams = rawParams;
   const { clientRandom, serverRandom } = tls12.keysOptions;
   const data = serverKeyExchangeContent(clientRandom, serverRandom, rawParams);
-  if (credential.privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data });
+  const privateKey = keyAtHand(credential);
+  if (privateKey === undefined) {
+    hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitSignature12';
   }
-  return onSignature12(hs, provider.sign(scheme, credential.privateKey, data));
+  return onSignature12(hs, provider.sign(scheme, privateKey, data));
 }
 
 export function onSignature12(

@@ -179,7 +179,9 @@ function readCredentials(options: SecureContextOptions): Credential[] {
     const credential: Credential = {
       certificateChain: chain.ders,
       schemes,
-      ...(privateKey === undefined ? {} : { privateKey }),
+      privateKey,
+      // An RSA signature takes as long as ten of the others: while it is made, other connections are served.
+      asksToSign: privateKey !== undefined && (type === 'rsa' || type === 'rsa-pss'),
     };
     // Not by spreading, which would ask but once whether the staple is fresh.
     const beside = readBesideChain(options, chain.ders, index, chains.length);

@@ -299,7 +299,10 @@ describe('a QUIC host', () => {
     refuses('TLS_ERR_WRONG_STATE', () => client.handshake.receive('application', new Uint8Array(4)));
     refuses('TLS_ERR_WRONG_STATE', () => client.handshake.exportKeyingMaterial('x', undefined, 8));
     refuses('TLS_ERR_WRONG_STATE', () =>
-      client.handshake.resume({ kind: 'sign', scheme: 'ed25519', data: new Uint8Array() }, new Uint8Array()),
+      client.handshake.resume(
+        { kind: 'sign', scheme: 'ed25519', data: new Uint8Array(), credential: { certificateChain: [], schemes: [] } },
+        new Uint8Array(),
+      ),
     );
     // None of it harmed the handshake.
     new QuicLink(client, server).deliver().assertComplete();
