@@ -31,35 +31,56 @@ import {
 /** PEM texts. */
 export interface BenchCertificate {
   readonly ca: string;
+  /** The chain, leaf first, without the CA. */
   readonly cert: string;
   readonly key: string;
 }
 
-export function makeCertificate(now: number = Date.now()): BenchCertificate {
-  const ca = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  const leaf = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  const caName = 'Mayfly bench CA';
-  const caCertificate = issue(
-    { subject: caName, issuer: caName, key: ca.publicKey, signer: ca.privateKey, now, serial: 1 },
-    [
-      extension(id_ce_basicConstraints, true, new BasicConstraints({ cA: true })),
-      extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.keyCertSign)),
-    ],
-  );
+/** `length`: certificates in the chain, those of intermediate authorities included. */
+export function makeCertificate(length = 1, now: number = Date.now()): BenchCertificate {
+  let authority: Authority = { name: 'Mayfly bench CA', ...newKey() };
+  const ca = issueAuthority(authority, authority, now, 1);
+  const chain: Uint8Array[] = [];
+  for (let depth = 1; depth < length; depth++) {
+    const next: Authority = { name: `Mayfly bench CA ${depth}`, ...newKey() };
+    chain.unshift(issueAuthority(next, authority, now, depth + 1));
+    authority = next;
+  }
+  const leaf = newKey();
   const names = new SubjectAlternativeName([new GeneralName({ dNSName: 'localhost' })]);
-  const leafCertificate = issue(
-    { subject: 'localhost', issuer: caName, key: leaf.publicKey, signer: ca.privateKey, now, serial: 2 },
-    [
+  const subject = { subject: 'localhost', key: leaf.publicKey, now, serial: length + 1 };
+  chain.unshift(
+    issue({ ...subject, issuer: authority.name, signer: authority.privateKey }, [
       extension(id_ce_basicConstraints, true, new BasicConstraints({ cA: false })),
       extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.digitalSignature)),
       extension(id_ce_subjectAltName, false, names),
-    ],
+    ]),
   );
   return {
-    ca: toPem(caCertificate),
-    cert: toPem(leafCertificate),
+    ca: toPem(ca),
+    cert: chain.map(toPem).join(''),
     key: leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
+}
+
+interface KeyPair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
+interface Authority extends KeyPair {
+  readonly name: string;
+}
+
+function newKey(): KeyPair {
+  return generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+}
+
+function issueAuthority(of: Authority, by: Authority, now: number, serial: number): Uint8Array {
+  return issue({ subject: of.name, issuer: by.name, key: of.publicKey, signer: by.privateKey, now, serial }, [
+    extension(id_ce_basicConstraints, true, new BasicConstraints({ cA: true })),
+    extension(id_ce_keyUsage, true, new KeyUsage(KeyUsageFlags.keyCertSign)),
+  ]);
 }
 
 interface Subject {
@@ -111,6 +132,13 @@ function toPem(der: Uint8Array): string {
       .toString('base64')
       .match(/.{1,64}/g) ?? [];
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
+}
+
+/** The certificates of a PEM text, leaf first. */
+export function pemToDer(pem: string): Uint8Array[] {
+  return [...pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END/g)].map(
+    ([, base64]) => new Uint8Array(Buffer.from(base64, 'base64')),
+  );
 }
 
 const HOUR = 3_600_000;

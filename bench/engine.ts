@@ -5,6 +5,7 @@
 
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createSecureContext as nodeSecureContext } from 'node:tls';
 import type { WorkloadName } from './workload.ts';
 
 export type EngineName = 'ours' | 'node';
@@ -36,15 +37,43 @@ export interface Engine {
   connect(options: Record<string, unknown>): EngineSocket;
 }
 
-/** What both engines are pinned to, so that they do the same work. */
-export function pinnedFor(workload: WorkloadName): Record<string, string | number> {
+/** What a client is pinned to in a row, so that both engines do the same work. */
+export type PinName = 'aes128' | 'aes256' | 'chacha20' | 'hybrid' | 'tls12';
+
+export function clientPins(pin: PinName): Record<string, string | number> {
+  switch (pin) {
+    case 'aes128':
+      return pinned13('TLS_AES_128_GCM_SHA256');
+    case 'aes256':
+      return pinned13('TLS_AES_256_GCM_SHA384');
+    case 'chacha20':
+      return pinned13('TLS_CHACHA20_POLY1305_SHA256');
+    case 'hybrid':
+      return { ...pinned13('TLS_AES_128_GCM_SHA256'), ecdhCurve: HYBRID };
+    case 'tls12':
+      return pinned12;
+  }
+}
+
+/** A server takes what any row's client asks for. */
+export function serverPins(workload: WorkloadName): Record<string, string | number> {
   switch (workload) {
     case 'handshake12':
       return pinned12;
     case 'handshake12id':
       return { ...pinned12, secureOptions: SSL_OP_NO_TICKET };
     default:
-      return pinned13;
+      return { ...pinned13(SUITES), ecdhCurve: nodeHasHybrid() ? `X25519:${HYBRID}` : 'X25519' };
+  }
+}
+
+/** Whether `node:tls` knows X25519MLKEM768: from OpenSSL 3.5 on. */
+export function nodeHasHybrid(): boolean {
+  try {
+    nodeSecureContext({ ecdhCurve: HYBRID });
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -64,12 +93,12 @@ export function rememberById(name: EngineName, server: EngineServer): void {
   server.on('resumeSession', (id, done) => done(null, sessions.get(id.toString('latin1')) ?? null));
 }
 
-const pinned13 = {
-  minVersion: 'TLSv1.3',
-  maxVersion: 'TLSv1.3',
-  ciphers: 'TLS_AES_128_GCM_SHA256',
-  ecdhCurve: 'X25519',
-} as const;
+function pinned13(ciphers: string): Record<string, string> {
+  return { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', ciphers, ecdhCurve: 'X25519' };
+}
+
+const SUITES = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+const HYBRID = 'X25519MLKEM768';
 const pinned12 = {
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.2',

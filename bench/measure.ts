@@ -1,36 +1,33 @@
 /**
- * Measures one row: both subjects warm up, then take turns (A B B A …) in rounds; medians, their ratio, and how far
- * the rounds lie apart. Budgets are in time, never in counts, so that a slow machine takes no longer.
+ * Measures one row: all subjects warm up, then take turns (A B C D, D C B A, …) in rounds; medians, their ratio, and how
+ * far the rounds lie apart. Budgets are in time, never in counts, so that a slow machine takes no longer.
+ *
+ *     ours ↔ ours, node:tls ↔ node:tls       the row's figures and ratio
+ *     ours ↔ node:tls, node:tls ↔ ours       each end alone, against the same peer
+ *     `ca` on each connect                   as most code has it, instead of a context for all
  */
 
-import type { Pair, PairSample } from './pair.ts';
-import { type Key, keys, type PairPool } from './pair-pool.ts';
+import { type Cast, type Match, type PairSample, subjects } from './cast.ts';
+import type { CastPool } from './cast-pool.ts';
+import { type EndRatio, type Figures, summarise } from './figures.ts';
+import { measureMemory } from './memory.ts';
+import type { Subject } from './messages.ts';
 import type { Row } from './rows/rows.ts';
-import { median, spread } from './statistics.ts';
 
 export interface MeasureOptions {
-  readonly pairs: PairPool;
+  readonly casts: CastPool;
   readonly rounds: number;
   /** Milliseconds for the whole row, processes' starts included; Infinity runs `roundMs` rounds whatever they take. */
   readonly budgetMs: number;
   /** Milliseconds of one round of one subject when the budget is no bound. */
   readonly roundMs: number;
+  /** Rows that have a whole number of bytes transfer all of them, whatever it takes. */
+  readonly whole: boolean;
+  /** Also each end alone, and the usual code. */
+  readonly cross: boolean;
   readonly progress: (text: string) => void;
   /** Where to write CPU profiles of the first subject; undefined for none. */
   readonly profilePath?: (row: string, role: 'client' | 'server') => string;
-}
-
-/** One subject's figures. */
-export interface Figures {
-  /** In the row's unit. */
-  readonly value: number;
-  /** (max − min) ÷ median over the rounds. */
-  readonly spread: number;
-  /** Per unit, µs; for the memory row KiB of each end. */
-  readonly client: number;
-  readonly server: number;
-  /** For the memory row: KiB of V8 heap and external memory of both ends, mean. */
-  readonly heap?: number;
 }
 
 export interface Result {
@@ -39,143 +36,133 @@ export interface Result {
   readonly nodeTls: Figures;
   /** Above 1: ours is better. */
   readonly ratio: number;
+  /** Each end of ours beside that of node:tls, the other end being node:tls for both: CPU time per unit. */
+  readonly ends?: { readonly client: EndRatio; readonly server: EndRatio };
+  /** `ca` on each connect. */
+  readonly usual?: { readonly ours: Figures; readonly nodeTls: Figures; readonly ratio: number };
 }
 
 export async function measure(row: Row, options: MeasureOptions): Promise<Result> {
-  const figures = row.workload === 'idle' ? await measureMemory(row, options) : await measureRate(row, options);
-  const { ours, nodeTls } = figures;
-  const ratio = row.lowerIsBetter === true ? nodeTls.value / ours.value : ours.value / nodeTls.value;
-  return { row, ours, nodeTls, ratio };
+  return row.workload === 'idle' ? measureMemory(row, options) : measureRate(row, options);
 }
 
-async function measureRate(row: Row, options: MeasureOptions): Promise<Record<Key, Figures>> {
+/** One of a round's turns. */
+interface Turn extends Match {
+  readonly usual: boolean;
+}
+
+async function measureRate(row: Row, options: MeasureOptions): Promise<Result> {
   const { budgetMs, progress } = options;
   const begin = performance.now();
   const bounded = Number.isFinite(budgetMs);
   const left = (): number => budgetMs - (performance.now() - begin);
-  const pairs = await options.pairs.take(row.workload);
+  const cast = await options.casts.take(row.workload);
+  const errand = (turn: Turn) => ({ pin: row.pin, usual: turn.usual, options: row.options });
   const warmUpMs = bounded ? (left() * WARM_UP_SHARE) / 2 : LONGEST_WARM_UP_MS;
-  for (const key of keys) {
+  for (const turn of together) {
     progress(`${row.name}: warm-up`);
-    await warmUp(pairs[key], row, warmUpMs);
+    await warmUp((ms) => cast.drive(turn, ms, errand(turn)), warmUpMs);
+  }
+  for (const turn of turnsOf(row, options).slice(together.length)) {
+    // The code is compiled by now; what is new to it is the peer.
+    await cast.drive(turn, Math.min(WARM_UP_SLICE_MS, warmUpMs / 10), errand(turn));
   }
   if (options.profilePath !== undefined) {
-    await pairs.ours.startProfile();
+    await cast.startProfile('ours');
   }
-  const samples: Record<Key, PairSample[]> = { ours: [], nodeTls: [] };
-  for (let round = 0; round < options.rounds; round++) {
-    if (bounded && round > 0 && left() < 2 * MINIMUM_MS) {
+  const turns = schedule(row, options);
+  const samples = new Map<Turn, PairSample[]>();
+  for (const [index, turn] of turns.entries()) {
+    if (bounded && index >= turnsOf(row, options).length && left() < 2 * MINIMUM_MS) {
       break;
     }
-    for (const [index, key] of (round % 2 === 0 ? keys : keys.toReversed()).entries()) {
-      progress(`${row.name}: round ${round + 1} of ${options.rounds}`);
-      const turnsLeft = 2 * (options.rounds - round) - index;
-      const wholeMs = row.whole === undefined ? options.roundMs : WHOLE_RUN_MS;
-      // What is left is shared anew each time: an overrun of one turn is taken from the later ones.
-      const ms = bounded ? Math.max(MINIMUM_MS, (left() / turnsLeft) * TURN_SHARE) : wholeMs;
-      samples[key].push(await pairs[key].drive(ms, row.options));
-    }
+    progress(`${row.name}: ${index + 1} of ${turns.length}`);
+    // What is left is shared anew each time: an overrun of one turn is taken from the later ones.
+    const share = bounded ? (left() / (turns.length - index)) * TURN_SHARE : options.roundMs;
+    const ms = row.whole !== undefined && options.whole ? WHOLE_RUN_MS : Math.max(MINIMUM_MS, share);
+    const sample = await cast.drive(turn, ms, errand(turn));
+    samples.set(turn, [...(samples.get(turn) ?? []), sample]);
   }
   if (options.profilePath !== undefined) {
-    const { profilePath } = options;
-    await pairs.ours.stopProfile({
-      client: profilePath(row.name, 'client'),
-      server: profilePath(row.name, 'server'),
-    });
+    await stopProfile(cast, row, options.profilePath);
   }
-  return { ours: summarise(samples.ours), nodeTls: summarise(samples.nodeTls) };
+  return conclude(row, (turn) => samples.get(turn));
+}
+
+function stopProfile(cast: Cast, row: Row, path: NonNullable<MeasureOptions['profilePath']>): Promise<void> {
+  return cast.stopProfile('ours', { client: path(row.name, 'client'), server: path(row.name, 'server') });
+}
+
+/** All turns of all rounds. What is not the row's own ratio takes part in every other round. */
+function schedule(row: Row, options: MeasureOptions): Turn[] {
+  const turns: Turn[] = [];
+  for (let round = 0; round < options.rounds; round++) {
+    const all = round % 2 === 0 ? turnsOf(row, options) : together;
+    turns.push(...(round % 2 === 0 ? all : all.toReversed()));
+  }
+  return turns;
+}
+
+function turnsOf(row: Row, { cross }: MeasureOptions): readonly Turn[] {
+  if (!cross) {
+    return together;
+  }
+  return row.per === 'handshake' ? [...together, ...apart, ...usual] : [...together, ...apart];
 }
 
 /**
  * Until the CPU time per unit no longer falls, or the time is up: code that runs once per handshake is compiled only
  * after some thousand of them. CPU time and not the rate, which other processes disturb more.
  */
-async function warmUp(pair: Pair, row: Row, longestMs: number): Promise<void> {
+async function warmUp(drive: (ms: number) => Promise<PairSample>, longestMs: number): Promise<void> {
   const end = performance.now() + longestMs;
   const sliceMs = Math.min(WARM_UP_SLICE_MS, longestMs / 4);
   let best = Number.POSITIVE_INFINITY;
   let slicesWithoutGain = 0;
   while (slicesWithoutGain < STEADY_SLICES && performance.now() + sliceMs / 2 < end) {
-    const { total, cpuMicros, serverCpuMicros } = await pair.drive(sliceMs, row.options);
+    const { total, cpuMicros, serverCpuMicros } = await drive(sliceMs);
     const cost = (cpuMicros + serverCpuMicros) / total;
     slicesWithoutGain = cost < best * (1 - WARM_UP_GAIN) ? 0 : slicesWithoutGain + 1;
     best = Math.min(best, cost);
   }
 }
 
-function summarise(samples: readonly PairSample[]): Figures {
-  const rates = samples.map((sample) => sample.count / sample.seconds);
-  return {
-    value: median(rates),
-    spread: spread(rates),
-    client: median(samples.map((sample) => sample.cpuMicros / sample.total)),
-    server: median(samples.map((sample) => sample.serverCpuMicros / sample.total)),
+function conclude(row: Row, samplesOf: (turn: Turn) => readonly PairSample[] | undefined): Result {
+  const figures = (turn: Turn): Figures | undefined => {
+    const samples = samplesOf(turn);
+    return samples === undefined ? undefined : summarise(samples);
   };
-}
-
-/**
- * The growth of each process from some connections to many more: what the first ones cost (code, heap growth, pools)
- * stays out. Fresh processes for each round; a small young generation keeps garbage out of the resident size.
- */
-async function measureMemory(row: Row, options: MeasureOptions): Promise<Record<Key, Figures>> {
-  const begin = performance.now();
-  const bounded = Number.isFinite(options.budgetMs);
-  const rounds = bounded ? 1 : Math.min(options.rounds, MEMORY_ROUNDS);
-  const uses: Record<Key, MemoryPerConnection[]> = { ours: [], nodeTls: [] };
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, key] of (round % 2 === 0 ? keys : keys.toReversed()).entries()) {
-      options.progress(`${row.name}: round ${round + 1} of ${rounds}`);
-      const share = (options.budgetMs - (performance.now() - begin)) / (2 - index);
-      const ms = bounded ? Math.max(MINIMUM_MS, share * MEMORY_OPEN_SHARE) : WHOLE_RUN_MS;
-      uses[key].push(await measureMemoryOnce(row, options, key, ms));
-    }
+  const [ours, nodeTls] = together.map(figures) as [Figures, Figures];
+  const result: Result = { row, ours, nodeTls, ratio: ours.value / nodeTls.value };
+  const [ourClient, ourServer] = apart.map(figures);
+  if (ourClient === undefined || ourServer === undefined) {
+    return result;
   }
-  return { ours: summariseMemory(uses.ours), nodeTls: summariseMemory(uses.nodeTls) };
-}
-
-/** KiB per connection. */
-interface MemoryPerConnection {
-  readonly client: number;
-  readonly server: number;
-  readonly heap: number;
-}
-
-async function measureMemoryOnce(
-  row: Row,
-  options: MeasureOptions,
-  key: Key,
-  ms: number,
-): Promise<MemoryPerConnection> {
-  const pair = await options.pairs.startOne(key, row.workload, MEMORY_FLAGS);
-  try {
-    await pair.drive(ms, { count: row.options.warmUp });
-    const before = await pair.memory();
-    const { count } = await pair.drive(ms, { count: row.options.count });
-    const after = await pair.memory();
-    const each = (bytes: number): number => bytes / count / 1024;
-    return {
-      client: each(after.client.rss - before.client.rss),
-      server: each(after.server.rss - before.server.rss),
-      heap: each(after.client.heap - before.client.heap + after.server.heap - before.server.heap) / 2,
-    };
-  } finally {
-    pair.kill();
-  }
-}
-
-function summariseMemory(uses: readonly MemoryPerConnection[]): Figures {
-  const means = uses.map((use) => (use.client + use.server) / 2);
-  return {
-    value: median(means),
-    spread: spread(means),
-    client: median(uses.map((use) => use.client)),
-    server: median(uses.map((use) => use.server)),
-    heap: median(uses.map((use) => use.heap)),
+  const ends = {
+    client: endRatio(ourClient.client, nodeTls.client, ourClient.value),
+    server: endRatio(ourServer.server, nodeTls.server, ourServer.value),
   };
+  const [oursUsual, nodeUsual] = usual.map(figures);
+  return oursUsual === undefined || nodeUsual === undefined
+    ? { ...result, ends }
+    : { ...result, ends, usual: { ours: oursUsual, nodeTls: nodeUsual, ratio: oursUsual.value / nodeUsual.value } };
 }
+
+function endRatio(ours: number, nodeTls: number, rate: number): EndRatio {
+  return { ours, nodeTls, ratio: nodeTls / ours, rate };
+}
+
+function turn(client: Subject, server: Subject, usual = false): Turn {
+  return { client, server, usual };
+}
+
+const together: readonly Turn[] = subjects.map((subject) => turn(subject, subject));
+/** Our client, then our server, each with the other end of node:tls. */
+const apart: readonly Turn[] = [turn('ours', 'nodeTls'), turn('nodeTls', 'ours')];
+const usual: readonly Turn[] = subjects.map((subject) => turn(subject, subject, true));
 
 /** Of a bounded row's time: what the warm-up of both subjects may take. */
-const WARM_UP_SHARE = 0.5;
+const WARM_UP_SHARE = 0.45;
 const LONGEST_WARM_UP_MS = 20_000;
 const WARM_UP_SLICE_MS = 500;
 const WARM_UP_GAIN = 0.02;
@@ -184,6 +171,3 @@ const STEADY_SLICES = 4;
 const TURN_SHARE = 0.9;
 const MINIMUM_MS = 20;
 const WHOLE_RUN_MS = 60_000;
-const MEMORY_ROUNDS = 3;
-const MEMORY_OPEN_SHARE = 0.4;
-const MEMORY_FLAGS = ['--expose-gc', '--max-semi-space-size=1'];

@@ -11,51 +11,53 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
-import Table from 'cli-table3';
 import { nodeProvider } from '../src/crypto/node-provider.ts';
 import type { KeyShare } from '../src/crypto/provider.ts';
 import type { AeadName } from '../src/crypto/suites.ts';
 import { machineFacts } from './machine.ts';
+import type { Finding } from './main.ts';
+import { type Sheet, sheetMarkdown, sheetText } from './sheet.ts';
 import { significant } from './statistics.ts';
 import { measureTickets } from './tickets.ts';
 import { microsPerCall } from './timing.ts';
 
-export async function primitives(options: { readonly json: boolean }): Promise<string> {
+export async function primitives(options: { readonly json: boolean }): Promise<Finding> {
   const machine = machineFacts();
   const costs: Costs = { ...keyCosts(), ...hashCosts(), ...recordCosts(), ...ticketCosts(), tcp: await tcpCost() };
   const floors = Object.entries(counts).map(([name, count]) => ({ name, micros: sum(count, costs) }));
   if (options.json) {
     const rounded = Object.fromEntries(Object.entries(costs).map(([name, micros]) => [name, significant(micros)]));
     const sums = Object.fromEntries(floors.map(({ name, micros }) => [name, significant(micros)]));
-    return JSON.stringify({ primitives: rounded, floors: sums, machine });
+    return { text: JSON.stringify({ primitives: rounded, floors: sums, machine }) };
   }
-  const style = { head: [], border: [], compact: true };
-  const costTable = new Table({ head: ['primitive', 'µs'], colAligns: ['left', 'right'], style });
-  for (const [name, micros] of Object.entries(costs)) {
-    costTable.push([labels[name] ?? name, String(significant(micros))]);
-  }
-  const floorTable = new Table({
-    head: ['floor', 'µs', 'of it public key', 'key schedule and transcript', 'records and tickets', 'TCP'],
-    colAligns: ['left', 'right', 'right', 'right', 'right', 'right'],
-    style,
-  });
-  for (const { name, micros } of floors) {
-    const count = counts[name];
-    const part = (keys: readonly string[]): string => String(significant(sum(pick(count, keys), costs)));
-    floorTable.push([
-      name,
-      String(significant(micros)),
-      part(PUBLIC_KEY),
-      part(SCHEDULE),
-      part(RECORDS),
-      part(['tcp']),
-    ]);
-  }
-  return [
-    `${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, OpenSSL ${machine.openssl}, load ${machine.load}`,
-    costTable.toString(),
-    floorTable.toString(),
-  ].join('\n');
+  const sheets = [costSheet(costs), floorSheet(costs)];
+  const { cpu, cores, node, openssl, load } = machine;
+  return {
+    text: [`${cpu}, ${cores} cores, Node ${node}, OpenSSL ${openssl}, load ${load}`, ...sheets.map(sheetText)].join(
+      '\n',
+    ),
+    markdown: sheets.map(sheetMarkdown).join('\n\n'),
+  };
+}
+
+function costSheet(costs: Costs): Sheet {
+  return {
+    title: 'Primitives, alone and through the provider',
+    head: ['primitive', 'µs'],
+    rows: Object.entries(costs).map(([name, micros]) => [labels[name] ?? name, String(significant(micros))]),
+  };
+}
+
+function floorSheet(costs: Costs): Sheet {
+  return {
+    title: 'Floors: what one end of a handshake cannot do without, µs',
+    head: ['end', 'sum', 'public keys', 'key schedule, transcript', 'records, tickets', 'TCP'],
+    rows: Object.entries(counts).map(([name, count]) => {
+      const part = (keys: readonly string[]): string => String(significant(sum(pick(count, keys), costs)));
+      const all = String(significant(sum(count, costs)));
+      return [name, all, part(PUBLIC_KEY), part(SCHEDULE), part(RECORDS), part(['tcp'])];
+    }),
+  };
 }
 
 /** µs by primitive. */
@@ -104,7 +106,7 @@ function hashCosts(): Costs {
   const random = new Uint8Array(32);
   return {
     hmac: microsPerCall(() => {
-      provider.hmac('sha256', key, label);
+      provider.hmacOfRandomKey('sha256', key, label);
     }),
     transcript: microsPerCall(() => {
       const hash = provider.createHash('sha256');

@@ -3,8 +3,10 @@
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import type { AddressInfo } from 'node:net';
-import { type Engine, type EngineSocket, loadEngine, pinnedFor, rememberById } from './engine.ts';
-import type { MemoryUse, Reply, Request, Start } from './messages.ts';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { clientPins, type Engine, type EngineSocket, loadEngine, rememberById, serverPins } from './engine.ts';
+import type { Errand, LoopDelay, MemoryUse, Reply, Request, Start } from './messages.ts';
+import { crowd } from './rows/crowd.ts';
 import { handshake } from './rows/handshake.ts';
 import { idle } from './rows/idle.ts';
 import { pingpong } from './rows/pingpong.ts';
@@ -12,6 +14,7 @@ import { transfer } from './rows/transfer.ts';
 import type { Driver, Workload, WorkloadName } from './workload.ts';
 
 const workloads: Record<WorkloadName, Workload> = {
+  crowd,
   handshake,
   handshake12: handshake,
   handshake12id: handshake,
@@ -20,8 +23,12 @@ const workloads: Record<WorkloadName, Workload> = {
   transfer,
 };
 
-let driver: Driver | undefined;
+/** Milliseconds between two looks at the event loop, which its delay includes. */
+const RESOLUTION_MS = 5;
+/** Of a client: sends a connection where the errand says. */
+let driverFor: ((errand: Errand) => Driver) | undefined;
 let profiler: Session | undefined;
+const loopDelay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: Start | Request) => {
@@ -45,20 +52,36 @@ async function start(options: Start): Promise<void> {
     send({ kind: 'ready', port: await serve(engine, workload, options) });
     return;
   }
-  // One context for all connects: node:tls at its best.
-  const secureContext = engine.createSecureContext({ ca: options.certificate.ca, ...pinnedFor(options.workload) });
-  const common = { host: '127.0.0.1', port: options.port, servername: 'localhost', noDelay: true, secureContext };
-  driver = workload.createDriver((extra): EngineSocket => {
-    const socket = engine.connect({ ...common, ...extra });
-    socket.setNoDelay(true);
-    return socket;
-  });
-  send({ kind: 'ready', port: options.port });
+  driverFor = clientDrivers(engine, workload, options);
+  send({ kind: 'ready', port: 0 });
+}
+
+/** One driver for each server, pin and manner of connecting: it may keep connections from one errand to the next. */
+function clientDrivers(engine: Engine, workload: Workload, { certificate, ports }: Start): (errand: Errand) => Driver {
+  const drivers = new Map<string, Driver>();
+  return ({ to, pin, usual }) => {
+    const name = `${to} ${pin} ${usual}`;
+    const known = drivers.get(name);
+    if (known !== undefined) {
+      return known;
+    }
+    const trust = { ca: certificate.ca, ...clientPins(pin) };
+    // One context for all connects is node:tls at its best; `ca` on each is what most code has.
+    const security = usual ? trust : { secureContext: engine.createSecureContext(trust) };
+    const common = { host: '127.0.0.1', port: ports[to], servername: 'localhost', noDelay: true, ...security };
+    const made = workload.createDriver((extra): EngineSocket => {
+      const socket = engine.connect({ ...common, ...extra });
+      socket.setNoDelay(true);
+      return socket;
+    });
+    drivers.set(name, made);
+    return made;
+  };
 }
 
 function serve(engine: Engine, workload: Workload, options: Start): Promise<number> {
   const { cert, key } = options.certificate;
-  const server = engine.createServer({ cert, key, noDelay: true, ...pinnedFor(options.workload) });
+  const server = engine.createServer({ cert, key, noDelay: true, ...serverPins(options.workload) });
   if (options.workload === 'handshake12id') {
     rememberById(options.engine, server);
   }
@@ -73,17 +96,20 @@ function serve(engine: Engine, workload: Workload, options: Start): Promise<numb
 async function answer(request: Request): Promise<unknown> {
   switch (request.kind) {
     case 'drive': {
-      if (driver === undefined) {
+      if (driverFor === undefined) {
         throw new Error('only a client can drive');
       }
+      const drive = driverFor(request.errand);
       const before = cpuMicros();
-      const done = await driver(request.ms, request.options);
+      const done = await drive(request.ms, request.errand.options);
       return { ...done, cpuMicros: cpuMicros() - before };
     }
     case 'usage':
       return cpuMicros();
     case 'memory':
       return memoryUse();
+    case 'delay':
+      return takeDelay();
     case 'startProfile':
       return startProfile();
     case 'stopProfile':
@@ -103,6 +129,19 @@ async function memoryUse(): Promise<MemoryUse> {
   }
   const { rss, heapUsed, external } = process.memoryUsage();
   return { rss, heap: heapUsed + external };
+}
+
+/** The first call starts the watch. */
+function takeDelay(): LoopDelay {
+  const inMs = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
+  const delay = {
+    p50: inMs(loopDelay.percentile(50)),
+    p99: inMs(loopDelay.percentile(99)),
+    max: inMs(loopDelay.max),
+  };
+  loopDelay.enable();
+  loopDelay.reset();
+  return delay;
 }
 
 async function startProfile(): Promise<void> {

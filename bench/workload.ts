@@ -2,8 +2,11 @@
 
 import type { EngineSocket } from './engine.ts';
 
-/** `handshake12` and `handshake12id` are handshakes over TLS 1.2, with sessions by ticket and by ID. */
-export type WorkloadName = 'handshake' | 'handshake12' | 'handshake12id' | 'transfer' | 'pingpong' | 'idle';
+/**
+ * `handshake12` and `handshake12id` are handshakes over TLS 1.2, with sessions by ticket and by ID; `crowd` is handshakes
+ * while many connections are open.
+ */
+export type WorkloadName = 'handshake' | 'handshake12' | 'handshake12id' | 'transfer' | 'pingpong' | 'idle' | 'crowd';
 
 /** Numbers and switches, so that they travel as JSON. */
 export type WorkloadOptions = Readonly<Record<string, number | boolean>>;
@@ -18,6 +21,15 @@ export interface Sample {
   readonly total: number;
   /** CPU time of the client's process over all of it. */
   readonly cpuMicros: number;
+  /** Of each unit, where that is what is measured. */
+  readonly latency?: Latency;
+}
+
+/** Milliseconds. */
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
 }
 
 export interface Workload {

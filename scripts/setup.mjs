@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
-const sourceFolders = ['src', 'test', 'bench'].map((name) => join(root, name));
+const sourceFolders = ['src', 'test', 'bench', 'examples'].map((name) => join(root, name));
 const installStamp = join(root, 'node_modules', '.mayfly-lock');
 const buildStamp = join(dist, '.mayfly-build');
 

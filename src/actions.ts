@@ -19,7 +19,7 @@ import type { TicketClaim } from './session/single-use-register.ts';
 export type Action =
   /** Write these bytes to the transport, in the order of the actions. Also when a `failed` follows: the alert leaves. */
   | { readonly kind: 'send'; readonly bytes: Uint8Array }
-  /** Decrypted application data: a fresh allocation that the host may keep and hand on. */
+  /** Decrypted application data, of one record or of several: a fresh allocation that the host may keep and hand on. */
   | { readonly kind: 'data'; readonly bytes: Uint8Array }
   /**
    * Server: decrypted early data. It is not forward secret, and it may be a recording that somebody else sends again: until

@@ -7,7 +7,7 @@
  */
 
 import type { Action, Answers, HandshakeSummary, HostAlert, Need } from './actions.ts';
-import { concat, plainBytes } from './bytes/bytes.ts';
+import { concat, EMPTY, plainBytes } from './bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, ClientOptions, ServerContext, ServerOptions } from './connection-options.ts';
 import { TLSError } from './errors.ts';
 import { DataSender } from './handshake/data-sender.ts';
@@ -170,10 +170,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     if (!this.reading || bytes.length === 0) {
       return [];
     }
-    return this.#run(() => {
-      this.channel.deframer.lend(plainBytes(bytes));
-      this.#incoming.read();
-    });
+    return this.#run(Connection.#read, bytes);
   }
 
   /** The transport has ended. Without close_notify before it the connection fails: data may have been cut off. */
@@ -192,7 +189,7 @@ export class Connection implements HandshakeHost, IncomingHost {
     if (data.length === 0) {
       return [];
     }
-    return this.#run(() => this.#data.send(data));
+    return this.#run(Connection.#send, data);
   }
 
   /**
@@ -309,7 +306,12 @@ export class Connection implements HandshakeHost, IncomingHost {
   // HandshakeHost
 
   emit(action: Action): void {
-    this.#actions.push(action);
+    // A literal has room for one, which most calls need: what is pushed to an empty array makes room for seventeen.
+    if (this.#actions.length === 0) {
+      this.#actions = [action];
+    } else {
+      this.#actions.push(action);
+    }
   }
 
   ask(need: Need): void {
@@ -346,14 +348,22 @@ export class Connection implements HandshakeHost, IncomingHost {
   // Running
 
   /** Runs one call: gathers what is to be sent into one action and turns an error into an alert and an end. */
-  #run(body: () => void): Action[] {
+  #run(body: Body, bytes: Uint8Array = EMPTY): Action[] {
     const owner = this.#account.noted;
-    return owner === undefined ? this.#gather(body) : onAccountOf(owner, () => this.#gather(body));
+    return owner === undefined ? this.#gather(body, bytes) : onAccountOf(owner, () => this.#gather(body, bytes));
   }
 
-  #gather(body: () => void): Action[] {
+  /** What data does on its way, made once: a closure for each record would cost memory. */
+  static readonly #read: Body = (bytes, connection) => {
+    connection.channel.deframer.lend(plainBytes(bytes));
+    connection.#incoming.read();
+  };
+
+  static readonly #send: Body = (bytes, connection) => connection.#data.send(bytes);
+
+  #gather(body: Body, argument: Uint8Array): Action[] {
     try {
-      body();
+      body(argument, this);
       if (!this.#ending.closeSent) {
         this.#runner.established?.answer();
       }
@@ -367,10 +377,14 @@ export class Connection implements HandshakeHost, IncomingHost {
     const bytes = this.channel.take();
     const actions = this.#actions;
     this.#actions = [];
-    if (bytes !== undefined) {
-      actions.push({ kind: 'send', bytes });
-      moveBeforeEnd(actions);
+    if (bytes === undefined) {
+      return actions;
     }
+    if (actions.length === 0) {
+      return [{ kind: 'send', bytes }];
+    }
+    actions.push({ kind: 'send', bytes });
+    moveBeforeEnd(actions);
     return actions;
   }
 
@@ -392,6 +406,8 @@ export class Connection implements HandshakeHost, IncomingHost {
     this.#verifyData = undefined;
   }
 }
+
+type Body = (bytes: Uint8Array, connection: Connection) => void;
 
 /** `failed` is the last action: the alert that goes with it is sent before. */
 function moveBeforeEnd(actions: Action[]): void {

@@ -243,10 +243,17 @@ export const errorTable = {
   // Session store and tickets
   TLS_ERR_SESSION_STATE: entry('caller', undefined, 'docs/architecture.md', 'session bytes cannot be decoded'),
   TLS_ERR_STORE: entry('local', undefined, 'docs/ring.md', 'a store of the fleet failed or did not answer in time'),
+  TLS_ERR_SERVER_NOT_TOLD: entry('local', undefined, 'docs/agent.md', 'another server did not take its ticket keys'),
 
   // Caller and configuration
   TLS_ERR_CONFIG: entry('config', undefined, 'docs/architecture.md', 'an option has a value that is not allowed'),
   TLS_ERR_NOT_SUPPORTED: entry('config', undefined, 'README.md', 'a feature that Mayfly leaves out was asked for'),
+  TLS_ERR_KEY_FOLDER: entry(
+    'config',
+    undefined,
+    'docs/agent.md',
+    'the files of ticket keys must not lie in this folder',
+  ),
   TLS_ERR_KEY_MISMATCH: entry(
     'config',
     undefined,

@@ -23,6 +23,7 @@ export const exitCodes = {
   wrong_name: { code: 22, meaning: 'the certificate is for another name' },
   revoked: { code: 23, meaning: 'a certificate was revoked' },
   ring_alarm: { code: 30, meaning: 'the ring has an alarm' },
+  server_not_told: { code: 31, meaning: 'the server that an agent drives could not be told of its ticket keys' },
   interrupted: { code: 130, meaning: 'ended at once by a second signal' },
 } as const;
 

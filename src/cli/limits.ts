@@ -7,6 +7,7 @@ export interface LimitsFlags {
   readonly advantage?: string;
   readonly rate: string;
   readonly recordSize: string;
+  readonly packetSize: string;
   readonly json?: boolean;
 }
 
@@ -20,6 +21,7 @@ export function limitsCommand(): Command {
     )
     .option('--rate <rate>', 'how fast one side sends: 1Gbit/s, 20MB/s, 5000records/s', '1Gbit/s')
     .option('--record-size <bytes>', 'application data in each record: 1 to 16K', '16K')
+    .option('--packet-size <bytes>', 'of QUIC: payload of each packet, 1 to 65,527', '1200')
     .option('--json', 'one JSON object per line instead of text')
     .addHelpText(
       'after',

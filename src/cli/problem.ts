@@ -93,6 +93,8 @@ const exitOfTlsError: Partial<Record<TLSErrorCode, ExitName>> = {
   TLS_ERR_BAD_KEY: 'bad_pem',
   TLS_ERR_CONFIG: 'usage',
   TLS_ERR_NOT_SUPPORTED: 'usage',
+  TLS_ERR_KEY_FOLDER: 'file',
+  TLS_ERR_SERVER_NOT_TOLD: 'server_not_told',
 };
 
 const exitOfSystemError: Record<string, ExitName> = {

@@ -1,16 +1,24 @@
 /** The flags of `mayfly ring`. What each command does is loaded when it is run. */
 
 import { Command, Option } from 'commander';
+import { agentCommand } from './ring/agent.ts';
 
 export interface RingFlags {
   readonly fleet?: string;
   readonly identity?: string;
   readonly fleetName?: string;
   readonly fleetCa?: string;
+  /** Labels, separated by commas. */
+  readonly groups?: string;
   readonly rotate: string;
   readonly lifetime: string;
   readonly timeout: string;
   readonly json?: boolean;
+}
+
+export interface StatusFlags extends RingFlags {
+  /** URLs. */
+  readonly statusPage?: readonly string[];
 }
 
 export interface InitFlags {
@@ -25,6 +33,7 @@ export function ringCommand(): Command {
   for (const command of [statusCommand(), rotateCommand(), flushCommand(), evictCommand(), joinCommand()]) {
     ring.addCommand(command);
   }
+  ring.addCommand(agentCommand(withFleet(new Command('agent'))));
   return ring.addHelpText(
     'after',
     `
@@ -56,8 +65,12 @@ can join the fleet from then on, but opens nothing of the past.`,
 function statusCommand(): Command {
   return withFleet(new Command('status'))
     .description('tell who is in the ring and how its keys stand; takes no part in it')
+    .option(
+      '--status-page <url...>',
+      'status pages to ask how sessions resume (default: http://127.0.0.1:8444, when it is one of this ring)',
+    )
     .addHelpText('after', '\nEnds with exit code 30 while the ring has an alarm.')
-    .action(async (flags: RingFlags) => {
+    .action(async (flags: StatusFlags) => {
       const { ringStatus } = await import('./ring/status.ts');
       await ringStatus(flags);
     });
@@ -110,6 +123,10 @@ function withFleet(command: Command): Command {
     .addOption(new Option('--identity <file>', 'a file of mayfly ring init').env('MAYFLY_IDENTITY'))
     .addOption(new Option('--fleet-name <name>', 'what the identity must say').env('MAYFLY_FLEET_NAME'))
     .option('--fleet-ca <file>', 'for a rediss:// URL: trust these certificates (PEM) instead of Node’s roots')
+    .option(
+      '--groups <labels>',
+      'of servers that open each other’s tickets, as all members have them (default: default)',
+    )
     .option('--rotate <duration>', 'how long a key seals, as all members have it', '1h')
     .option('--lifetime <duration>', 'how long a ticket may be used, as all members have it', '2h')
     .option('--timeout <duration>', 'how long to wait for the store and for members', '30s')

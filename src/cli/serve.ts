@@ -1,7 +1,7 @@
 /** The flags of `mayfly serve`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
 
 import { Command, Option } from 'commander';
-import type { PolicyOptions } from '../policy/policy.ts';
+import type { Policy, PolicyOptions } from '../policy/policy.ts';
 
 export interface ServeFlags {
   readonly listen: string;
@@ -32,6 +32,7 @@ export interface ServeFlags {
   readonly policyFile?: string;
   /** What these two and the flags beside them come to. */
   readonly policyOptions?: PolicyOptions;
+  readonly policyInForce?: () => Policy;
 }
 
 export function serveCommand(): Command {
@@ -102,8 +103,11 @@ Examples:
     .action(async (given: ServeFlags, command: Command) => {
       const { servePolicy } = await import('./policy/serve-policy.ts');
       const isGiven = (flag: string) => command.getOptionValueSource(flag) !== 'default';
-      const { flags, options, weakened } = servePolicy(given, isGiven);
+      const { flags, options, weakened, inForce } = servePolicy(given, isGiven);
       const { serve } = await import('./serve/serve.ts');
-      await serve(options === undefined ? flags : { ...flags, policyOptions: options }, weakened);
+      await serve(
+        { ...flags, policyInForce: inForce, ...(options === undefined ? {} : { policyOptions: options }) },
+        weakened,
+      );
     });
 }

@@ -18,6 +18,8 @@ export type RingAction =
   | { readonly kind: 'put_order'; readonly slot: string; readonly record: Uint8Array; readonly ttl: number }
   | { readonly kind: 'remove_member'; readonly slot: string }
   | { readonly kind: 'publish' }
+  /** Call `work` once others have had their turn. Asked for twice it is wanted once. */
+  | { readonly kind: 'work' }
   /** Call `tick` after so many milliseconds at the latest. Replaces the one before. */
   | { readonly kind: 'wake'; readonly after: number }
   | { readonly kind: 'event'; readonly event: RingEvent };
@@ -43,7 +45,7 @@ export type RingAlarm =
   | 'clock_skew'
   /** The store could not be visited for half an epoch. */
   | 'store_unreachable'
-  /** Sealing goes on under a ratcheted key: no fresh epoch came. */
+  /** Sealing goes on under a ratcheted key, and not only for the moment by which a fresh one may be late: none came. */
   | 'no_fresh_epoch'
   /** The randomness that tickets are sealed by is older than two epochs. */
   | 'sealing_key_old'

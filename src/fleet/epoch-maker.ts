@@ -2,6 +2,9 @@
  * Makes epochs: notices that one is missing, makes its key, offers it to the store, and finds out at a later visit whether
  * it is the one that everybody got.
  *
+ * Envelopes are made ready first, which takes a while in a large fleet: then the store is looked at once more, and whether
+ * the epoch is still missing, who is there and which times it has is decided by what it shows then.
+ *
  * A key that was made is pending until it is seen in the store. If another is there in its place, it is erased: nobody else
  * ever had it. If it is not there at all, it is offered again. Nothing rests on the store's word about who was first.
  */
@@ -9,6 +12,7 @@
 import { toHex } from '../bytes/bytes.ts';
 import type { Moment } from '../session/clock.ts';
 import type { RingAction } from './actions.ts';
+import { EnvelopeStock } from './envelope-stock.ts';
 import { creationTime, epochAt, epochTimes, turnOf } from './epoch-rules.ts';
 import { createEpochSecret } from './epoch-secret.ts';
 import type { Generation } from './generation.ts';
@@ -17,8 +21,8 @@ import type { HeldKeys } from './held-keys.ts';
 import { shortName } from './identity.ts';
 import { type MemberContext, topic } from './member-context.ts';
 import type { Peers } from './peers.ts';
-import { type EpochHeader, epochSlot, sealEpochRecord } from './records/epoch.ts';
-import { elapsed, ringTime } from './ring-time.ts';
+import { type EpochHeader, type EpochRecord, epochSlot, type Recipient, sealEpochRecord } from './records/epoch.ts';
+import { type EpochTimes, elapsed, ringTime } from './ring-time.ts';
 import type { Visit } from './visit.ts';
 
 interface Pending {
@@ -40,8 +44,15 @@ export interface MakerView {
   readonly salt: HeldKey | undefined;
 }
 
+interface Due {
+  readonly epoch: number;
+  readonly rotation: number;
+  readonly ifAbsent: boolean;
+}
+
 export class EpochMaker {
   readonly #context: MemberContext;
+  readonly #envelopes: EnvelopeStock;
   #pending: Pending | undefined;
   /** Since when an epoch is missed. */
   readonly #missedSince = new Map<number, Moment>();
@@ -49,6 +60,7 @@ export class EpochMaker {
 
   constructor(context: MemberContext) {
     this.#context = context;
+    this.#envelopes = new EnvelopeStock(context);
   }
 
   /** Makes a further key for the running epoch at the next visit. */
@@ -57,13 +69,16 @@ export class EpochMaker {
   }
 
   /** The pending key, if the store shows that it is the one: the caller holds it from now on. */
-  settle({ visit, generation }: MakerView): HeldKey | undefined {
+  settle({ visit, generation, peers }: MakerView): HeldKey | undefined {
     const pending = this.#pending;
     if (pending === undefined) {
       return undefined;
     }
     const rivals = visit.epochs.filter(
-      (record) => record.generation.number === generation.number && epochSlot(record) === pending.slot,
+      (record) =>
+        record.generation.number === generation.number &&
+        epochSlot(record) === pending.slot &&
+        this.#isOfTheLiving(record, peers),
     );
     const smallest = rivals.map(({ keyId }) => toHex(keyId)).sort()[0];
     if (smallest === pending.key.id) {
@@ -79,6 +94,7 @@ export class EpochMaker {
 
   /** A key that nobody could be given any more is erased, also when the store cannot be visited. */
   expire(now: Moment): void {
+    this.#envelopes.expire(now);
     const pending = this.#pending;
     if (pending !== undefined && ringTime(pending.key.anchor, now) > pending.offerUntil + OVERDUE * this.#heartbeat) {
       this.drop('expired');
@@ -88,19 +104,32 @@ export class EpochMaker {
   /** Milliseconds until `expire` has something to do. */
   nextEnd(now: Moment): number {
     const pending = this.#pending;
-    return pending === undefined
-      ? Number.POSITIVE_INFINITY
-      : pending.offerUntil + OVERDUE * this.#heartbeat + 1 - ringTime(pending.key.anchor, now);
+    const ofPending =
+      pending === undefined
+        ? Number.POSITIVE_INFINITY
+        : pending.offerUntil + OVERDUE * this.#heartbeat + 1 - ringTime(pending.key.anchor, now);
+    return Math.min(ofPending, this.#envelopes.nextEnd(now));
   }
 
   get #heartbeat(): number {
     return this.#context.configuration.heartbeat;
   }
 
-  /** Erases the pending key. */
+  /** Erases the pending key, and what was made ready for it. */
   drop(why: string): void {
     this.#pending?.key.erase(why);
     this.#pending = undefined;
+    this.#envelopes.erase();
+  }
+
+  /** Whether `work` has something to do. */
+  get isAtWork(): boolean {
+    return this.#envelopes.isAtWork;
+  }
+
+  /** Makes some envelopes ready, at least one, until it is `enough`. */
+  work(now: Moment, enough: () => boolean): void {
+    this.#envelopes.work(now, enough);
   }
 
   /** What to put into the store: at most one new epoch per visit, and again the pending one. */
@@ -118,13 +147,29 @@ export class EpochMaker {
         this.#missedSince.delete(epoch);
       }
     }
+    const due = this.#due(view, current);
+    if (due === undefined) {
+      this.#envelopes.erase();
+      return [];
+    }
+    const times = epochTimes(this.#context.configuration, due.epoch, visit.time, view.peers.heard.length === 0);
+    if (times.sealFrom >= times.sealUntil) {
+      // Too late to be of use: the next epoch brings a key.
+      this.#rotate = false;
+      return [];
+    }
+    const recipients = this.#recipients(view);
+    return this.#envelopes.hasAll(recipients) ? this.#make(view, due, times, recipients) : [];
+  }
+
+  #due(view: MakerView, current: number): Due | undefined {
     for (const epoch of [current, current + 1]) {
       const verdict = this.#isDue(view, epoch, current);
       if (verdict !== undefined) {
-        return this.#make(view, epoch, 0, verdict.ifAbsent);
+        return { epoch, rotation: 0, ...verdict };
       }
     }
-    return this.#rotate ? this.#makeRotation(view, current) : [];
+    return this.#rotate ? this.#rotationOf(view, current) : undefined;
   }
 
   #isDue({ visit, keys, peers }: MakerView, epoch: number, current: number): { ifAbsent: boolean } | undefined {
@@ -139,7 +184,9 @@ export class EpochMaker {
     const since = this.#missedSince.get(epoch) ?? visit.now;
     this.#missedSince.set(epoch, since);
     const missed = elapsed(since, visit.now);
-    const made = visit.epochs.some((record) => record.epoch === epoch && record.sealUntil > visit.time);
+    const made = visit.epochs.some(
+      (record) => record.epoch === epoch && record.sealUntil > visit.time && this.#isOfTheLiving(record, peers),
+    );
     const turn = this.#turn(peers, epoch) * TURN * configuration.heartbeat;
     const patience = PATIENCE * configuration.heartbeat;
     if (made || peers.someoneHas(epoch)) {
@@ -152,29 +199,43 @@ export class EpochMaker {
   /** 0 for who makes a missing epoch first. */
   #turn(peers: Peers, epoch: number): number {
     const { provider, instanceId } = this.#context;
-    const others = peers.live.map((peer) => peer.instanceId);
+    const others = peers.heard.map((peer) => peer.instanceId);
     return turnOf(provider, topic('make', epoch), instanceId, others);
   }
 
-  #makeRotation(view: MakerView, epoch: number): readonly RingAction[] {
-    this.#rotate = false;
-    const { visit, keys } = view;
+  /** Whether someone has the key, or could: of a fleet that ended nobody does, though its record lies there for its epoch. */
+  #isOfTheLiving({ creator, envelopes }: EpochRecord, peers: Peers): boolean {
+    const instances = [this.#context.instanceId, ...peers.heard.map(({ instanceId }) => instanceId)];
+    const living = new Set(instances.map(toHex));
+    return living.has(toHex(creator)) || envelopes.some(({ instanceId }) => living.has(toHex(instanceId)));
+  }
+
+  #rotationOf({ visit, keys }: MakerView, epoch: number): Due | undefined {
     const rotations = keys
       .shareable(visit.now)
       .filter((key) => key.epoch === epoch)
       .map(({ rotation }) => rotation);
     const rotation = Math.max(0, ...rotations) + 1;
-    return rotation > MAX_ROTATION ? [] : this.#make(view, epoch, rotation, true);
+    if (rotation > MAX_ROTATION) {
+      this.#rotate = false;
+      return undefined;
+    }
+    return { epoch, rotation, ifAbsent: true };
   }
 
-  #make(view: MakerView, epoch: number, rotation: number, ifAbsent: boolean): readonly RingAction[] {
-    const { visit, generation, peers } = view;
+  #recipients({ visit, peers }: MakerView): readonly Recipient[] {
+    const { settle } = this.#context.configuration;
+    return peers.live
+      .filter(({ notAfter }) => notAfter > visit.time + settle)
+      .map(({ instanceId, prekey }) => ({ instanceId, prekey }));
+  }
+
+  #make(view: MakerView, due: Due, times: EpochTimes, candidates: readonly Recipient[]): readonly RingAction[] {
+    const { visit, generation } = view;
+    const { epoch, rotation, ifAbsent } = due;
     const { configuration, provider, trust, identity, instanceId } = this.#context;
-    const recipients = peers.live.filter(({ notAfter }) => notAfter > visit.time + configuration.settle);
-    const times = epochTimes(configuration, epoch, visit.time, peers.live.length === 0);
-    if (times.sealFrom >= times.sealUntil) {
-      return [];
-    }
+    const recipients = this.#envelopes.take(candidates);
+    this.#rotate &&= rotation === 0;
     const secret = createEpochSecret(provider, view.salt?.hasSecret === true ? view.salt.secret : undefined);
     const key = new HeldKey(this.#context, {
       secret,
@@ -193,7 +254,7 @@ export class EpochMaker {
       identity,
       header,
       secret,
-      recipients: recipients.map((peer) => ({ instanceId: peer.instanceId, prekey: peer.prekey })),
+      recipients,
     });
     const offerUntil = Math.max(times.createdAt, times.sealFrom - configuration.settle) + configuration.heartbeat;
     const slot = epochSlot(header);

@@ -21,7 +21,7 @@ export function epochAt({ epochLength }: RingConfiguration, time: number): numbe
   return Math.floor(time / epochLength);
 }
 
-/** @param alone nobody else is there to wait for */
+/** @param alone nobody else is heard of, to wait for */
 export function epochTimes(
   { epochLength, ticketLifetime, settle }: RingConfiguration,
   epoch: number,

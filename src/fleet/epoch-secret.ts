@@ -16,6 +16,7 @@ import { Writer } from '../bytes/writer.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
 import { hkdfExpand, hkdfExtract } from '../keys/hkdf.ts';
+import type { SecretUses } from '../ledger/channels.ts';
 
 /**
  * What a working key is for: its length in bytes, and whether it opens for as long as a ticket of TLS 1.3 may be used, or
@@ -85,9 +86,15 @@ export function ratchet(provider: CryptoProvider, secret: Secret, nextEpoch: num
   return hkdfExpand(provider, 'sha256', secret, info, SECRET_LENGTH, 'epochSecret');
 }
 
-export function workingKey(provider: CryptoProvider, secret: Secret, { policy, target }: WorkingKeyUse): Secret {
+/** `uses`, for the ledger: what its uses are counted on. */
+export function workingKey(
+  provider: CryptoProvider,
+  secret: Secret,
+  { policy, target }: WorkingKeyUse,
+  uses?: SecretUses,
+): Secret {
   const info = new Writer(128).bytes(WORKING_LABEL).vector8(utf8(policy)).vector8(utf8(target)).finish();
-  return hkdfExpand(provider, 'sha256', secret, info, workingKeys[target].length, 'ringWorkingKey');
+  return hkdfExpand(provider, 'sha256', secret, info, workingKeys[target].length, 'ringWorkingKey', uses);
 }
 
 export function isZero(bytes: Uint8Array): boolean {

@@ -77,10 +77,10 @@ export class HeldKey {
   readonly root: HeldKeyRoot;
   readonly times: EpochTimes;
   readonly anchor: Anchor;
-  readonly uses: KeyUses = { sealed: 0, opened: 0 };
   readonly #context: KeyContext;
   readonly #secret: Secret;
   readonly #working: ReadonlyMap<string, Secret>;
+  readonly #uses: ReadonlyMap<string, KeyUses>;
   readonly #age: number;
   /** By how much its deadlines come before those in its times: it may be older than the store's clock says. */
   readonly #lead: number;
@@ -101,9 +101,32 @@ export class HeldKey {
     this.#age = age;
     this.root = options.root ?? { id: this.id, createdAt: times.createdAt };
     this.#lead = options.lead ?? (distrustStore ? Math.max(0, age - Math.max(0, anchor.ring - times.createdAt)) : 0);
-    this.#working = new Map(
-      context.uses.map((use) => [nameOf(use.policy, use.target), workingKey(context.provider, secret, use)]),
+    this.#uses = new Map(
+      context.uses
+        .filter(({ target }) => isForTickets(target))
+        .map(({ policy, target }) => [nameOf(policy, target), { sealed: 0, opened: 0 }]),
     );
+    this.#working = new Map(
+      context.uses.map((use) => {
+        const name = nameOf(use.policy, use.target);
+        return [name, workingKey(context.provider, secret, use, this.#uses.get(name))];
+      }),
+    );
+  }
+
+  /** Of all its working keys together. */
+  get uses(): Readonly<KeyUses> {
+    const sum = { sealed: 0, opened: 0 };
+    for (const { sealed, opened } of this.#uses.values()) {
+      sum.sealed += sealed;
+      sum.opened += opened;
+    }
+    return sum;
+  }
+
+  /** To be counted on; undefined for a target that seals no tickets of ours. */
+  usesOf(policy: string, target: WorkingKeyTarget): KeyUses | undefined {
+    return this.#uses.get(nameOf(policy, target));
   }
 
   get fresh(): boolean {
@@ -140,6 +163,11 @@ export class HeldKey {
       return 'opening';
     }
     return time - this.#lead >= sealFrom ? 'sealing' : 'waiting';
+  }
+
+  /** Whether its epoch has begun: it may still wait, if it was made late. */
+  hasBegun(now: Moment): boolean {
+    return ringTime(this.anchor, now) >= this.epoch * this.#context.configuration.epochLength;
   }
 
   /** The working key, or undefined once its time is over. Lent: it is erased when its time comes. */
@@ -258,6 +286,10 @@ export class HeldKey {
   #isOver(target: WorkingKeyTarget, now: Moment): boolean {
     return this.state(now) === 'ended' || ringTime(this.anchor, now) >= this.#endOf(target);
   }
+}
+
+function isForTickets(target: WorkingKeyTarget): boolean {
+  return target === 'mayfly' || target === 'mayfly-12';
 }
 
 function nameOf(policy: string, target: WorkingKeyTarget): string {

@@ -53,6 +53,26 @@ export class HeldKeys {
   }
 
   /**
+   * Of the keys of this epoch that were made late, and wait until everyone must have seen them, one that everyone is known to
+   * have: where nothing else seals there is nothing to wait for.
+   */
+  early(now: Moment, allSayTheyHave: (key: HeldKey) => boolean): HeldKey | undefined {
+    let best: HeldKey | undefined;
+    for (const key of this.#byId.values()) {
+      const isReady = key.fresh && key.state(now) === 'waiting' && key.hasBegun(now) && allSayTheyHave(key);
+      if (isReady && (best === undefined || isBetter(key, best, () => true))) {
+        best = key;
+      }
+    }
+    return best;
+  }
+
+  /** Whether a key of this epoch waits, as it was made late. */
+  waits(now: Moment): boolean {
+    return [...this.#byId.values()].some((key) => key.fresh && key.state(now) === 'waiting' && key.hasBegun(now));
+  }
+
+  /**
    * Makes the successors that are due and erases what is over.
    * @returns the keys that ended
    */

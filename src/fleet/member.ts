@@ -6,7 +6,6 @@
  * never from what was done before: an answer that got lost, a write that failed, a record that came back is all the same.
  */
 
-import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { Moment } from '../session/clock.ts';
 import type { KeyEnd, RingAction, RingAlarm, RingEvent } from './actions.ts';
@@ -14,26 +13,20 @@ import { Alarms } from './alarms.ts';
 import { Announcer } from './announcer.ts';
 import { EpochMaker, type MakerView } from './epoch-maker.ts';
 import { epochAt } from './epoch-rules.ts';
-import {
-  FIRST_GENERATION,
-  type Generation,
-  isEvicted,
-  mergeGenerations,
-  nextGeneration,
-  sameGeneration,
-} from './generation.ts';
+import { type Generation, isEvicted, nextGeneration } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
 import { HeldKeys } from './held-keys.ts';
 import { shortName } from './identity.ts';
 import { type MemberContext, type MemberOptions, memberContext } from './member-context.ts';
 import { type RingStatus, ringStatus } from './member-status.ts';
+import { Orders } from './orders.ts';
 import { Peers } from './peers.ts';
 import { Prekeys } from './prekeys.ts';
 import { ReceivedKeys } from './received-keys.ts';
 import { instanceSlot } from './records/member.ts';
-import { sealOrderRecord } from './records/order.ts';
 import { Refusals } from './refusals.ts';
 import { elapsed, ringTime } from './ring-time.ts';
+import { SealingChoice } from './sealing-choice.ts';
 import { STORE_TIMEOUT, type StoreView } from './store.ts';
 import { type Refuse, type Visit, VisitReader } from './visit.ts';
 import { VisitSchedule } from './visit-schedule.ts';
@@ -51,17 +44,16 @@ export class Member {
   readonly #welcomer: Welcomer;
   readonly #reader: VisitReader;
   readonly #announcer: Announcer;
+  readonly #orders: Orders;
+  readonly #sealing: SealingChoice;
   readonly #alarms = new Alarms();
   readonly #refusals = new Refusals((event) => this.#tell(event));
 
   #phase: Phase = 'new';
-  #generation: Generation = FIRST_GENERATION;
   #startedAt: Moment = { wall: 0, monotonic: 0 };
   #schedule: VisitSchedule;
   #lastVisit: Visit | undefined;
   #failedVisits = 0;
-  #unsealedSince: Moment | undefined;
-  #sealing: HeldKey | undefined;
   #events: RingEvent[] = [];
 
   /** @throws TLSError `TLS_ERR_CONFIG` the identity is not on the allow-list, or a use names an unknown policy */
@@ -76,6 +68,8 @@ export class Member {
     this.#welcomer = new Welcomer(context);
     this.#reader = new VisitReader(context, refuse);
     this.#announcer = new Announcer(context, this.#prekeys);
+    this.#orders = new Orders(context, refuse);
+    this.#sealing = new SealingChoice(context, this.#keys, this.#peers, (event) => this.#tell(event));
     this.#schedule = new VisitSchedule(context.configuration.heartbeat, this.#startedAt);
   }
 
@@ -113,7 +107,6 @@ export class Member {
   start(now: Moment): readonly RingAction[] {
     this.#phase = 'running';
     this.#startedAt = now;
-    this.#unsealedSince = now;
     this.#schedule = new VisitSchedule(this.#context.configuration.heartbeat, now);
     return this.#finish(now, []);
   }
@@ -146,20 +139,37 @@ export class Member {
     this.#advance(now);
     const visit = this.#reader.read(now, began, view);
     this.#lastVisit = visit;
-    this.#learnGenerations(visit);
+    this.#apply(this.#orders.learnt(visit));
     if (this.phase !== 'running') {
       return this.#finish(now, [{ kind: 'remove_member', slot: this.slot }]);
     }
-    const trusted = this.#withinGeneration(visit);
+    const trusted = this.#orders.within(visit);
     this.#peers.update(trusted, this.#generation);
     const actions = this.#takeKeys(trusted);
     const announcement = this.#announce(trusted);
-    return this.#finish(now, [
-      ...this.#keepOrder(trusted),
-      ...announcement,
-      ...actions,
-      ...this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation),
-    ]);
+    const welcomes = this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation);
+    if (this.#welcomer.isBehind) {
+      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    }
+    return this.#finish(now, [...this.#orders.keep(trusted), ...announcement, ...actions, ...welcomes]);
+  }
+
+  /**
+   * Makes envelopes ready for the epoch that this member is to make: slow where ML-KEM is JavaScript. To be called when asked
+   * for by `work`, after others had their turn.
+   * @param enough asked after each envelope, of which there is at least one, whether it is time to let others have theirs
+   */
+  work(now: Moment, enough: () => boolean): readonly RingAction[] {
+    if (!this.#maker.isAtWork) {
+      return [];
+    }
+    this.#maker.work(now, enough);
+    if (this.#maker.isAtWork) {
+      return this.#finish(now, [{ kind: 'work' }]);
+    }
+    // Much may have happened meanwhile: the store tells.
+    this.#schedule.within(now, 0);
+    return this.#finish(now, []);
   }
 
   /**
@@ -197,11 +207,7 @@ export class Member {
 
   /** The key to seal with now; undefined means that no ticket is made. */
   sealingKey(now: Moment): HeldKey | undefined {
-    const key = this.#sealing;
-    if (key !== undefined && key.state(now) === 'sealing') {
-      return key;
-    }
-    return this.#keys.sealing(now, (one) => this.#peers.everyoneHas(one));
+    return this.#sealing.key(now);
   }
 
   /** All keys that open now, in no order. */
@@ -228,35 +234,6 @@ export class Member {
     });
   }
 
-  /** Orders first, so that nothing of an older generation is taken afterwards. */
-  #learnGenerations({ orders, epochs, welcomes }: Visit): void {
-    for (const { memberId, generation } of [...orders, ...epochs, ...welcomes]) {
-      if (isEvicted(this.#generation, memberId)) {
-        this.#refusals.add('evicted_signer', shortName(memberId));
-      } else {
-        this.#apply(mergeGenerations(this.#generation, generation));
-      }
-    }
-  }
-
-  /** Without what is older than the last order, and without what evicted members say. */
-  #withinGeneration(visit: Visit): Visit {
-    const stands = ({ memberId }: { readonly memberId: Uint8Array }) => !isEvicted(this.#generation, memberId);
-    const counts = (record: { readonly memberId: Uint8Array; readonly generation: Generation }) => {
-      const current = sameGeneration(record.generation, this.#generation);
-      if (stands(record) && !current) {
-        this.#refusals.add('old_generation', shortName(record.memberId));
-      }
-      return stands(record) && current;
-    };
-    return {
-      ...visit,
-      epochs: visit.epochs.filter(counts),
-      welcomes: visit.welcomes.filter(counts),
-      orders: visit.orders.filter(stands),
-    };
-  }
-
   /** Keys from elsewhere, the member's own that the store shows, and a new one when it is its turn. */
   #takeKeys(visit: Visit): readonly RingAction[] {
     const { now } = visit;
@@ -273,7 +250,7 @@ export class Member {
     if (actions.length > 0) {
       this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
     }
-    return actions;
+    return this.#maker.isAtWork ? [...actions, { kind: 'work' }] : actions;
   }
 
   #receive(by: 'epoch' | 'welcome', keys: readonly HeldKey[], now: Moment): void {
@@ -310,22 +287,6 @@ export class Member {
     return [...actions, { kind: 'publish' }];
   }
 
-  /**
-   * Puts the order into the store when too few there say as much. One is not enough: of two who evict each other, neither
-   * listens to the other, and each has to hear it from a third.
-   */
-  #keepOrder({ orders, time }: Visit): readonly RingAction[] {
-    const saying = orders.filter(({ generation }) => sameGeneration(generation, this.#generation));
-    const known = saying.some(({ memberId }) => sameBytes(memberId, this.memberId)) || saying.length >= ORDER_WITNESSES;
-    return known || this.#generation.number === 0 ? [] : this.#putOrder(time);
-  }
-
-  #putOrder(issuedAt: number): readonly RingAction[] {
-    const { trust, identity } = this.#context;
-    const record = sealOrderRecord(trust, identity, { generation: this.#generation, issuedAt });
-    return [{ kind: 'put_order', slot: toHex(identity.memberId), record, ttl: ORDER_TTL }, { kind: 'publish' }];
-  }
-
   #order(now: Moment, generation: Generation): readonly RingAction[] {
     if (this.#phase !== 'running') {
       throw new TLSError('TLS_ERR_WRONG_STATE', `a member that is ${this.#phase} cannot give orders`);
@@ -333,19 +294,18 @@ export class Member {
     const visit = this.#lastVisit;
     const issuedAt = Math.floor(visit === undefined ? now.wall : ringTime(visit.anchor, now));
     this.#apply(generation);
-    const actions = this.#putOrder(issuedAt);
+    const actions = this.#orders.put(issuedAt);
     this.#schedule.within(now, 0);
     return this.#finish(now, actions);
   }
 
   #apply(generation: Generation): void {
-    if (sameGeneration(generation, this.#generation)) {
+    if (!this.#orders.apply(generation)) {
       return;
     }
-    this.#generation = generation;
     this.#tellEnded(this.#keys.endAll('generation'), 'generation');
     this.#maker.drop('generation');
-    this.#sealing = undefined;
+    this.#sealing.forget();
     const { number, evicted } = generation;
     this.#tell({ kind: 'generation', generation: number, evicted: evicted.map(shortName) });
     if (isEvicted(generation, this.memberId)) {
@@ -358,7 +318,7 @@ export class Member {
     this.#tellEnded(this.#keys.endAll(why), why);
     this.#maker.drop(why);
     this.#prekeys.endAll();
-    this.#sealing = undefined;
+    this.#sealing.forget();
   }
 
   #advance(now: Moment): void {
@@ -370,14 +330,15 @@ export class Member {
   /** What every call ends with: keys kept on time, alarms, the next visit, the next call. */
   #finish(now: Moment, actions: readonly RingAction[]): readonly RingAction[] {
     this.#advance(now);
-    this.#chooseSealing(now);
+    this.#sealing.update(now);
+    if (this.#sealing.isWaiting(now)) {
+      // Nobody gets a ticket meanwhile: the others' word that they have it is worth a look.
+      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    }
     const alarms = this.#alarms.update({
       clock_skew: this.#lastVisit?.skewed === true,
       store_unreachable: this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
-      no_fresh_epoch: (this.#sealing?.depth ?? 0) > 0,
-      sealing_key_old:
-        this.#sealing !== undefined && this.#sealing.freshAge(now) > 2 * this.#context.configuration.epochLength,
-      no_sealing_key: this.#isUnsealedTooLong(now),
+      ...this.#sealing.alarms(now),
       identity_shared: this.#peers.sharedIdentities > 0,
       evicted: this.#phase === 'evicted',
     });
@@ -395,35 +356,18 @@ export class Member {
       this.#schedule.end(now);
     }
     const visit: readonly RingAction[] = this.#schedule.begin(now) ? [{ kind: 'visit' }] : [];
-    const changes = [this.#keys.nextChange(now), this.#prekeys.nextEnd(now), this.#maker.nextEnd(now)];
+    const parts = [this.#keys, this.#sealing].map((part) => part.nextChange(now));
+    const changes = [...parts, this.#prekeys.nextEnd(now), this.#maker.nextEnd(now)];
     const wait = Math.min(this.#schedule.wait(now), ...changes);
     return [...visit, { kind: 'wake', after: Math.max(1, Math.ceil(wait)) }];
-  }
-
-  #chooseSealing(now: Moment): void {
-    const best = this.#keys.sealing(now, (key) => this.#peers.everyoneHas(key));
-    if (best === this.#sealing) {
-      return;
-    }
-    const hadKey = this.#sealing !== undefined;
-    this.#sealing = best;
-    if (best !== undefined) {
-      this.#unsealedSince = undefined;
-      this.#tell({ kind: 'sealing', epoch: best.epoch, key: shortName(best.keyId), ratchetDepth: best.depth });
-    } else if (hadKey) {
-      this.#unsealedSince = now;
-      this.#tell({ kind: 'not_sealing' });
-    }
   }
 
   #sinceVisit(now: Moment): number {
     return elapsed(this.#lastVisit?.now ?? this.#startedAt, now);
   }
 
-  #isUnsealedTooLong(now: Moment): boolean {
-    const since = this.#unsealedSince;
-    const { settle } = this.#context.configuration;
-    return this.#sealing === undefined && since !== undefined && elapsed(since, now) > 4 * settle;
+  get #generation(): Generation {
+    return this.#orders.generation;
   }
 
   #tellEnded(keys: readonly HeldKey[], why: KeyEnd): void {
@@ -436,8 +380,3 @@ export class Member {
     this.#events.push(event);
   }
 }
-
-/** Members that keep an order in the store; more would only fill it. */
-const ORDER_WITNESSES = 3;
-/** Milliseconds: a week. Members renew it for as long as one of them runs. */
-const ORDER_TTL = 7 * 24 * 3_600_000;

@@ -5,6 +5,7 @@ import { type Generation, isEvicted } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
 import type { MemberContext } from './member-context.ts';
 import { instanceSlot, type MemberRecord } from './records/member.ts';
+import { STORE_TIMEOUT } from './store.ts';
 import type { Refuse, Visit } from './visit.ts';
 
 interface Peer {
@@ -18,6 +19,8 @@ export class Peers {
   readonly #refuse: Refuse;
   readonly #known = new Map<string, Peer>();
   #live: readonly MemberRecord[] = [];
+  #heard: readonly MemberRecord[] = [];
+  #generation = 0;
   /** Per epoch, for each live instance that has a key of it: which. */
   #holdings = new Map<number, Set<string>[]>();
   #sharedIdentities = 0;
@@ -30,6 +33,11 @@ export class Peers {
   /** Those that were alive at the last visit, without this one. */
   get live(): readonly MemberRecord[] {
     return this.#live;
+  }
+
+  /** Those of them that said something lately: the others may have ended. */
+  get heard(): readonly MemberRecord[] {
+    return this.#heard;
   }
 
   /** Processes of one identity beyond those that are meant to be, all for so long that none is just taking over. */
@@ -47,6 +55,8 @@ export class Peers {
       }
     }
     this.#live = [...this.#known.values()].map(({ record }) => record).filter((record) => this.#isLive(record, time));
+    this.#heard = this.#live.filter((record) => record.announcedAt > time - this.#heardFor);
+    this.#generation = generation.number;
     // Of the same generation: what someone has from before an order is nothing to wait for.
     this.#holdings = holdingsOf(this.#live.filter((record) => record.generation === generation.number));
     this.#sharedIdentities = this.#countShared(time);
@@ -57,8 +67,17 @@ export class Peers {
     return (this.#holdings.get(epoch) ?? []).every((held) => held.has(id));
   }
 
+  /** Whether someone has a key of this epoch and could hand it on: who has fallen silent will not. */
   someoneHas(epoch: number): boolean {
-    return this.#holdings.has(epoch);
+    return this.#heard.some(
+      ({ generation, held }) => generation === this.#generation && held.some((key) => key.epoch === epoch),
+    );
+  }
+
+  /** Whether there are others, and all of them that are heard of say that they have this key. */
+  allSayTheyHave({ id }: HeldKey): boolean {
+    const says = ({ held }: MemberRecord) => held.some(({ keyId }) => toHex(keyId) === id);
+    return this.#heard.length > 0 && this.#heard.every(says);
   }
 
   #take(record: MemberRecord, time: number, generation: Generation): void {
@@ -91,6 +110,12 @@ export class Peers {
 
   get #liveFor(): number {
     return 4 * this.#context.configuration.heartbeat;
+  }
+
+  /** Two heartbeats, in which one was meant to be heard; with short ones, as long as a visit to the store may take. */
+  get #heardFor(): number {
+    const { heartbeat } = this.#context.configuration;
+    return Math.min(this.#liveFor, Math.max(2 * heartbeat, heartbeat + STORE_TIMEOUT));
   }
 
   /** Processes beyond those that their identity is said to have: by the least that one of them says. */

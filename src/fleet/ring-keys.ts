@@ -86,7 +86,8 @@ export class RingTicketKeys implements TicketKeySource {
       ...key.wallTimes(now),
       openUntil: key.opensUntil('mayfly', now),
       openUntil12: key.opensUntil('mayfly-12', now),
-      uses: key.uses,
+      uses: key.usesOf(this.#policy, 'mayfly'),
+      uses12: key.usesOf(this.#policy, 'mayfly-12'),
     };
   }
 }

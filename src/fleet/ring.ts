@@ -4,7 +4,8 @@
  */
 
 import { TLSError } from '../errors.ts';
-import { Alarm, type Clock, momentOf } from '../session/clock.ts';
+import { Account, onAccountOf, type SecretOwner } from '../ledger/channels.ts';
+import { Alarm, type Clock, type ClockTimer, type Moment, momentOf } from '../session/clock.ts';
 import type { RingAction, RingEvent } from './actions.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-context.ts';
@@ -28,10 +29,12 @@ export class Ring {
   readonly #clock: Clock;
   readonly #onEvent: ((event: RingEvent) => void) | undefined;
   readonly #onStoreError: ((error: unknown) => void) | undefined;
+  readonly #account = new Account('ring');
   readonly #alarm: Alarm;
   readonly #unsubscribe: () => void;
   /** Writes go out one after the other, in the order in which they were asked for. */
   #writes: Promise<void> = Promise.resolve();
+  #worker: ClockTimer | undefined;
   #closed = false;
 
   /** Starts at once. @throws TLSError `TLS_ERR_CONFIG` */
@@ -42,9 +45,14 @@ export class Ring {
     this.#clock = clock;
     this.#onEvent = onEvent;
     this.#onStoreError = onStoreError;
-    this.#alarm = new Alarm(clock, () => this.#carryOut(this.member.tick(momentOf(clock))));
+    this.#alarm = new Alarm(clock, () => this.#act((now) => this.member.tick(now)));
     this.#unsubscribe = store.subscribe(() => this.#hinted());
-    this.#carryOut(this.member.start(momentOf(clock)));
+    this.#act((now) => this.member.start(now));
+  }
+
+  /** Whose secrets these are, for the ledger. */
+  get owner(): SecretOwner {
+    return this.#account.owner;
   }
 
   /** The keys for the tickets of one policy; the ring must have been given `ticketKeyUses(policy)`. */
@@ -58,17 +66,17 @@ export class Ring {
 
   /** Resolves when the order lies in the store, or was refused by it. @throws TLSError `TLS_ERR_WRONG_STATE` */
   async flush(): Promise<void> {
-    await this.#carryOut(this.member.flush(momentOf(this.#clock)));
+    await this.#act((now) => this.member.flush(now));
   }
 
   /** @param memberId 32 bytes. @throws TLSError `TLS_ERR_WRONG_STATE`, `TLS_ERR_CONFIG` */
   async evict(memberId: Uint8Array): Promise<void> {
-    await this.#carryOut(this.member.evict(momentOf(this.#clock), memberId));
+    await this.#act((now) => this.member.evict(now, memberId));
   }
 
   /** A new sealing key, soon; what was sealed before still opens. */
   rotate(): void {
-    this.#carryOut(this.member.rotate(momentOf(this.#clock)));
+    this.#act((now) => this.member.rotate(now));
   }
 
   /** Erases all keys and signs off. Idempotent. */
@@ -78,14 +86,27 @@ export class Ring {
     }
     this.#closed = true;
     this.#alarm.cancel();
+    this.#worker?.cancel();
     this.#unsubscribe();
-    await this.#carryOut(this.member.leave(momentOf(this.#clock)));
+    await this.#act((now) => this.member.leave(now));
   }
 
   #hinted(): void {
     if (!this.#closed) {
-      this.#carryOut(this.member.hinted(momentOf(this.#clock)));
+      this.#act((now) => this.member.hinted(now));
     }
+  }
+
+  /** For the ledger, the secrets that the member makes are the ring's. Resolves as `#carryOut` does. */
+  #act(step: (now: Moment) => readonly RingAction[]): Promise<void> {
+    return this.#carryOut(onAccountOf(this.#account.noted, () => step(momentOf(this.#clock))));
+  }
+
+  /** A little of what takes long, so that connections are not kept waiting. */
+  #work(): void {
+    this.#worker = undefined;
+    const began = this.#clock.monotonic();
+    this.#act((now) => this.member.work(now, () => this.#clock.monotonic() - began >= TURN_OF_WORK));
   }
 
   /** Resolves when all writes among them are done. */
@@ -97,6 +118,9 @@ export class Ring {
           break;
         case 'wake':
           this.#alarm.set(action.after);
+          break;
+        case 'work':
+          this.#worker ??= this.#clock.setTimer(() => this.#work(), 1);
           break;
         case 'event':
           this.#onEvent?.(action.event);
@@ -116,8 +140,7 @@ export class Ring {
     if (this.#closed) {
       return;
     }
-    const now = momentOf(this.#clock);
-    this.#carryOut(view === undefined ? this.member.visitFailed(now) : this.member.visited(now, began, view));
+    this.#act((now) => (view === undefined ? this.member.visitFailed(now) : this.member.visited(now, began, view)));
   }
 
   async #look(): Promise<StoreView> {
@@ -132,7 +155,7 @@ export class Ring {
     return { time, members, epochs, welcomes, orders };
   }
 
-  async #write(action: Exclude<RingAction, { kind: 'visit' | 'wake' | 'event' }>): Promise<void> {
+  async #write(action: Exclude<RingAction, { kind: 'visit' | 'wake' | 'work' | 'event' }>): Promise<void> {
     await this.#attempt(() => {
       switch (action.kind) {
         case 'put_member':
@@ -171,3 +194,6 @@ export class Ring {
 function timedOut(): TLSError {
   return new TLSError('TLS_ERR_STORE', `the ring's store did not answer within ${STORE_TIMEOUT / 1000} s`);
 }
+
+/** Milliseconds: what one handshake takes, about. */
+const TURN_OF_WORK = 4;

@@ -27,9 +27,15 @@ interface Lack {
 export class Welcomer {
   readonly #context: MemberContext;
   #lacks = new Map<string, Lack>();
+  #isBehind = false;
 
   constructor(context: MemberContext) {
     this.#context = context;
+  }
+
+  /** Whether it was its turn to welcome more than it did at the last visit. */
+  get isBehind(): boolean {
+    return this.#isBehind;
   }
 
   decide(
@@ -40,6 +46,7 @@ export class Welcomer {
   ): readonly RingAction[] {
     const lacks = new Map<string, Lack>();
     const actions: RingAction[] = [];
+    this.#isBehind = false;
     for (const peer of live) {
       const missing = keys.filter(({ id }) => !peer.held.some(({ keyId }) => toHex(keyId) === id));
       if (missing.length === 0) {
@@ -47,7 +54,12 @@ export class Welcomer {
       }
       const lack = this.#lackOf(peer, visit);
       lacks.set(toHex(peer.instanceId), lack);
-      if (actions.length < MAX_PER_VISIT * ACTIONS_PER_WELCOME && this.#isMyTurn(visit, peer, live, missing, lack)) {
+      if (!this.#isMyTurn(visit, peer, live, missing, lack)) {
+        continue;
+      }
+      if (actions.length >= MAX_PER_VISIT * ACTIONS_PER_WELCOME) {
+        this.#isBehind = true;
+      } else {
         lack.sentAt = visit.now;
         actions.push(...this.#welcome(visit, peer, missing.slice(0, MAX_WELCOME_KEYS), generation));
       }
@@ -136,6 +148,9 @@ export class Welcomer {
 
 /** Heartbeats after which a welcome that was not taken is sent again. */
 const RESEND = 3;
-/** Bounds the work of one visit when many join at once: the others' turn comes with the next. */
-const MAX_PER_VISIT = 16;
+/**
+ * Bounds the work of one visit when many join at once: the others' turn comes with the next. With ML-KEM in JavaScript each
+ * takes some milliseconds, for which no connection is served.
+ */
+const MAX_PER_VISIT = 4;
 const ACTIONS_PER_WELCOME = 2;

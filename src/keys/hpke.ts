@@ -15,11 +15,11 @@
  */
 
 import { concat, EMPTY, utf8 } from '../bytes/bytes.ts';
-import { Secret } from '../bytes/secret.ts';
+import { exposed, idOf, type KeyMaterial, Secret } from '../bytes/secret.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import type { AeadKey, CryptoProvider, KeyShare } from '../crypto/provider.ts';
 import type { AeadName } from '../crypto/suites.ts';
-import { hkdfExpand, hkdfExtract } from './hkdf.ts';
+import { hkdfExpand } from './hkdf.ts';
 
 /** ML-KEM-768 with X25519, or X25519 alone. */
 export type HpkeKem = 'x-wing' | 'x25519';
@@ -113,15 +113,21 @@ export class HpkeSender {
 }
 
 /**
- * Opens what was sealed to the key pair, and spends it, whatever the outcome. Undefined when it is not authentic; the
- * bytes are the caller's to erase.
+ * Opens what was sealed to the key pair, and spends it, whatever the outcome. Undefined when it is not authentic; what was
+ * inside is the caller's to erase, and is of this `kind` for the ledger.
  * @throws TLSError `TLS_ERR_BAD_KEY_SHARE` the encapsulation is malformed; `TLS_ERR_SECRET_ERASED` the pair is spent
  */
-export function openWith(input: HpkeInput, keyPair: KeyShare, sealed: HpkeSealed): Uint8Array | undefined {
+export function openWith(
+  input: HpkeInput,
+  keyPair: KeyShare,
+  sealed: HpkeSealed,
+  kind: string = 'opened',
+): Secret | undefined {
   const { provider, suite, aad } = input;
   const sharedSecret = keyPair.agree(sealed.encapsulation);
   const kemSecret = combine(provider, suite.kem, sharedSecret, sealed.encapsulation, keyPair.publicKey);
-  return withContext(input, kemSecret, (key, nonce) => key.open(nonce, aad, sealed.ciphertext));
+  const opened = withContext(input, kemSecret, (key, nonce) => key.open(nonce, aad, sealed.ciphertext));
+  return opened === undefined ? undefined : Secret.take(kind, opened, kemSecret.id);
 }
 
 /** The KEM's shared secret from what the group agreed on, which is erased. */
@@ -143,7 +149,7 @@ function combine(
 
 function extractAndExpand(provider: CryptoProvider, dh: Secret, kemContext: Uint8Array): Secret {
   const suiteId = Uint8Array.of(...KEM, ...u16(kems.x25519.code));
-  const prk = labeledExtract(provider, suiteId, EMPTY, 'eae_prk', dh.expose());
+  const prk = labeledExtract(provider, suiteId, EMPTY, 'eae_prk', dh);
   try {
     return labeledExpand(provider, suiteId, prk, 'shared_secret', kemContext, SECRET_LENGTH);
   } finally {
@@ -159,12 +165,13 @@ function combineXWing(
   publicKey: Uint8Array,
 ): Secret {
   const context = concat(encapsulation.subarray(-X25519_LENGTH), publicKey.subarray(-X25519_LENGTH), XWING_LABEL);
-  const input = Secret.create('kemSecret', agreed.length + context.length, (bytes) => {
+  const fill = (bytes: Uint8Array) => {
     bytes.set(agreed.expose());
     bytes.set(context, agreed.length);
-  });
+  };
+  const input = Secret.create('kemSecret', agreed.length + context.length, fill, agreed.id);
   try {
-    return Secret.take('kemSecret', provider.hash('sha3-256', input.expose()));
+    return Secret.take('kemSecret', provider.hash('sha3-256', input.expose()), input.id);
   } finally {
     input.erase();
   }
@@ -192,10 +199,10 @@ function keySchedule(
   const pskIdHash = labeledExtract(provider, suiteId, EMPTY, 'psk_id_hash', EMPTY, 'kemContext');
   const infoHash = labeledExtract(provider, suiteId, EMPTY, 'info_hash', info, 'kemContext');
   const context = concat(Uint8Array.of(MODE_BASE), pskIdHash.expose(), infoHash.expose());
-  const secret = labeledExtract(provider, suiteId, kemSecret.expose(), 'secret', EMPTY);
+  const secret = labeledExtract(provider, suiteId, kemSecret, 'secret', EMPTY);
   const rawKey = labeledExpand(provider, suiteId, secret, 'key', context, keyLength);
   const baseNonce = labeledExpand(provider, suiteId, secret, 'base_nonce', context, NONCE_LENGTH);
-  const key = provider.aead(aead, rawKey.expose());
+  const key = provider.aead(aead, rawKey.expose(), rawKey);
   for (const spent of [kemSecret, pskIdHash, infoHash, secret, rawKey]) {
     spent.erase();
   }
@@ -205,20 +212,19 @@ function keySchedule(
 function labeledExtract(
   provider: CryptoProvider,
   suiteId: Uint8Array,
-  salt: Uint8Array,
+  salt: KeyMaterial,
   label: string,
-  inputKeyMaterial: Uint8Array,
+  inputKeyMaterial: KeyMaterial,
   kind = 'kemSecret',
 ): Secret {
   const prefix = concat(VERSION, suiteId, utf8(label));
-  const labeled = new Uint8Array(new ArrayBuffer(prefix.length + inputKeyMaterial.length));
+  const bytes = exposed(inputKeyMaterial);
+  const labeled = new Uint8Array(new ArrayBuffer(prefix.length + bytes.length));
   labeled.set(prefix);
-  labeled.set(inputKeyMaterial, prefix.length);
-  try {
-    return hkdfExtract(provider, 'sha256', salt, labeled, kind);
-  } finally {
-    labeled.fill(0);
-  }
+  labeled.set(bytes, prefix.length);
+  const made = provider.hmac('sha256', exposed(salt), labeled);
+  labeled.fill(0);
+  return Secret.take(kind, made, idOf(inputKeyMaterial), idOf(salt));
 }
 
 function labeledExpand(

@@ -197,14 +197,14 @@ const MIN_SAMPLED = 4;
 const MAX_PACKET_NUMBER = 2 ** 53 - 1;
 
 /** Packets under one key (RFC 9001 §6.6). For ChaCha20-Poly1305 it is beyond the packet numbers. */
-const confidentialityLimits: Record<AeadName, number> = {
+export const confidentialityLimits: Readonly<Record<AeadName, number>> = {
   'aes-128-gcm': 2 ** 23,
   'aes-256-gcm': 2 ** 23,
   'chacha20-poly1305': MAX_PACKET_NUMBER,
 };
 
 /** Forgeries in one connection, whatever the generation of the key (RFC 9001 §6.6). */
-const integrityLimits: Record<AeadName, number> = {
+export const integrityLimits: Readonly<Record<AeadName, number>> = {
   'aes-128-gcm': 2 ** 52,
   'aes-256-gcm': 2 ** 52,
   'chacha20-poly1305': 2 ** 36,

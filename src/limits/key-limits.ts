@@ -19,17 +19,20 @@ import {
   integrityLimit,
   type NonceKind,
 } from './aead-bounds.ts';
-import { type Fraction, log2, parseAdvantage, powerOfTwo, toNumber } from './exact.ts';
+import { type Fraction, log2, powerOfTwo, toNumber } from './exact.ts';
+import { check, toFraction } from './questions.ts';
+
+export { type QuicKeyLimits, type QuicLimitOptions, quicKeyLimits } from './quic-limits.ts';
 
 export type SuiteName = CipherSuiteName | CipherSuite12Name;
 
 export interface LimitOptions {
   /** What reading may gain from one key. Default 2^-60, which TLS aims at (RFC 9846 §5.5). */
-  readonly confidentiality?: Fraction | string;
+  readonly confidentiality?: Fraction | string | undefined;
   /** What forging may gain from one key. Default 2^-57. */
-  readonly integrity?: Fraction | string;
+  readonly integrity?: Fraction | string | undefined;
   /** What both may gain from all keys of everybody together. Default 2^-50: the bounds are looser, and nobody's key is meant. */
-  readonly allKeys?: Fraction | string;
+  readonly allKeys?: Fraction | string | undefined;
   /** Bytes of application data in each record: 1 to 16,384, the default. Records may be shorter: the limits then err safely. */
   readonly recordSize?: number;
   /** As the option of the same name: lowers what Mayfly lets a key seal. */
@@ -207,21 +210,4 @@ function suiteInfo(name: SuiteName) {
 /** At most n(n - 1)/2 pairs, each equal with 2^-64. */
 function collisions(records: bigint): Fraction {
   return { numerator: records * (records - 1n), denominator: 2n ** 65n };
-}
-
-function toFraction(advantage: Fraction | string): Fraction {
-  if (typeof advantage === 'string') {
-    return parseAdvantage(advantage);
-  }
-  if (!(advantage.denominator > 0n && advantage.numerator > 0n && advantage.numerator < advantage.denominator)) {
-    throw new TLSError('TLS_ERR_CONFIG', 'advantage: expected a probability above 0 and below 1');
-  }
-  return advantage;
-}
-
-function check(name: string, value: number, min: number, max: number): number {
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new TLSError('TLS_ERR_CONFIG', `${name} must be a whole number from ${min} to ${max}, got ${value}`);
-  }
-  return value;
 }

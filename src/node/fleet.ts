@@ -54,7 +54,8 @@ export interface FleetIdentityOptions {
 export interface FleetOptions extends FleetIdentityOptions {
   /**
    * redis://[user:password@]HOST[:PORT]/[DB], rediss:// with TLS, redis+cluster://HOST:PORT,… or
-   * redis+sentinel://HOST:PORT,…/NAME; valkey:// and so on mean the same. This or `store`.
+   * redis+sentinel://HOST:PORT,…/NAME[?sentinelPassword=…]; valkey:// and so on mean the same. Names and passwords are
+   * percent-encoded. This or `store`.
    */
   readonly url?: string;
   /** Another store, for the ring with this id (32 bytes). It has no place for sessions by ID and used tickets. */

@@ -12,7 +12,7 @@ import type { Driver, EarlyDelivery } from './driver.ts';
 import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
-import { SocketEnding } from './socket-ending.ts';
+import { asBuffer, SocketReader } from './socket-reader.ts';
 import type { Callback } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -24,9 +24,7 @@ export interface PumpOptions {
   readonly signal?: AbortSignal;
 }
 
-export abstract class SocketPump extends SocketEnding implements RawOwner {
-  #plaintextIn = 0;
-  #rawPaused = false;
+export abstract class SocketPump extends SocketReader implements RawOwner {
   #earlyDelivery: EarlyDelivery = 'held';
   /** Of a server, at most what its tickets allow. */
   #heldEarlyData: Uint8Array[] = [];
@@ -47,11 +45,6 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     if (options.signal !== undefined) {
       addAbortSignal(options.signal, this);
     }
-  }
-
-  /** Decrypted bytes received. */
-  get bytesRead(): number {
-    return this.#plaintextIn;
   }
 
   /**
@@ -92,7 +85,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
         // A client's own answer to a request for its certificate ends without further notice.
         this.handshakeOver();
       }
-      this.#readOn();
+      this.readOn();
     }
   }
 
@@ -156,18 +149,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
       // The peer has begun a handshake, and may leave it at that.
       this.limitHandshake();
     }
-    return this.#reads();
-  }
-
-  /** Not while the stream is full, nor while the core waits for an answer: it would only keep what comes. */
-  #reads(): boolean {
-    return !this.#rawPaused && this.connection?.waiting !== true;
-  }
-
-  #readOn(): void {
-    if (!this.receiving && !this.destroyed && this.#reads()) {
-      this.raw?.resume();
-    }
+    return this.reads();
   }
 
   /** A client that speaks plain HTTP to the TLS port is told so in its own language. */
@@ -176,13 +158,6 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     const isOther = last?.kind === 'failed' && last.error.code === 'TLS_ERR_NOT_TLS';
     if (isOther && this.driver.role === 'server' && isPlainHttp(bytes)) {
       this.raw?.end(plainHttpAnswer());
-    }
-  }
-
-  override _read(): void {
-    if (this.#rawPaused) {
-      this.#rawPaused = false;
-      this.#readOn();
     }
   }
 
@@ -229,7 +204,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
       case 'send':
         return;
       case 'data':
-        this.#deliver(action.bytes);
+        this.deliver(action.bytes);
         return;
       case 'earlyDataAccepted':
         this.#takeEarlyData(action.summary);
@@ -290,16 +265,6 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     }
   }
 
-  #deliver(bytes: Uint8Array): void {
-    this.#plaintextIn += bytes.length;
-    if (!this.destroyed && !this.push(asBuffer(bytes))) {
-      this.#rawPaused = true;
-      if (!this.receiving) {
-        this.raw?.pause();
-      }
-    }
-  }
-
   #established(summary: HandshakeSummary): void {
     if (this.destroyed) {
       return;
@@ -311,7 +276,7 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     this.#settleEarlyData(summary);
     this.secured(summary);
     for (const bytes of this.#heldEarlyData.splice(0)) {
-      this.#deliver(bytes);
+      this.deliver(bytes);
     }
     if (!this.destroyed) {
       this.release();
@@ -354,9 +319,9 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
 
   #deliverEarlyData(bytes: Uint8Array): void {
     if (this.#earlyDelivery === 'stream') {
-      this.#deliver(bytes);
+      this.deliver(bytes);
     } else if (this.#earlyDelivery === 'events') {
-      this.#plaintextIn += bytes.length;
+      this.noteReceived(bytes);
       this.emit('earlyData', asBuffer(bytes));
     } else {
       this.#heldEarlyData.push(bytes);
@@ -393,10 +358,6 @@ export abstract class SocketPump extends SocketEnding implements RawOwner {
     }
     this.kept.replace(session, (newest) => this.driver.remember(this as unknown as TLSSocket, newest));
   }
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function handRest(pump: SocketPump, actions: readonly Action[]): void {

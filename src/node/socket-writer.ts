@@ -16,6 +16,7 @@ import { SocketSurface } from './socket-surface.ts';
 import { Stage } from './stage.ts';
 
 export type Callback = (error?: Error | null) => void;
+type WriteCallback = (error: Error | null | undefined) => void;
 
 /** Writes that wait: for the handshake, or for the transport to take more. */
 interface Waiting {
@@ -65,6 +66,30 @@ export abstract class SocketWriter extends SocketSurface {
     }
     this.#sliceLength = size === 16_384 ? OUTPUT_SLICE : size;
     return true;
+  }
+
+  /** A small write of bytes when nothing waits goes past the stream's own accounts: nothing of it would stay in them. */
+  override write(chunk: unknown, callback?: WriteCallback): boolean;
+  override write(chunk: unknown, encoding?: BufferEncoding, callback?: WriteCallback): boolean;
+  override write(chunk: unknown, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+    const isPlain = encoding === undefined && callback === undefined;
+    if (isPlain && chunk instanceof Uint8Array && chunk.length < DIRECT_LENGTH && this.#takesAtOnce) {
+      this.#gather(chunk);
+      return true;
+    }
+    return super.write(chunk, encoding as BufferEncoding, callback);
+  }
+
+  /** The stream holds nothing and is open, and neither the handshake nor the transport holds anything up. */
+  get #takesAtOnce(): boolean {
+    return (
+      this.writableLength === 0 &&
+      this.#waiting === undefined &&
+      this.writable &&
+      this.writableCorked === 0 &&
+      !this.secureConnecting &&
+      !this.#busy
+    );
   }
 
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, callback: Callback): void {

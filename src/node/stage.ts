@@ -1,10 +1,10 @@
 /**
- * Small writes of one turn of the event loop, copied together so that they leave in one record. The buffer has one
- * record's size and comes from a small pool.
+ * Small writes of one turn of the event loop, copied together so that they leave in full records and in one write. A stage has
+ * one record's size, and four once that is full; its memory comes from a small pool.
  */
 
 export class Stage {
-  readonly #buffer: Uint8Array = pool.pop() ?? new Uint8Array(STAGE_SIZE);
+  #buffer: Uint8Array = small.pop() ?? new Uint8Array(SMALL);
   #length = 0;
 
   get length(): number {
@@ -14,11 +14,18 @@ export class Stage {
   /** False when there is no room for it. */
   add(chunk: Uint8Array): boolean {
     const length = this.#length;
-    if (length + chunk.length > STAGE_SIZE) {
-      return false;
+    const end = length + chunk.length;
+    if (end > this.#buffer.length) {
+      if (end > LARGE) {
+        return false;
+      }
+      const larger = large.pop() ?? new Uint8Array(LARGE);
+      larger.set(this.bytes());
+      this.clear();
+      this.#buffer = larger;
     }
     this.#buffer.set(chunk, length);
-    this.#length = length + chunk.length;
+    this.#length = end;
     return true;
   }
 
@@ -29,15 +36,21 @@ export class Stage {
 
   /** Gives the buffer back: the stage must not be used any more. */
   clear(): void {
+    const buffer = this.#buffer;
     // Plaintext must not lie around until somebody else's write covers it.
-    this.#buffer.fill(0, 0, this.#length);
-    if (pool.length < MAX_POOLED) {
-      pool.push(this.#buffer);
+    buffer.fill(0, 0, this.#length);
+    const isLarge = buffer.length === LARGE;
+    const pool = isLarge ? large : small;
+    if (pool.length < (isLarge ? MAX_LARGE : MAX_SMALL)) {
+      pool.push(buffer);
     }
   }
 }
 
-const pool: Uint8Array[] = [];
-const MAX_POOLED = 32;
-/** One full record. */
-const STAGE_SIZE = 16_384;
+const small: Uint8Array[] = [];
+const large: Uint8Array[] = [];
+const MAX_SMALL = 32;
+const MAX_LARGE = 8;
+/** One full record, and four. */
+const SMALL = 16_384;
+const LARGE = 65_536;

@@ -6,8 +6,9 @@
  *
  * (with `dangerouslyLongTls12Sessions` T12 = T, L12 = V, C12 = min(T, V)):
  *
- *     TLS 1.2  a ticket sealed at i opens with the ring at t while t < i + S + T12; its session began at a > i - L12
- *              ring stolen at t: sessions that began after t - (S + T12 + L12), and their connections until t + S + L12
+ *     TLS 1.2  all tickets of a session that began at a are sealed under the key of then, which opens until a + S + T12
+ *              ring stolen at t: sessions that began after t - (S + T12), and their connections until t + S + L12
+ *              (with `dangerouslyLongTls12Sessions` later keys seal it again while i < a + L12: after t - (S + T12 + L12))
  *              cache stolen at t: sessions that began after t - C12, and their connections until t + C12
  *     TLS 1.3  a ticket holds a PSK, which by itself opens no connection that had a key exchange of its own (psk_dhe_ke);
  *              early data and psk_ke have none: those recorded after t - (S + T), with tickets of keys that were there at t
@@ -17,8 +18,8 @@
  */
 
 import { READ_SLACK } from '../handshake/key-wear.ts';
-import { periodText } from './period.ts';
 import type { Policy } from './policy.ts';
+import { sentencesOf } from './theft-sentences.ts';
 
 export type StolenSecret =
   /** The private key of the server's certificate. */
@@ -27,6 +28,10 @@ export type StolenSecret =
   | 'ticketKeys'
   /** The TLS 1.2 sessions kept by ID, and nothing else. */
   | 'sessionCache'
+  /** A cache of sessions outside the process (`sessions.cache`), with all that was ever in it, and nothing else. */
+  | 'externalCache'
+  /** External PSKs, from wherever they are kept. */
+  | 'externalPsks'
   /** The whole memory of the process, once. */
   | 'processMemory'
   /** The store over which a fleet shares its ring: a dump, and everything that was ever written to it. */
@@ -72,16 +77,27 @@ export function explainPolicy(policy: Policy): readonly TheftReport[] {
 }
 
 export function explainTheft(policy: Policy, secret: StolenSecret): TheftReport {
-  const figures = FIGURES[secret](numbersOf(policy));
-  return { secret, ...figures, sentences: SENTENCES[secret](figures, policy) };
+  const figures = figuresOf(secret, policy);
+  return { secret, ...figures, sentences: sentencesOf(secret, figures, policy) };
 }
 
-type Figures = Pick<TheftReport, 'past' | 'future' | 'pose'>;
+export type Figures = Pick<TheftReport, 'past' | 'future' | 'pose'>;
+
+/** Milliseconds: age of the oldest data that the traffic keys of an open TLS 1.3 connection open. */
+export function trafficKeyAgeOf(policy: Policy): number {
+  return numbersOf(policy).trafficKeyAge;
+}
+
+export function figuresOf(secret: StolenSecret, policy: Policy): Figures {
+  return FIGURES[secret](numbersOf(policy));
+}
 
 interface Numbers {
   /** TLS 1.2 is spoken. */
   readonly has12: boolean;
   readonly has13: boolean;
+  /** A PSK alone may protect a connection. */
+  readonly pskKe: boolean;
   readonly ring: Figures;
   readonly cache: Figures;
   /** Age of the data that the traffic keys of open TLS 1.3 connections open. */
@@ -94,18 +110,20 @@ function numbersOf(policy: Policy): Numbers {
   const has13 = policy.versions.includes('TLSv1.3');
   const tickets12 = has12 && policy.tickets;
   const tickets13 = has13 && policy.tickets;
-  const pskKe = tickets13 && policy.pskModes.includes('psk_ke');
+  const pskKe = has13 && policy.pskModes.includes('psk_ke');
   const earlyData = tickets13 && policy.earlyData;
   const cached = has12 && policy.sessionIds;
+  // How long after its full handshake a session's ticket may be sealed under a further key.
+  const resealed12 = policy.dangerouslyLongTls12Sessions ? sessionLife12 : 0;
   const ring: Figures = {
     past: {
-      tls12: tickets12 ? openUntil12 + sessionLife12 : 0,
-      tls13: pskKe ? openUntil : 0,
+      tls12: tickets12 ? openUntil12 + resealed12 : 0,
+      tls13: pskKe && tickets13 ? openUntil : 0,
       earlyData: earlyData ? openUntil : 0,
     },
     future: {
       tls12: tickets12 ? sealUntil + sessionLife12 : 0,
-      tls13: pskKe ? openUntil : 0,
+      tls13: pskKe && tickets13 ? openUntil : 0,
       earlyData: earlyData ? openUntil : 0,
       openConnections: false,
     },
@@ -123,22 +141,36 @@ function numbersOf(policy: Policy): Numbers {
   const age = keyRenewal?.afterMilliseconds;
   // The peer renews its key when we ask, a quarter later, and the timer looks four times in that period.
   const trafficKeyAge = has13 ? (age === undefined ? Number.POSITIVE_INFINITY : age * (READ_SLACK + TIMER_SLACK)) : 0;
-  return { has12, has13, ring, cache, trafficKeyAge };
+  return { has12, has13, pskKe, ring, cache, trafficKeyAge };
 }
 
 const FIGURES: Readonly<Record<StolenSecret, (numbers: Numbers) => Figures>> = {
   certificateKey: () => ({ ...NOTHING, pose: { asServer: Number.POSITIVE_INFINITY, asClient: 0 } }),
   ticketKeys: ({ ring }) => ring,
   sessionCache: ({ cache }) => cache,
-  processMemory: ({ has12, ring, cache, trafficKeyAge }) => ({
+  // Sealed under the ring's keys, as tickets are.
+  externalCache: () => NOTHING,
+  // They live until they are taken out of the configuration at both ends. Early data is not taken under them.
+  externalPsks: ({ has13, pskKe }) => {
+    const withoutExchange = pskKe ? Number.POSITIVE_INFINITY : 0;
+    const spoken = has13 ? Number.POSITIVE_INFINITY : 0;
+    return {
+      past: { ...NOTHING.past, tls13: withoutExchange },
+      future: { ...NOTHING.future, tls13: withoutExchange },
+      pose: { asServer: spoken, asClient: spoken },
+    };
+  },
+  processMemory: ({ has12, has13, pskKe, ring, cache, trafficKeyAge }) => ({
     past: {
       tls12: has12 ? Number.POSITIVE_INFINITY : 0,
-      tls13: Math.max(trafficKeyAge, ring.past.tls13),
+      // External PSKs are in the memory too.
+      tls13: pskKe ? Number.POSITIVE_INFINITY : trafficKeyAge,
       earlyData: ring.past.earlyData,
     },
     future: {
-      ...ring.future,
-      tls12: Math.max(ring.future.tls12, cache.future.tls12),
+      tls12: has12 ? Math.max(ring.future.tls12, cache.future.tls12) + GENERATOR_LIFE : 0,
+      tls13: pskKe ? Number.POSITIVE_INFINITY : has13 ? GENERATOR_LIFE : 0,
+      earlyData: ring.future.earlyData > 0 ? ring.future.earlyData + GENERATOR_LIFE : 0,
       openConnections: true,
     },
     pose: { asServer: Number.POSITIVE_INFINITY, asClient: Math.max(ring.pose.asClient, cache.pose.asClient) },
@@ -157,109 +189,6 @@ const FIGURES: Readonly<Record<StolenSecret, (numbers: Numbers) => Figures>> = {
   }),
 };
 
-type Telling = (figures: Figures, policy: Policy) => readonly string[];
-
-const SENTENCES: Readonly<Record<StolenSecret, Telling>> = {
-  certificateKey: () => [
-    'Opens no recording, old or new: every key exchange is ephemeral, and this key only signs.',
-    'Lets the thief be the server to new clients until the certificate is revoked or ends: no policy shortens that.',
-  ],
-  ticketKeys: (figures, policy) =>
-    policy.tickets
-      ? [...pastOf(figures, 'that were given a ticket, resumed or not'), ...futureOf(figures), ...poseOf(figures)]
-      : ['There are none: no tickets are made.'],
-  sessionCache: (figures) =>
-    figures.past.tls12 === 0
-      ? ['Nothing is kept there: no TLS 1.2 sessions by ID.']
-      : [...pastOf(figures, 'that were kept under an ID'), ...futureOf(figures), ...poseOf(figures)],
-  processMemory: (figures, policy) => [
-    ...openConnections(figures, policy),
-    ...memoryOfEnded(policy),
-    'Lets the thief be the server until the certificate is revoked or ends, as its key is in the memory too.',
-  ],
-  fleetStore: () => [
-    'Opens nothing, old or new: the store sees only what members sealed for each other, to keys that they have erased.',
-  ],
-  identityFiles: (figures, policy) => [
-    'Opens nothing of the past: an identity only signs, and the keys that opened the ring’s records are erased.',
-    ...(policy.tickets
-      ? [
-          'Lets the thief take part in the ring from then on, with what ticket keys of the time are worth ' +
-            `(${figures.future.tls12 > 0 ? 'TLS 1.2 sessions with tickets open; ' : ''}posing to clients that resume), until he is struck off the list of members.`,
-        ]
-      : []),
-  ],
-};
-
-function pastOf({ past }: Figures, which: string): string[] {
-  return [
-    past.tls12 > 0
-      ? `Opens TLS 1.2 connections of sessions that began at most ${periodText(past.tls12)} before, ${which}.`
-      : 'Opens nothing of TLS 1.2.',
-    past.tls13 > 0
-      ? `Opens TLS 1.3 connections of at most the last ${periodText(past.tls13)} that were resumed without a key exchange (psk_ke).`
-      : 'Opens nothing of TLS 1.3: each connection, resumed or not, had a key exchange of its own.',
-    ...(past.earlyData > 0 ? [`Opens early data of at most the last ${periodText(past.earlyData)}.`] : []),
-  ];
-}
-
-function futureOf({ future }: Figures): string[] {
-  const parts = [
-    ...(future.tls12 > 0
-      ? [`TLS 1.2 connections of such sessions that begin within ${periodText(future.tls12)} after`]
-      : []),
-    ...(future.tls13 > 0 ? [`TLS 1.3 connections by psk_ke within ${periodText(future.tls13)} after`] : []),
-    ...(future.earlyData > 0 ? [`early data within ${periodText(future.earlyData)} after`] : []),
-  ];
-  return parts.length === 0 ? ['Opens no connection that begins after.'] : [`Goes on to open ${parts.join(', and ')}.`];
-}
-
-function poseOf({ pose }: Figures): string[] {
-  return pose.asServer === 0
-    ? []
-    : [
-        `Lets the thief be the server to clients that resume, for ${periodText(pose.asServer)} after, and be such a client, ` +
-          `with its certificate, for ${periodText(pose.asClient)}.`,
-      ];
-}
-
-function openConnections({ past }: Figures, { versions }: Policy): string[] {
-  const texts: string[] = [];
-  if (versions.includes('TLSv1.3')) {
-    const since = Number.isFinite(past.tls13)
-      ? `what was sent since their last KeyUpdate, at most ${periodText(past.tls13)} before`
-      : 'all that was sent since they began, or since a KeyUpdate at the usage limit';
-    texts.push(
-      `Opens of TLS 1.3 connections that are open then ${since}, and all that follows until they end; nothing of those that had ended.`,
-    );
-  }
-  if (versions.includes('TLSv1.2')) {
-    texts.push(
-      'Opens all of TLS 1.2 connections that are open then, from their beginning to their end, and of all others in their sessions.',
-    );
-  }
-  return texts;
-}
-
-function memoryOfEnded(policy: Policy): string[] {
-  const ring = explainTheft(policy, 'ticketKeys');
-  const cache = explainTheft(policy, 'sessionCache');
-  const oldest = Math.max(ring.past.tls12, cache.past.tls12);
-  const next = Math.max(ring.future.tls12, cache.future.tls12);
-  return [
-    ...(oldest > 0
-      ? [
-          `Opens TLS 1.2 connections that had ended, of sessions that began at most ${periodText(oldest)} before, ` +
-            `and those of such sessions that begin within ${periodText(next)} after.`,
-        ]
-      : []),
-    ...(ring.past.tls13 > 0
-      ? [`Opens TLS 1.3 connections by psk_ke of at most the last ${periodText(ring.past.tls13)}.`]
-      : []),
-    ...(ring.past.earlyData > 0 ? [`Opens early data of at most the last ${periodText(ring.past.earlyData)}.`] : []),
-  ];
-}
-
 function forEver(figure: number): number {
   return figure > 0 ? Number.POSITIVE_INFINITY : 0;
 }
@@ -269,12 +198,19 @@ const NOTHING: Figures = {
   future: { tls12: 0, tls13: 0, earlyData: 0, openConnections: false },
   pose: { asServer: 0, asClient: 0 },
 };
+/**
+ * How long what is random may follow from what was in the memory: OpenSSL takes fresh bytes from the system at least once an
+ * hour, and hands them down to a thread's own generator at least every seven minutes.
+ */
+export const GENERATOR_LIFE = 67 * 60_000;
 /** The timer of key renewal looks so often in one period: see node/key-renewal.ts. */
 const TIMER_SLACK = 0.25;
 export const SECRETS: readonly StolenSecret[] = [
   'certificateKey',
   'ticketKeys',
   'sessionCache',
+  'externalCache',
+  'externalPsks',
   'processMemory',
   'fleetStore',
   'identityFiles',

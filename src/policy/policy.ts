@@ -228,7 +228,7 @@ export function derive(decided: Decided): Policy {
     ...decided,
     openUntil: sealUntil + ticketLifetime,
     openUntil12: sealUntil + lifetime12,
-    // A ticket is renewed when it is used, but the master secret in it stays the same.
+    // A ticket may be renewed when it is used, but the master secret in it stays the same.
     sessionLife12: long ? handshakeValidity : Math.min(sealUntil, handshakeValidity),
     cachedLife12: Math.min(
       lifetime12,

@@ -25,9 +25,11 @@ export interface RawRecord {
 }
 
 export class Deframer {
-  /** Bytes of earlier calls that are not consumed yet; exactly one record, as soon as its length is known. */
+  /** Bytes of earlier calls that are not consumed yet; of one record alone, as soon as its length is known. */
   #kept: Uint8Array | undefined;
   #keptLength = 0;
+  /** What the record being read lies in, when it came in pieces. */
+  #spent: Uint8Array | undefined;
   /** Bytes of this call. */
   #bytes: Uint8Array | undefined;
   #offset = 0;
@@ -102,12 +104,17 @@ export class Deframer {
   retain(): void {
     const bytes = this.#bytes;
     this.#bytes = undefined;
+    spare = this.#spent ?? spare;
+    this.#spent = undefined;
     if (bytes === undefined || this.#offset === bytes.length) {
       return;
     }
     const rest = bytes.subarray(this.#offset);
     if (this.#kept === undefined) {
-      this.#kept = new Uint8Array(rest);
+      // No more than four times what the peer sent: it could make thousands of connections wait with a byte each.
+      this.#kept =
+        spare !== undefined && spare.length <= 4 * rest.length ? takeSpare(rest.length) : new Uint8Array(rest);
+      this.#kept.set(rest);
       this.#keptLength = rest.length;
       return;
     }
@@ -148,6 +155,8 @@ export class Deframer {
       return undefined;
     }
     if (this.#keptLength === total) {
+      // Views of others are given to the handshake.
+      this.#spent = kept[0] === CONTENT_APPLICATION_DATA ? kept : undefined;
       this.#kept = undefined;
       this.#keptLength = 0;
     } else {
@@ -166,7 +175,7 @@ export class Deframer {
       return kept;
     }
     if (kept.length < wanted) {
-      const grown = new Uint8Array(wanted);
+      const grown = takeSpare(wanted);
       grown.set(kept.subarray(0, this.#keptLength));
       kept = grown;
       this.#kept = kept;
@@ -206,6 +215,19 @@ export class Deframer {
     return length;
   }
 }
+
+/** At least `length` bytes: in a stream of large records each read ends within one, and no memory is allocated for it. */
+function takeSpare(length: number): Uint8Array {
+  const taken = spare;
+  if (taken === undefined || taken.length < length) {
+    return new Uint8Array(length);
+  }
+  spare = undefined;
+  return taken;
+}
+
+/** Held ciphertext; one per thread. */
+let spare: Uint8Array | undefined;
 
 function record(bytes: Uint8Array, at: number, length: number): RawRecord {
   const start = at + RECORD_HEADER_LENGTH;

@@ -75,7 +75,7 @@ export function openBytes({ provider, keys, sealed, boundTo, now }: OpenBytesOpt
 }
 
 function withKey<T>(provider: CryptoProvider, from: Secret, salt: Uint8Array, use: (secret: Secret) => T): T {
-  const key = hkdfExpand(provider, 'sha256', from, concat(LABEL, salt), KEY_LENGTH, 'ticketKey');
+  const key = hkdfExpand(provider, 'sha256', from, concat(LABEL, salt), KEY_LENGTH, 'storedSessionKey');
   try {
     return use(key);
   } finally {

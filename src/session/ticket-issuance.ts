@@ -1,10 +1,12 @@
-/** How many tickets a connection gets and how long each may live. RFC 9846 §4.7.1, RFC 9149; RFC 5077 §5.6. */
+/** How many tickets a connection gets, how long each may live, and when one is renewed. RFC 9846 §4.7.1, RFC 9149; RFC 5077 §5.6. */
 
+import { sameBytes } from '../bytes/bytes.ts';
 import type { SessionLifetimes, TicketPolicy } from '../connection-options.ts';
 import { TLSError } from '../errors.ts';
 import { checkEarlyDataPolicy } from './anti-replay.ts';
 import type { TicketKey } from './ticket-key.ts';
 
+type RenewalPolicy = Pick<TicketPolicy, 'keys' | 'dangerouslyLongTls12Sessions'>;
 type TicketKeyTimes = Pick<TicketKey, 'sealUntil' | 'openUntil' | 'openUntil12'>;
 
 /** What a client asks for in `ticket_request` (RFC 9149 §2): 0..255 each. */
@@ -28,9 +30,10 @@ export function ticketsToSend(policy: TicketPolicy, request: TicketRequest | und
  * The lifetime to give a ticket or a cached session, in whole seconds: no longer than the policy's, than what is left of
  * the full handshake's validity, and than `key` will open. 0 means: send no ticket, cache nothing.
  *
- * In TLS 1.2 it is also no longer than the ring gives them (by default one sealing period), counted from the full handshake: the ticket holds the master
- * secret that was made there, which opens every connection of the session, and a renewed ticket holds it again. So a
- * renewal makes no master secret live longer, unless the policy says `dangerouslyLongTls12Sessions`.
+ * In TLS 1.2 it is also no longer than the ring gives them (by default one sealing period), counted from the full
+ * handshake: the ticket holds the master secret that was made there, which opens every connection of the session, and a
+ * renewed ticket holds it again. It is renewed under its own key alone. So a renewal makes no master secret live longer,
+ * neither by the ticket's time nor by the key's, unless the policy says `dangerouslyLongTls12Sessions`.
  * @param key that seals the ticket; absent for a cached session
  */
 export function remainingLifetime(
@@ -49,6 +52,19 @@ export function remainingLifetime(
   // A clock that was set back must not lengthen the handshake's validity: hence the cap by `validity` itself.
   const seconds = Math.min(policy.ticketLifetime, validity, validity - sinceHandshake, untilKeyEnds);
   return Math.max(0, Math.floor(seconds));
+}
+
+/**
+ * Whether a TLS 1.2 session gets a further ticket when it is resumed by one that `openedBy` opened: only while that very key
+ * seals. Under a later one its old master secret would live for as long as that key does. A client that is given none keeps
+ * the ticket it has (RFC 5077 §3.3: sending one is the server's choice).
+ */
+export function renewsTicket12(policy: RenewalPolicy, openedBy: Pick<TicketKey, 'name'>, now: number): boolean {
+  const sealing = policy.keys.sealingKey(now);
+  if (sealing === undefined) {
+    return false;
+  }
+  return policy.dangerouslyLongTls12Sessions === true || sameBytes(sealing.name, openedBy.name);
 }
 
 /** Seconds after the full handshake that a TLS 1.2 master secret may be kept. */

@@ -9,6 +9,7 @@
 
 import type { KeyObject } from 'node:crypto';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { exportRawPublic } from '../../src/crypto/capabilities.ts';
 import { nobleMlKem } from '../../src/crypto/ml-kem.ts';
 import { pooledRandom } from '../../src/crypto/random-pool.ts';
 import { endForeign, tell, tellBirth } from './testimony.ts';
@@ -24,17 +25,25 @@ interface Ecdh {
   getPrivateKey(): Buffer;
 }
 
-/** Puts wrappers around what `node:crypto` exports, for this process. */
+interface Jwk {
+  readonly x: string;
+}
+
+function bytesOf(publicKey: KeyObject | Jwk): Uint8Array {
+  return 'x' in publicKey ? Buffer.from(publicKey.x, 'base64url') : exportRawPublic(publicKey);
+}
+
+/** Puts wrappers around what `node:crypto` exports, for this process: before Mayfly's modules are there, which may keep it. */
 export function noteKeyShares(): void {
   const crypto = createRequire(import.meta.url)('node:crypto') as {
     ECDH: { prototype: Ecdh };
-    generateKeyPairSync: (type: string, options?: unknown) => { publicKey: KeyObject; privateKey: KeyObject };
+    generateKeyPairSync: (type: string, options?: unknown) => { publicKey: KeyObject | Jwk; privateKey: KeyObject };
   };
   const { generateKeyPairSync, ECDH } = crypto;
   crypto.generateKeyPairSync = (type, options) => {
     const pair = generateKeyPairSync(type, options);
     if (type === 'x25519') {
-      tell(X25519_PUBLIC_KEY, pair.publicKey.export({ type: 'spki', format: 'der' }).subarray(-32));
+      tell(X25519_PUBLIC_KEY, bytesOf(pair.publicKey));
     }
     return pair;
   };

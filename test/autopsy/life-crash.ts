@@ -1,10 +1,11 @@
 /**
- * A process that ends with all of it alive: open connections of both versions, a client's kept sessions, a server's ring and
+ * A process, or a worker thread of one, that ends with all of it alive: open connections of both versions, a client's kept sessions, a server's ring and
  * its sessions by ID, and a member of a fleet. After Mayfly's own 'exit' listener it stops, for its memory to be looked at.
  */
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { isMainThread, Worker } from 'node:worker_threads';
 import { createDevelopmentCa, issueServerCertificate } from '../../src/certificates/development-ca.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import { createIdentityFiles } from '../../src/fleet/identity.ts';
@@ -13,9 +14,15 @@ import { joinFleet } from '../../src/node/fleet.ts';
 import { ClientSessions, connect, createServer } from '../../src/node/tls.ts';
 import { testify } from './testimony.ts';
 
-export type Crash = 'exit' | 'exception' | 'rejection' | 'SIGTERM';
+export type Crash = 'exit' | 'exception' | 'rejection' | 'SIGTERM' | 'SIGINT' | 'worker';
 
 export async function liveAndCrash(how: Crash): Promise<number> {
+  if (how === 'worker') {
+    const worker = new Worker(new URL(import.meta.url));
+    await once(worker, 'exit');
+    process.kill(process.pid, 'SIGSTOP');
+    return 0;
+  }
   testify();
   const now = Date.now();
   const ca = createDevelopmentCa({ now });
@@ -53,7 +60,9 @@ export async function liveAndCrash(how: Crash): Promise<number> {
     }
   }
   await firstKey;
-  process.on('exit', () => process.kill(process.pid, 'SIGSTOP'));
+  if (isMainThread) {
+    process.on('exit', () => process.kill(process.pid, 'SIGSTOP'));
+  }
   switch (how) {
     case 'exit':
       process.exit(0);
@@ -68,9 +77,13 @@ export async function liveAndCrash(how: Crash): Promise<number> {
       break;
     default:
       // As docs/memory.md tells applications to.
-      process.once('SIGTERM', () => process.exit(143));
-      process.kill(process.pid, 'SIGTERM');
+      process.once(how, () => process.exit(1));
+      process.kill(process.pid, how);
       break;
   }
   return 0;
+}
+
+if (!isMainThread) {
+  await liveAndCrash('exit');
 }

@@ -12,7 +12,8 @@ import { Ring } from '../../src/fleet/ring.ts';
 import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
 import { ClientSessions, connect, createServer, type Server, type TlsOptions } from '../../src/node/tls.ts';
 import type { Clock } from '../../src/session/clock.ts';
-import { liveMlKem, noteKeyShares } from './key-shares.ts';
+import { liveMlKem } from './key-shares.ts';
+import { liveOther } from './life-other.ts';
 import { type Case, cases, epochs, payload, rounds, type Scale, updates } from './scale.ts';
 import { testify } from './testimony.ts';
 
@@ -23,7 +24,6 @@ const EPOCH = 6_000;
 
 export async function live(scale: Scale): Promise<number> {
   testify();
-  noteKeyShares();
   const now = Date.now();
   const ca = createDevelopmentCa({ now });
   const { certificatePem: cert, privateKeyPem: key } = issueServerCertificate({ ca, names: ['localhost'], now });
@@ -32,6 +32,7 @@ export async function live(scale: Scale): Promise<number> {
     count += await liveCase(scale, each, { cert, key }, ca.certificatePem);
   }
   count += await liveRing(scale, { cert, key }, ca.certificatePem);
+  count += await liveOther(scale, { cert, key, ca: ca.certificatePem });
   if (!hasNativeMlKem()) {
     liveMlKem(rounds[scale]);
   }

@@ -16,8 +16,13 @@ const lives: Readonly<Record<Engine, () => Promise<number>>> = {
   exception: () => crash('exception'),
   rejection: () => crash('rejection'),
   SIGTERM: () => crash('SIGTERM'),
+  SIGINT: () => crash('SIGINT'),
+  worker: () => crash('worker'),
   planted: async () => (await import('./life-planted.ts')).livePlanted(),
-  mayfly: async () => (await import('./life-mayfly.ts')).live(scale),
+  mayfly: async () => {
+    (await import('./key-shares.ts')).noteKeyShares();
+    return (await import('./life-mayfly.ts')).live(scale);
+  },
   'mayfly server': async () => (await import('./life-server.ts')).liveServer('mayfly'),
   'native server': async () => (await import('./life-server.ts')).liveServer('native'),
   primitives: async () => (await import('./life-primitives.ts')).livePrimitives(scale),

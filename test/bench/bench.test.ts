@@ -33,19 +33,16 @@ interface JsonRow {
   readonly ours: number;
   readonly nodeTls: number;
   readonly ratio: number;
+  readonly samePeer?: Readonly<Record<'client' | 'server', { readonly ours: number; readonly nodeTls: number }>>;
+  readonly usual?: { readonly ours: number; readonly nodeTls: number };
+  readonly primitives: readonly { readonly shareOfOurs: number }[];
 }
 
 test('bench --quick --json prints one JSON document with a row for each name and nothing else on stdout', async () => {
-  const names = [
-    'handshake_full_1.3',
-    'handshake_resumed_1.3',
-    'handshake_resumed_1.2_id',
-    'transfer_bulk',
-    'pingpong_1B',
-    'memory_idle',
-  ];
+  const names = ['handshake_resumed_1.3', 'handshake_resumed_1.2_id', 'transfer_bulk', 'pingpong_1B', 'memory_idle'];
   const only = names.flatMap((name) => ['--only', name]);
-  const { code, stdout, stderr } = await bench('--quick', '--json', ...only, '--budget-ms', '4000', '--rounds', '1');
+  const flags = ['--quick', '--cross', '--json', '--budget-ms', '2500', '--rounds', '1'];
+  const { code, stdout, stderr } = await bench(...flags, ...only);
   assert.equal(code, 0, stderr + stdout);
   const document = JSON.parse(stdout) as { rows: JsonRow[] };
   assert.deepEqual(
@@ -60,6 +57,18 @@ test('bench --quick --json prints one JSON document with a row for each name and
     const expected = name === 'memory_idle' ? nodeTls / ours : ours / nodeTls;
     assert.ok(Math.abs(ratio / expected - 1) < 0.02, `${name}: ${stdout}`);
   }
+  for (const { name, samePeer, usual, primitives } of document.rows.filter((row) => row.name !== 'memory_idle')) {
+    for (const end of [samePeer?.client, samePeer?.server]) {
+      assert.ok(end !== undefined && end.ours > 0 && end.nodeTls > 0, `each end alone: ${name}`);
+    }
+    assert.equal(usual !== undefined, name.startsWith('handshake'), `the usual code: ${name}`);
+    const shares = primitives.map(({ shareOfOurs }) => shareOfOurs);
+    assert.ok(
+      shares.every((share) => share > 0),
+      `time in primitives: ${name}`,
+    );
+    assert.equal(shares.length > 0, !name.startsWith('handshake_resumed_1.2'), name);
+  }
 });
 
 for (const [what, args, telling] of [
@@ -68,6 +77,9 @@ for (const [what, args, telling] of [
   ['a number of rounds that is none', ['--rounds', 'many'], 'many'],
   ['an argument that belongs to no flag', ['quick'], 'too many arguments'],
   ['two flags that exclude each other', ['--cross', '--same'], '--cross'],
+  ['a row where scenarios are counted', ['--work', '--only', 'transfer_bulk'], 'transfer_bulk'],
+  ['a comparison of nothing that was counted', ['--compare'], '--work'],
+  ['one JSON document for two runs', ['--json', '--fairness', '--growth'], '--json'],
 ] as const) {
   test(`bench refuses ${what} with exit code 2 and a line that names it`, async () => {
     const { code, stdout, stderr } = await bench(...args);
@@ -81,7 +93,10 @@ for (const [what, args, telling] of [
 test('bench --help lists the flags and the rows', async () => {
   const { code, stdout } = await bench('--help');
   assert.equal(code, 0);
-  assert.match(stdout, /--quick[\s\S]*--json[\s\S]*--only[\s\S]*--profile/);
+  assert.match(
+    stdout,
+    /--quick[\s\S]*--json[\s\S]*--only[\s\S]*--profile[\s\S]*--work[\s\S]*--growth[\s\S]*--https[\s\S]*--fairness/,
+  );
   assert.match(stdout.replace(/\s+/g, ' '), /handshake_full_1\.3/);
 });
 

@@ -354,14 +354,18 @@ function drain(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.removeAllListeners('data').removeAllListeners('end').removeAllListeners('error');
     socket.on('error', () => {});
-    socket.on('close', () => resolve());
+    const timer = setTimeout(() => socket.destroy(), PATIENCE);
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    socket.on('close', done);
     socket.on('end', () => socket.destroy());
-    setTimeout(() => socket.destroy(), PATIENCE);
     socket.resume();
     socket.end();
     if (socket.readableEnded || socket.destroyed) {
       socket.destroy();
-      resolve();
+      done();
     }
   });
 }

@@ -12,6 +12,7 @@ import { type ConnectionOptions, connect, createSecureContext, TLSSocket, type T
 import { fileURLToPath } from 'node:url';
 import { createDevelopmentCa, issueServerCertificate } from '../../src/certificates/development-ca.ts';
 import { ToolProcess } from '../support/process.ts';
+import { runShim as runHere } from './shim-run.ts';
 
 const now = Date.now();
 const ca = createDevelopmentCa({ now });
@@ -32,18 +33,36 @@ export interface Outcome {
   readonly text: string;
 }
 
-/** One run of the shim: each entry of `peers` serves one of its connections. */
-export async function runShim(
-  flags: readonly string[],
-  ...peers: readonly ((socket: Socket) => Promise<void>)[]
-): Promise<Outcome> {
+type Peer = (socket: Socket) => Promise<void>;
+type Start = (flags: readonly string[]) => Promise<Outcome>;
+
+/** One run of the shim, in this process: each entry of `peers` serves one of its connections. */
+export function runShim(flags: readonly string[], ...peers: readonly Peer[]): Promise<Outcome> {
+  return runAgainst(startHere, flags, peers);
+}
+
+/** The same, with the shim in a process of its own, as BoringSSL's runner has it. */
+export function runShimProcess(flags: readonly string[], ...peers: readonly Peer[]): Promise<Outcome> {
+  return runAgainst(startProcess, flags, peers);
+}
+
+async function startHere(flags: readonly string[]): Promise<Outcome> {
+  const { code, stdout, stderr } = await runHere(flags);
+  return { code, text: stdout + stderr };
+}
+
+async function startProcess(flags: readonly string[]): Promise<Outcome> {
+  await using shim = new ToolProcess('node', [SHIM, ...flags]);
+  return { code: await shim.exited(), text: shim.text };
+}
+
+async function runAgainst(start: Start, flags: readonly string[], peers: readonly Peer[]): Promise<Outcome> {
   const listener = createServer();
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address() as AddressInfo;
   try {
-    await using shim = new ToolProcess('node', [SHIM, '-port', String(port), ...flags]);
-    const exited = shim.exited();
+    const exited = start(['-port', String(port), ...flags]);
     for (const peer of peers) {
       const socket = await accepted(listener, exited);
       if (socket === undefined) {
@@ -56,7 +75,7 @@ export async function runShim(
         socket.destroy();
       }
     }
-    return { code: await exited, text: shim.text };
+    return await exited;
   } finally {
     listener.close();
   }

@@ -15,6 +15,7 @@ import {
   pem,
   read,
   runShim,
+  runShimProcess,
   untilClosed,
 } from './runner.ts';
 
@@ -23,12 +24,12 @@ const only12 = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
 
 describe('the shim', { concurrency: 2 }, () => {
   it('echoes with every byte turned over, as client and as server', async () => {
-    passed(await runShim([], asServer({})));
-    passed(await runShim(server, asClient({})));
+    passed(await runShimProcess([], asServer({})));
+    passed(await runShimProcess(server, asClient({})));
   });
 
   it('writes its ID before TLS begins, where the runner gave it one', async () => {
-    const outcome = await runShim(['-shim-id', '72623859790382856'], async (socket) => {
+    const outcome = await runShimProcess(['-shim-id', '72623859790382856'], async (socket) => {
       const id = await read(socket, 8).then((bytes) => bytes.subarray(0, 8));
       assert.equal(id.readBigUInt64LE(), 72623859790382856n);
     });
@@ -36,7 +37,7 @@ describe('the shim', { concurrency: 2 }, () => {
   });
 
   it('exits with 89 at a flag that it does not know, before it connects', async () => {
-    const outcome = await runShim(['-dtls'], () => assert.fail('it connected'));
+    const outcome = await runShimProcess(['-dtls'], () => assert.fail('it connected'));
     assert.equal(outcome.code, 89);
     assert.match(outcome.text, /not implemented: -dtls/);
   });
@@ -53,7 +54,7 @@ describe('the shim', { concurrency: 2 }, () => {
   });
 
   it('passes over flags for a handshaker, which it says it does not have', async () => {
-    const outcome = await runShim(['-is-handshaker-supported']);
+    const outcome = await runShimProcess(['-is-handshaker-supported']);
     assert.deepEqual(outcome, { code: 0, text: 'No\n' });
     passed(await runShim(['-on-handshaker-expect-version', '9', '-on-handshaker-dtls'], asServer({})));
   });
@@ -257,7 +258,7 @@ describe('the shim', { concurrency: 2 }, () => {
   });
 
   it('fails when the handshake is complete and never should have been', async () => {
-    failed(await runShim(['-handshake-never-done'], asServer({}, untilClosed)), /the handshake is complete/);
+    failed(await runShimProcess(['-handshake-never-done'], asServer({}, untilClosed)), /the handshake is complete/);
   });
 });
 

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { connectCommand } from '../../src/cli/connect.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
 import { alice, clientCa, mallory } from '../node/client-support.ts';
-import { mayfly, type Owner, type Result, refusedHere, type Serving, serve, temporaryFolder } from './support.ts';
+import { mayflyHosted, type Owner, type Result, refusedHere, type Serving, serve, temporaryFolder } from './support.ts';
 
 const cleanUps: (() => unknown)[] = [];
 const owner: Owner = { after: (cleanUp) => cleanUps.push(cleanUp) };
@@ -33,7 +33,7 @@ function requiring(): Promise<Serving> {
 }
 
 function connect(serving: Serving, ...flags: string[]): Promise<Result> {
-  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, ...flags]);
+  return mayflyHosted(['connect', `localhost:${serving.port}`, '--ca', serving.ca, ...flags]);
 }
 
 function told(result: Result): { clientCertificate: unknown; resumed: boolean } {

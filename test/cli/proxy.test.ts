@@ -4,9 +4,9 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { connect as http2Connect } from 'node:http2';
 import { request } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
-import { type Serving, serve, status } from './support.ts';
+import { type Serving, serve, sharedServer, status } from './support.ts';
 
 type Handler = NonNullable<Parameters<typeof createServer>[1]>;
 
@@ -18,6 +18,23 @@ async function upstream(t: TestContext, handler: Handler): Promise<{ server: Ser
     server.close();
   });
   return { server, url: `http://127.0.0.1:${(server.address() as { port: number }).port}` };
+}
+
+let handle: Handler = () => {};
+const sharedUrl = new Promise<string>((resolve) => {
+  const server = createServer((incoming, response) => handle(incoming, response));
+  server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(server.address() as { port: number }).port}`));
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+});
+const shared = sharedServer(async () => ['--upstream', await sharedUrl]);
+
+/** The server of all tests that need none of their own; this is what its upstream server does from now on. */
+function proxyTo(handler: Handler): Promise<Serving> {
+  handle = handler;
+  return shared();
 }
 
 interface Answer {
@@ -87,12 +104,11 @@ for (const [name, ask] of [
   ['HTTP/2', ask2],
 ] as const) {
   describe(`a proxied ${name} request`, () => {
-    test('reaches the upstream server with who asked, for which host, and how', async (t) => {
-      const { url } = await upstream(t, (incoming, response) => {
+    test('reaches the upstream server with who asked, for which host, and how', async () => {
+      const serving = await proxyTo((incoming, response) => {
         response.setHeader('content-type', 'application/json');
         response.end(JSON.stringify({ url: incoming.url, method: incoming.method, headers: incoming.headers }));
       });
-      const serving = await serve(t, ['--upstream', url]);
       const answer = await ask(serving, {
         path: '/a/b?c=d',
         headers: {
@@ -116,20 +132,19 @@ for (const [name, ask] of [
       assert.ok(Object.keys(seen.headers).every((header) => !header.startsWith(':')));
     });
 
-    test('carries bodies of any length both ways', async (t) => {
-      const { url } = await upstream(t, (incoming, response) => {
+    test('carries bodies of any length both ways', async () => {
+      const serving = await proxyTo((incoming, response) => {
         incoming.pipe(response);
       });
-      const serving = await serve(t, ['--upstream', url]);
       const body = Buffer.alloc(3_000_000, 'mayfly ');
       const answer = await ask(serving, { method: 'POST', body });
       assert.equal(answer.status, 200);
       assert.equal(answer.body, body.toString('latin1'));
     });
 
-    test('loses the headers that belong to one hop, in both directions', async (t) => {
+    test('loses the headers that belong to one hop, in both directions', async () => {
       let seen: IncomingMessage['headers'] = {};
-      const { url } = await upstream(t, (incoming, response) => {
+      const serving = await proxyTo((incoming, response) => {
         seen = incoming.headers;
         response.setHeader('keep-alive', 'timeout=5');
         response.setHeader('proxy-authenticate', 'Basic');
@@ -138,7 +153,6 @@ for (const [name, ask] of [
         response.setHeader('x-kept', 'yes');
         response.end('fine');
       });
-      const serving = await serve(t, ['--upstream', url]);
       const hop: Record<string, string> =
         ask === ask1
           ? { connection: 'close, x-mine', 'x-mine': '1', 'keep-alive': 'x', te: 'trailers' }
@@ -154,13 +168,12 @@ for (const [name, ask] of [
       }
     });
 
-    test('cannot carry a second request in its body', async (t) => {
+    test('cannot carry a second request in its body', async () => {
       const requests: string[] = [];
-      const { url } = await upstream(t, (incoming, response) => {
+      const serving = await proxyTo((incoming, response) => {
         requests.push(`${incoming.method} ${incoming.url}`);
         incoming.resume().on('end', () => response.end('ok'));
       });
-      const serving = await serve(t, ['--upstream', url]);
       const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n';
       for (const method of ['GET', 'DELETE', 'OPTIONS', 'POST']) {
         const headers: Record<string, string> = ask === ask1 ? { 'content-length': String(smuggled.length) } : {};
@@ -180,20 +193,18 @@ for (const [name, ask] of [
       assert.equal(answer.status, 502);
       assert.match(answer.body, /upstream server 127\.0\.0\.1:\d+ did not answer \(connection refused\)/);
 
-      const { url } = await upstream(t, (incoming) => incoming.socket.destroy());
-      const other = await serve(t, ['--upstream', url]);
+      const other = await proxyTo((incoming) => incoming.socket.destroy());
       const second = await ask(other);
       assert.equal(second.status, 502);
       assert.match(second.body, /hung up/);
     });
 
-    test('that the upstream server breaks off is broken off, not ended as if it were whole', async (t) => {
-      const { url } = await upstream(t, (_incoming, response) => {
+    test('that the upstream server breaks off is broken off, not ended as if it were whole', async () => {
+      const serving = await proxyTo((_incoming, response) => {
         response.writeHead(200, { 'content-length': '100' });
         response.write('half');
         setImmediate(() => response.destroy());
       });
-      const serving = await serve(t, ['--upstream', url]);
       await assert.rejects(ask(serving));
     });
   });
@@ -201,7 +212,7 @@ for (const [name, ask] of [
 
 test('a slow reader holds the upstream server back', async (t) => {
   let sent = 0;
-  const { url } = await upstream(t, (_incoming, response) => {
+  const serving = await proxyTo((_incoming, response) => {
     const chunk = Buffer.alloc(65_536);
     const more = () => {
       while (!response.destroyed && response.write(chunk)) {
@@ -212,7 +223,6 @@ test('a slow reader holds the upstream server back', async (t) => {
     response.on('drain', more);
     more();
   });
-  const serving = await serve(t, ['--upstream', url]);
   const outgoing = request({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca), agent: false });
   t.after(() => outgoing.destroy());
   outgoing.on('error', () => {});
@@ -254,9 +264,8 @@ test('WebSockets pass through, both ways', async (t) => {
   await new Promise((resolve) => client.once('close', resolve));
 });
 
-test('an upgrade that the upstream server refuses is refused', async (t) => {
-  const { url } = await upstream(t, (_incoming, response) => response.writeHead(403).end('no sockets here'));
-  const serving = await serve(t, ['--upstream', url]);
+test('an upgrade that the upstream server refuses is refused', async () => {
+  const serving = await proxyTo((_incoming, response) => response.writeHead(403).end('no sockets here'));
   const refusal = await new Promise<string>((resolve) => {
     const client = new WebSocket(`wss://localhost:${serving.port}/`, { ca: readFileSync(serving.ca) });
     client.on('error', (error) => resolve(error.message));

@@ -13,7 +13,7 @@ import { projectRoot } from '../support/project.ts';
 import {
   certificateFiles,
   type Event,
-  mayfly,
+  mayflyHosted,
   refusedHere,
   type Serving,
   serve,
@@ -191,7 +191,7 @@ describe('serve --staple', () => {
   test('refuses to begin with a response that is bad', async (t) => {
     const [certPath, keyPath, staplePath] = files(t, makeOcsp({ leaf, issuer: root, ...times, status: 'unknown' }));
     const flags = ['--cert', certPath, '--key', keyPath, '--staple', staplePath];
-    const { code, stderr } = await mayfly([
+    const { code, stderr } = await mayflyHosted([
       'serve',
       '--root',
       demo,

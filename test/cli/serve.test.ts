@@ -7,7 +7,7 @@ import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
 import {
   certificateFiles,
-  mayfly,
+  mayflyHosted,
   run,
   type Serving,
   serve,
@@ -44,7 +44,7 @@ test('the development CA is kept for its owner alone, and the same one serves ag
   assert.equal(readFileSync(out, 'utf8'), pem);
   assert.doesNotMatch(readFileSync(out, 'utf8'), /PRIVATE KEY/);
   await first.stop();
-  const again = await mayfly(['serve', '--json', '--listen', '192.0.2.1:0', '--no-status'], {
+  const again = await mayflyHosted(['serve', '--json', '--listen', '192.0.2.1:0', '--no-status'], {
     XDG_STATE_HOME: dirname(folder),
   });
   assert.doesNotMatch(again.stdout, /warning/);
@@ -171,7 +171,14 @@ test('openssl resumes with a ticket', skipUnless('openssl'), async (t) => {
 test('with --no-resumption there is neither a ticket nor a session ID', async (t) => {
   const serving = await serve(t, ['--root', demo, '--no-resumption']);
   for (const flags of [[], ['--tls', '1.2'], ['--resume', 'id']]) {
-    const { stdout } = await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
+    const { stdout } = await mayflyHosted([
+      'connect',
+      `localhost:${serving.port}`,
+      '--ca',
+      serving.ca,
+      '--json',
+      ...flags,
+    ]);
     const handshake = JSON.parse(stdout) as { session: { tickets: unknown[] } };
     assert.deepEqual(handshake.session.tickets, []);
   }
@@ -183,8 +190,8 @@ test('--keylog appends the secrets of each connection in the SSLKEYLOGFILE form,
   const path = join(temporaryFolder(t), 'keys.log');
   const serving = await serve(t, ['--root', demo, '--keylog', path]);
   assert.match(String((await serving.until('warning')).message), /secrets of every connection/);
-  await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca]);
-  await mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--tls', '1.2']);
+  await mayflyHosted(['connect', `localhost:${serving.port}`, '--ca', serving.ca]);
+  await mayflyHosted(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--tls', '1.2']);
   await serving.stop();
   const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
   assert.deepEqual(lines.map((line) => line.split(' ')[0]).sort(), [

@@ -9,7 +9,7 @@ import { sha256 } from '../../src/crypto/x509.ts';
 import { connect, type TLSSocket } from '../../src/node/tls.ts';
 import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { mayfly, type Serving, serve, sharedServer, sleep, status, temporaryFolder } from './support.ts';
+import { mayflyHosted, type Serving, serve, sharedServer, sleep, status, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
 /** For tests that do not look at its counts. */
@@ -42,7 +42,7 @@ function ask(
 }
 
 function visit(serving: Serving, ...flags: string[]) {
-  return mayfly(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
+  return mayflyHosted(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
 }
 
 test('status.json and metrics tell the handshakes, the ring and the connections', async (t) => {
@@ -203,7 +203,7 @@ test('--no-status opens no page', async (t) => {
   assert.equal(serving.statusUrl, '');
 });
 
-test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 60_000 }, async (t) => {
+test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 180_000 }, async (t) => {
   const serving = await serve(t, ['--root', demo, '--rotate', '2s', '--lifetime', '4s']);
   const browser = await chromium.launch({
     executablePath: requireTool('chromium'),
@@ -211,6 +211,7 @@ test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 60_0
   });
   t.after(() => browser.close());
   const page = await browser.newPage();
+  page.setDefaultTimeout(90_000);
   const complaints: string[] = [];
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') {
@@ -247,7 +248,7 @@ test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 60_0
 
 test('a browser loads the demo page with its five images, and its next visit resumes', {
   ...skipUnless('chromium'),
-  timeout: 60_000,
+  timeout: 180_000,
 }, async (t) => {
   const serving = await serve(t, ['--root', demo]);
   // The browser trusts this one key; a session made in spite of a warning would not be resumed.
@@ -259,6 +260,7 @@ test('a browser loads the demo page with its five images, and its next visit res
   const complaints: string[] = [];
   const visitOnce = async () => {
     const page = await context.newPage();
+    page.setDefaultTimeout(90_000);
     page.on('console', (message) => complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('requestfailed', (failed) => complaints.push(`${failed.url()} failed`));

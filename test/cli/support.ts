@@ -1,7 +1,7 @@
 /** Runs the compiled `mayfly` as a process of its own, the way a user does. */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { type Command, CommanderError } from 'commander';
 import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../../src/certificates/development-ca.ts';
 import { exitCode } from '../../src/cli/exit-codes.ts';
 import { Problem, toProblem } from '../../src/cli/problem.ts';
+import type { HostAnswer, HostOrder } from './host.ts';
 
 export const mainFile: string = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.js');
 
@@ -67,6 +68,49 @@ export function mayfly(args: readonly string[], env: NodeJS.ProcessEnv = {}): Pr
   return run(process.execPath, [mainFile, ...args], { env });
 }
 
+let host: ChildProcess | undefined;
+
+/**
+ * Like `mayfly`, but in a process that serves all such calls of a test file, one after the other: a tenth of the time. It does
+ * not show that the command ends by itself, with nothing left open.
+ */
+export async function mayflyHosted(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
+  const turn = hostIsFree.then(() => askHost({ args, env }));
+  hostIsFree = turn.catch(() => {});
+  return turn;
+}
+
+let hostIsFree: Promise<unknown> = Promise.resolve();
+
+function askHost(order: HostOrder): Promise<Result> {
+  host ??= fork(join(import.meta.dirname, 'host.js'), {
+    env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, NODE_OPTIONS: undefined },
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const child = host;
+  // It must not keep a test file alive that has come to its end.
+  child.ref();
+  child.channel?.ref();
+  return new Promise<Result>((resolve, reject) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const ended = (code: number | null) => {
+      host = undefined;
+      finish(() => reject(new Error(`mayfly ${order.args.join(' ')} ended its host: ${code ?? 'it took too long'}`)));
+    };
+    const answered = (answer: HostAnswer) => finish(() => resolve(answer));
+    const finish = (settle: () => void) => {
+      clearTimeout(timer);
+      child.off('exit', ended).off('message', answered);
+      child.unref();
+      child.channel?.unref();
+      settle();
+    };
+    child.once('exit', ended).once('message', answered);
+    child.send(order);
+  });
+}
+
 /**
  * Runs a command that must refuse its arguments, in this process: without the cost of a process of its own, which only
  * prints the same line and ends with the same code.
@@ -100,8 +144,8 @@ export interface Serving {
   /** Path of the development CA's certificate. */
   readonly ca: string;
   readonly events: Event[];
-  /** Resolves with the next event of this name, past ones included. */
-  until(event: string): Promise<Event>;
+  /** Resolves with the next event of this name (for which that is true), past ones included. */
+  until(event: string, met?: (event: Event) => boolean): Promise<Event>;
   /** Sends SIGTERM (once) and resolves with the exit code. */
   stop(): Promise<number | null>;
   readonly ended: Promise<number | null>;
@@ -148,9 +192,9 @@ export async function serve(t: Owner, args: readonly string[]): Promise<Serving>
       callback();
     }
   }
-  async function until(name: string): Promise<Event> {
+  async function until(name: string, met: (event: Event) => boolean = () => true): Promise<Event> {
     for (;;) {
-      const found = events.find(({ event }) => event === name);
+      const found = events.find((one) => one.event === name && met(one));
       if (found !== undefined) {
         return found;
       }
@@ -183,7 +227,7 @@ export async function serve(t: Owner, args: readonly string[]): Promise<Serving>
 }
 
 /** One server for all tests of a file that do not mind each other: started by the first, ended after the last. */
-export function sharedServer(args: readonly string[]): () => Promise<Serving> {
+export function sharedServer(args: readonly string[] | (() => Promise<readonly string[]>)): () => Promise<Serving> {
   const cleanUps: (() => unknown)[] = [];
   after(async () => {
     for (const cleanUp of cleanUps) {
@@ -192,7 +236,10 @@ export function sharedServer(args: readonly string[]): () => Promise<Serving> {
   });
   let serving: Promise<Serving> | undefined;
   return () => {
-    serving ??= serve({ after: (cleanUp) => cleanUps.push(cleanUp) }, args);
+    serving ??= (async () => {
+      const given = typeof args === 'function' ? await args() : args;
+      return serve({ after: (cleanUp) => cleanUps.push(cleanUp) }, given);
+    })();
     return serving;
   };
 }

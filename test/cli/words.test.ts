@@ -9,7 +9,7 @@ import { exitCodes } from '../../src/cli/exit-codes.ts';
 import { Problem } from '../../src/cli/problem.ts';
 import { CounterByLabel, exposition } from '../../src/ledger/metrics.ts';
 import { projectRoot } from '../support/project.ts';
-import { mayfly } from './support.ts';
+import { mayfly, mayflyHosted } from './support.ts';
 
 function usage(call: () => unknown): Problem {
   try {
@@ -122,12 +122,12 @@ test('--version prints the version, --help the commands and the exit codes', asy
   const version = await mayfly(['--version']);
   assert.equal(version.code, 0);
   assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
-  const help = await mayfly(['--help']);
+  const help = await mayflyHosted(['--help']);
   assert.equal(help.code, 0);
   assert.match(help.stdout, /serve/);
   assert.match(help.stdout, /connect/);
   assert.match(help.stdout, /Exit codes:/);
-  const serveHelp = await mayfly(['serve', '--help']);
+  const serveHelp = await mayflyHosted(['serve', '--help']);
   assert.equal(serveHelp.code, 0);
   for (const flag of [
     'listen',
@@ -150,7 +150,7 @@ test('--version prints the version, --help the commands and the exit codes', asy
 
 test('a wrong command or flag ends with code 2 and one line that says where to look', async () => {
   for (const args of [['serv'], ['serve', '--rot', '5s'], ['serve', 'extra'], ['connect'], ['serve', '--listen']]) {
-    const { code, stderr, stdout } = await mayfly(args);
+    const { code, stderr, stdout } = await mayflyHosted(args);
     assert.equal(code, 2, args.join(' '));
     assert.equal(stdout, '');
     assert.match(stderr, /^mayfly: [^\n]*--help\.\n$/);
@@ -161,7 +161,7 @@ test('a wrong command or flag ends with code 2 and one line that says where to l
 });
 
 test('with --json a failure is one JSON object on stdout', async () => {
-  const { code, stdout, stderr } = await mayfly(['serve', '--json', '--rotate', 'soon']);
+  const { code, stdout, stderr } = await mayflyHosted(['serve', '--json', '--rotate', 'soon']);
   assert.equal(code, 2);
   assert.equal(stderr, '');
   const report = JSON.parse(stdout) as Record<string, unknown>;

@@ -106,6 +106,57 @@ describe('a session by ticket', () => {
     session13.secret.erase();
   });
 
+  test('under another key than that of its full handshake is resumed without a new ticket, and its client keeps the one it has', () => {
+    world.clock.advance(MINUTE);
+    const session = world.session12('ticket');
+    const offer = () => ({ session: { ...session, secret: session.secret.clone() } });
+    const same = world.connect12('ticket', offer());
+    assert.deepEqual([same.server.summary?.resumed, same.client.sessions12.length], [true, 1]);
+    const [renewed] = same.client.sessions12;
+    assert.deepEqual(renewed.ticket.subarray(1, 17), session.ticket.subarray(1, 17), 'sealed by the same key');
+    same.forget();
+    world.clock.advance(HOUR - MINUTE);
+    assert.notDeepEqual(world.keys.sealingKey(world.clock.now())?.name, session.ticket.subarray(1, 17));
+    for (let times = 0; times < 2; times++) {
+      const link = world.connect12('ticket', offer());
+      assert.deepEqual([link.server.summary?.resumed, link.client.summary?.resumed], [true, true]);
+      assert.equal(link.client.sessions12.length, 0);
+      link.forget();
+    }
+    session.secret.erase();
+  });
+
+  test('is closed to who steals the ring two hours after its full handshake, however often it was resumed', () => {
+    const now = () => world.clock.now();
+    const firstKey = world.keys.sealingKey(now());
+    assert(firstKey);
+    world.clock.advance(20 * MINUTE);
+    const session = world.session12('ticket');
+    const tickets = [session.ticket];
+    const begin = now();
+    for (const at of [10, 30, 45, 59]) {
+      world.clock.advance(begin + at * MINUTE - now());
+      const link = world.connect12('ticket', { session: { ...session, secret: session.secret.clone() } });
+      assert.equal(link.server.summary?.resumed, true);
+      tickets.push(...link.client.sessions12.map(({ ticket }) => ticket));
+      link.forget();
+    }
+    assert.equal(tickets.length, 3);
+    // A thief keeps to no times: he opens with all that is left of every key.
+    const opened = () =>
+      tickets.filter((ticket) => {
+        const { state } = openTicket({ provider: nodeProvider, keys: world.keys, ticket, now: begin });
+        state?.secret.erase();
+        return state !== undefined;
+      }).length;
+    world.clock.advance(firstKey.openUntil12 - 1 - now());
+    assert.equal(opened(), 1, 'the others were made later than the thief pretends it is');
+    world.clock.advance(1);
+    assert(now() - begin <= 2 * HOUR && world.keys.status(now()).length > 1);
+    assert.equal(opened(), 0, 'no key opens any ticket that was ever made for it');
+    session.secret.erase();
+  });
+
   test('whoever takes what is left of a key after that reads no TLS 1.2 ticket and no stored session', () => {
     const now = () => world.clock.now();
     const key = world.keys.sealingKey(now());

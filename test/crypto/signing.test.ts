@@ -10,6 +10,7 @@ import {
   schemesForKeyType,
   signatureSchemes,
 } from '../../src/crypto/signatures.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 import { restrictedRsaPss } from './rsa-pss.ts';
 import { bytes, runVectors } from './wycheproof.ts';
 
@@ -40,7 +41,7 @@ for (const [file, scheme, expected] of [
   });
 }
 
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+const rsa = rsaKeyPair().privateKey;
 const handles: Record<KeyType, KeyObject> = {
   'ec-p256': generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
   'ec-p384': generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey,
@@ -48,7 +49,7 @@ const handles: Record<KeyType, KeyObject> = {
   ed25519: generateKeyPairSync('ed25519').privateKey,
   ed448: generateKeyPairSync('ed448').privateKey,
   rsa,
-  'rsa-pss': generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey,
+  'rsa-pss': rsaKeyPair('rsa-pss').privateKey,
 };
 const keys = Object.entries(handles).map(([type, handle]): [KeyType, PrivateKey] => [
   type as KeyType,

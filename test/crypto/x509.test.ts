@@ -10,12 +10,13 @@ import {
   sha256,
   verifyCertificateSignature,
 } from '../../src/crypto/x509.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 import { restrictedRsaPss } from './rsa-pss.ts';
 import { assertBytes } from './wycheproof.ts';
 
 const tbs = new TextEncoder().encode('to be signed');
 const NULL = Uint8Array.of(5, 0);
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const rsa = rsaKeyPair();
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' });
 const p521 = generateKeyPairSync('ec', { namedCurve: 'P-521' });

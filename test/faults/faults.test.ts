@@ -19,7 +19,7 @@ import { failover, full, killed, paused, type StoreFault } from './store-faults.
 const LONG = process.env.MAYFLY_FAULTS === 'long';
 /** Milliseconds: as short as the configuration allows. */
 const EPOCH = 6_000;
-const LOAD = LONG ? { clients: 8, pause: 5 } : { clients: 4, pause: 80 };
+const LOAD = { ...(LONG ? { clients: 8, pause: 5 } : { clients: 4, pause: 200 }), youth: EPOCH / 2 };
 const TIMES = LONG ? 3 : 1;
 const SERVER_FAULT = 'a server process is killed';
 

@@ -10,7 +10,17 @@ type Version = 'TLSv1.2' | 'TLSv1.3';
 export interface Figures {
   handshakes: number;
   resumed: number;
+  /** Handshakes with a session that was offered while it was young. */
+  offered: number;
+  /** How many of those resumed. */
+  taken: number;
   readonly failures: string[];
+}
+
+interface Kept {
+  readonly session: Buffer;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
 }
 
 export interface LoadOptions {
@@ -19,6 +29,8 @@ export interface LoadOptions {
   readonly clients: number;
   /** Milliseconds between two connections of one client. */
   readonly pause: number;
+  /** Milliseconds: an older session may be refused for its age, as comes to pass where the machine is slow. */
+  readonly youth: number;
 }
 
 export class Load {
@@ -36,7 +48,7 @@ export class Load {
 
   /** Connections that begin from now on are counted here. */
   enter(phase: string): void {
-    this.#figures = this.phases.get(phase) ?? { handshakes: 0, resumed: 0, failures: [] };
+    this.#figures = this.phases.get(phase) ?? { handshakes: 0, resumed: 0, offered: 0, taken: 0, failures: [] };
     this.phases.set(phase, this.#figures);
   }
 
@@ -69,31 +81,35 @@ export class Load {
   }
 
   async #run(version: Version): Promise<void> {
-    let session: Buffer | undefined;
+    let kept: Kept | undefined;
     while (this.#running) {
-      session = await this.#visit(version, session);
+      kept = await this.#visit(version, kept);
       await delay(this.#options.pause);
     }
   }
 
   /** @returns the session for the next time */
-  #visit(version: Version, session: Buffer | undefined): Promise<Buffer | undefined> {
+  #visit(version: Version, kept: Kept | undefined): Promise<Kept | undefined> {
     const figures = this.#figures;
+    const isYoung = kept !== undefined && Date.now() - kept.since < this.#options.youth;
     return new Promise((resolve) => {
-      let newest = session;
+      let newest = kept;
       let answer = '';
       const socket = connect({
         ...trust,
         ...{ host: '127.0.0.1', port: this.#options.port, servername: 'localhost', ecdhCurve: 'X25519' },
-        ...{ minVersion: version, maxVersion: version, session },
+        ...{ minVersion: version, maxVersion: version, session: kept?.session },
       });
       let failure: Error | undefined;
       socket.on('session', (given: Buffer) => {
-        newest = given;
+        newest = { session: given, since: Date.now() };
       });
       socket.on('secureConnect', () => {
         figures.handshakes++;
-        figures.resumed += socket.isSessionReused() ? 1 : 0;
+        const resumed = socket.isSessionReused() ? 1 : 0;
+        figures.resumed += resumed;
+        figures.offered += isYoung ? 1 : 0;
+        figures.taken += isYoung ? resumed : 0;
         socket.write('hello');
       });
       socket.on('data', (chunk: Buffer) => {
@@ -112,8 +128,9 @@ export class Load {
   }
 }
 
-export function ratio({ handshakes, resumed }: Figures): number {
-  return resumed / Math.max(1, handshakes);
+/** Of the young sessions that were offered, from 0 to 1. */
+export function ratio({ offered, taken }: Figures): number {
+  return taken / Math.max(1, offered);
 }
 
 export function delay(ms: number): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openAccess, type RingAccess } from '../../src/cli/ring/access.ts';
 import { type RingReport, reportOf } from '../../src/cli/ring/report.ts';
+import { askForSessions, type SessionsReport } from '../../src/cli/ring/sessions.ts';
 import { ringCommand } from '../../src/cli/ring.ts';
 import { createIdentityFiles, nodeProvider } from '../../src/node/fleet.ts';
 import {
@@ -26,7 +27,7 @@ import { projectRoot } from '../support/project.ts';
 import { skipUnless } from '../support/tools.ts';
 import { visit } from './visit.ts';
 
-const timing = ['--rotate', '12s', '--lifetime', '24s'];
+const timing = ['--rotate', '8s', '--lifetime', '16s'];
 
 describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'), () => {
   const cleanUps: (() => unknown)[] = [];
@@ -54,7 +55,7 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
       writeFileSync(join(folder, `${names[i]}.identity`), text, { mode: 0o600 });
     }
     access = await openAccess({
-      ...{ fleet: redis.url, identity: join(folder, 'web1.identity'), rotate: '12s', lifetime: '24s', timeout: '10s' },
+      ...{ fleet: redis.url, identity: join(folder, 'web1.identity'), rotate: '8s', lifetime: '16s', timeout: '10s' },
     });
     owner.after(() => access.close());
     const { certPath, keyPath, caPath } = certificateFiles(folder);
@@ -131,13 +132,78 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
   });
 
   test('for people, ring status is a page of aligned text', async () => {
-    const { stdout, code } = await mayfly(['ring', 'status', ...fleet('web1.identity')]);
+    const { stdout, code } = await mayfly([
+      'ring',
+      'status',
+      ...fleet('web1.identity'),
+      '--status-page',
+      hosts[0].statusUrl,
+    ]);
     assert.equal(code, 0, stdout);
+    assert.match(stdout, /^ {2}Sessions \d+\.\d % of \d+ handshakes resumed at http:\/\/127\.0\.0\.1:\d+$/m);
     assert.match(stdout, /^ {2}web on redis:\/\/127\.0\.0\.1:\d+ {2}ring [0-9a-f]{16}…$/m);
     assert.match(stdout, /^ {2}Member {2}Id +Process +Seen +Clock +Keys +State$/m);
     assert.match(stdout, /^ {2}web3 +[0-9a-f]{8} +absent$/m);
     assert.match(stdout, /^ {2}Alarms +none$/m);
     assert(stdout.split('\n').every((line) => line === line.trimEnd()));
+  });
+
+  test('members, skew, ages, the next epoch, ratchet, resumption and refusals are metrics', async () => {
+    const metrics = await (await fetch(`${hosts[0].statusUrl}/metrics`)).text();
+    for (const line of [
+      /^mayfly_ring_members 3$/m,
+      /^mayfly_ring_skew_seconds\{member="self",instance="[0-9a-f]{8}"\} -?[\d.e-]+$/m,
+      /^mayfly_ring_skew_seconds\{member="web2 worker 2",instance="[0-9a-f]{8}"\} -?[\d.e-]+$/m,
+      /^mayfly_ring_sealing_key_age_seconds [\d.]+$/m,
+      /^mayfly_ticket_key_created_seconds\{key="[0-9a-f]{8}"\} \d{10}/m,
+      /^mayfly_ring_next_epoch_present [01]$/m,
+      /^mayfly_ring_ratchet_depth 0$/m,
+      /^mayfly_resumption_ratio 0(\.\d+)?$/m,
+      /^mayfly_handshakes_total\{version="TLSv1\.3",kind="resumed",by="ticket"\} \d+$/m,
+      /^# TYPE mayfly_resumption_refusals_total counter$/m,
+      /^# TYPE mayfly_ring_refused_records_total counter$/m,
+      /^mayfly_ring_alarm\{alarm="no_fresh_epoch"\} 0$/m,
+      /^mayfly_ring_alarm\{alarm="evicted"\} 0$/m,
+      /^mayfly_ring_last_visit_seconds \d{10}/m,
+      /^mayfly_ring_failed_visits 0$/m,
+    ]) {
+      assert.match(metrics, line);
+    }
+  });
+
+  test('each metric that docs/fleet.md names is there', async () => {
+    const metrics = await (await fetch(`${hosts[1].statusUrl}/metrics`)).text();
+    const named = readFileSync(join(projectRoot, 'docs', 'fleet.md'), 'utf8').match(/\bmayfly_[a-z0-9_]+\b/g) ?? [];
+    assert(named.length > 15);
+    for (const name of new Set(named)) {
+      assert(metrics.includes(`# TYPE ${name} `), name);
+    }
+  });
+
+  test('ring status tells how sessions resume at the status pages that it is given', async () => {
+    const pages = hosts.map(({ statusUrl }) => statusUrl);
+    const nowhere = 'http://127.0.0.1:1';
+    const { ringId } = reportOf(access, await access.look());
+    const sessions = await askForSessions({ pages: [...pages, nowhere], ringId });
+    assert.deepEqual(
+      sessions.map((told) => [told.statusPage, 'problem' in told ? told.problem : undefined]),
+      [...pages.map((page) => [page, undefined]), [nowhere, 'no answer']],
+    );
+    for (const [index, host] of hosts.entries()) {
+      const { handshakes } = await status(host);
+      const { full, resumed, resumptionRatio, refusals } = sessions[index] as SessionsReport;
+      assert.deepEqual([full, resumed], [handshakes.full, handshakes.resumed]);
+      assert.equal(
+        resumptionRatio,
+        Math.round((1000 * handshakes.resumed) / (handshakes.full + handshakes.resumed)) / 1000,
+      );
+      assert.deepEqual(refusals, (await status(host)).resumptionRefusals);
+    }
+  });
+
+  test('a status page of another ring does not count', async () => {
+    const options = { pages: [hosts[0].statusUrl], ringId: '00'.repeat(32) };
+    assert.deepEqual(await askForSessions(options), [{ statusPage: hosts[0].statusUrl, problem: 'of another ring' }]);
   });
 
   test('with other times it is another ring, and that is an alarm', async () => {
@@ -192,5 +258,21 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
       assert.match(refused.line, what);
     }
     await resumesAcross();
+  });
+
+  test('an alarm is an event of the server, and on its status page, among its metrics and in ring status', async () => {
+    assert.equal((await ring('evict', 'web2')).code, 0);
+    // A host of two workers.
+    const alarm = await hosts[1].until('ring', ({ alarm }) => alarm === 'evicted');
+    assert.equal(alarm.what, 'alarm');
+    const told = (await status(hosts[1])) as unknown as { sharedRing: { alarms: readonly string[] } };
+    assert.deepEqual(told.sharedRing.alarms, ['evicted']);
+    assert.match(
+      await (await fetch(`${hosts[1].statusUrl}/metrics`)).text(),
+      /^mayfly_ring_alarm\{alarm="evicted"\} 1$/m,
+    );
+    const { generation, evicted, members } = reportOf(access, await access.look());
+    assert.deepEqual([generation, [...evicted].sort()], [3, ['web2', 'web3']]);
+    assert.equal(members.find(({ name }) => name === 'web2')?.state, 'evicted');
   });
 });

@@ -180,6 +180,23 @@ describe('a store on Redis', skipUnless('redis-server'), () => {
     );
   });
 
+  test('fetches an epoch record once, and another one in its place again', async () => {
+    const store = new RedisStore(redis, anyRingId());
+    const sent = async () =>
+      Number(/total_net_output_bytes:(\d+)/.exec(String(await redis.command('x', ['INFO'])))?.[1]);
+    const record = new Uint8Array(300_000).fill(1);
+    await store.putEpoch('1.2.3', record, TTL, false);
+    const before = await sent();
+    assert.deepEqual(await store.listEpochs(), [{ slot: '1.2.3', bytes: record }]);
+    const first = (await sent()) - before;
+    assert(first > record.length);
+    assert.deepEqual(await store.listEpochs(), [{ slot: '1.2.3', bytes: record }]);
+    assert((await sent()) - before - first < record.length / 10, 'only its end was looked at');
+    record[record.length - 1] = 2;
+    await store.putEpoch('1.2.3', record, TTL, false);
+    assert.deepEqual(await store.listEpochs(), [{ slot: '1.2.3', bytes: record }]);
+  });
+
   test('a server that cannot be reached makes calls fail, now', async () => {
     const errors: unknown[] = [];
     const nowhere = connectRedis({ url: 'redis://127.0.0.1:1', onError: (error) => void errors.push(error) });
@@ -199,6 +216,9 @@ test('URLs that name no store are refused, and the password in them is not repea
     'redis://u:hunter2@a,b',
     'redis+sentinel://u:hunter2@a',
     'redis://u:hunter2@host:99999',
+    'redis://host?sentinelPassword=hunter2',
+    'redis+sentinel://host/name?sentinelPassword=hunter2%zz',
+    'redis+sentinel://host/name?password=hunter2',
   ]) {
     assert.throws(
       () => connectRedis({ url }),

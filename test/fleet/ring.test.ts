@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
+import type { CryptoProvider } from '../../src/crypto/provider.ts';
 import type { RingEvent } from '../../src/fleet/actions.ts';
 import { ringConfiguration } from '../../src/fleet/configuration.ts';
 import { createIdentityFiles, readIdentityFile } from '../../src/fleet/identity.ts';
 import { MemoryStore } from '../../src/fleet/memory-store.ts';
-import { Ring } from '../../src/fleet/ring.ts';
+import { Ring, type RingOptions } from '../../src/fleet/ring.ts';
 import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
 import type { RingStore } from '../../src/fleet/store.ts';
 import { openTicket, sealTicket } from '../../src/session/ticket.ts';
@@ -35,11 +36,16 @@ describe('a ring over a store', () => {
     rings = [];
   });
 
-  function start(clock: SimulatedClock, store: RingStore, count: number, onStoreError?: (error: unknown) => void) {
+  function start(
+    clock: SimulatedClock,
+    store: RingStore,
+    count: number,
+    changes: Partial<Pick<RingOptions, 'onStoreError' | 'provider'>> = {},
+  ) {
     const events: RingEvent[] = [];
     for (const { identity, name } of files.slice(0, count)) {
       const onEvent = (event: RingEvent) => void events.push(event);
-      rings.push(new Ring({ provider, configuration, identity, name, uses, store, clock, onEvent, onStoreError }));
+      rings.push(new Ring({ provider, configuration, identity, name, uses, store, clock, onEvent, ...changes }));
     }
     return events;
   }
@@ -140,7 +146,7 @@ describe('a ring over a store', () => {
       },
     });
     const errors: unknown[] = [];
-    const events = start(clock, failing, 2, (error) => errors.push(error));
+    const events = start(clock, failing, 2, { onStoreError: (error) => void errors.push(error) });
     await pass(clock, MINUTE);
     down = true;
     await pass(clock, HOUR + MINUTE, 10_000);
@@ -156,12 +162,30 @@ describe('a ring over a store', () => {
     assert.deepEqual(rings[0].status().alarms, []);
   });
 
+  it('gives others their turn between two envelopes, when these take long', async () => {
+    const clock = new SimulatedClock();
+    const times: number[] = [];
+    const slow: CryptoProvider = {
+      ...provider,
+      encapsulate(group, publicKey) {
+        times.push(clock.monotonic());
+        clock.stall(7);
+        return provider.encapsulate(group, publicKey);
+      },
+    };
+    const events = start(clock, new MemoryStore(() => clock.now()), 3, { provider: slow });
+    await pass(clock, MINUTE);
+    assert.equal(events.filter(({ kind }) => kind === 'epoch_made').length, 1);
+    assert.equal(times.length, 2, 'one envelope for each of the others');
+    assert(times[1] - times[0] > 7, 'a timer fired in between');
+  });
+
   it('gives up on a store that does not answer', async () => {
     const clock = new SimulatedClock();
     const store = new MemoryStore(() => clock.now());
     store.listEpochs = () => new Promise(() => undefined);
     const errors: unknown[] = [];
-    start(clock, store, 1, (error) => errors.push(error));
+    start(clock, store, 1, { onStoreError: (error) => void errors.push(error) });
     await pass(clock, 10_000);
     assert.equal((errors[0] as { code?: string }).code, 'TLS_ERR_STORE');
     assert(rings[0].status().failedVisits > 0);

@@ -10,7 +10,7 @@ export interface KnownSecret {
   readonly owner: string;
 }
 
-const { create, take, copy } = Secret;
+const { create, take, adopt, copy } = Secret;
 
 /** Kinds that are not secret, or not of the ring. */
 const PUBLIC = new Set(['keyId']);
@@ -22,13 +22,14 @@ export class SecretLedger {
   readonly #byOwner = new Map<string, KnownSecret[]>();
 
   constructor() {
-    Secret.create = (kind, length, fill) => this.#note(kind, create.call(Secret, kind, length, fill));
-    Secret.take = (kind, source) => this.#note(kind, take.call(Secret, kind, source));
-    Secret.copy = (kind, source) => this.#note(kind, copy.call(Secret, kind, source));
+    Secret.create = (kind, ...rest) => this.#note(kind, create.call(Secret, kind, ...rest));
+    Secret.take = (kind, ...rest) => this.#note(kind, take.call(Secret, kind, ...rest));
+    Secret.adopt = (kind, ...rest) => this.#note(kind, adopt.call(Secret, kind, ...rest));
+    Secret.copy = (kind, ...rest) => this.#note(kind, copy.call(Secret, kind, ...rest));
   }
 
   stop(): void {
-    Object.assign(Secret, { create, take, copy });
+    Object.assign(Secret, { create, take, adopt, copy });
   }
 
   alive(owner: string): readonly KnownSecret[] {

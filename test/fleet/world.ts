@@ -233,6 +233,12 @@ export class World {
       case 'publish':
         this.#publish(node);
         break;
+      case 'work': {
+        const { life } = node;
+        const enough = () => this.#chance() < 0.5;
+        this.later(this.#delay(), () => this.#ifAwake(node, life, (member, now) => member.work(now, enough)));
+        break;
+      }
       default:
         this.#write(node, action);
     }

@@ -1,7 +1,7 @@
 /** Headless Chromium that trusts the tests' authority, and a visit to the demonstration page with it. */
 
 import assert from 'node:assert/strict';
-import { type Browser, type BrowserContext, chromium } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type Request } from 'playwright-core';
 import { requireTool } from '../support/tools.ts';
 import { bodyHash, imagePaths, type Site, trustingDatabase } from './site.ts';
 import { subfolder } from './support.ts';
@@ -24,10 +24,13 @@ export async function launchChromium(homeName: string, args: readonly string[] =
 /** Loads the page anew, over new connections, and asserts that all of it came. */
 export async function visit(site: Site, context: BrowserContext, version = 'TLSv1.3'): Promise<void> {
   await site.beginVisit();
-  const page = await context.newPage();
+  // One page for all visits: a new one is a new process of the browser.
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(90_000);
   const problems: string[] = [];
-  page.on('requestfailed', (request) => problems.push(`${request.url()}: ${request.failure()?.errorText}`));
-  page.on('pageerror', (error) => problems.push(String(error)));
+  const onFailed = (request: Request) => problems.push(`${request.url()}: ${request.failure()?.errorText}`);
+  const onError = (error: Error) => problems.push(String(error));
+  page.on('requestfailed', onFailed).on('pageerror', onError);
   await page.goto(site.url, { waitUntil: 'load' });
   const seen = await page.evaluate(`(async () => ({
     title: document.title,
@@ -45,7 +48,7 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
     widths: number[];
     hashes: string[];
   };
-  await page.close();
+  page.off('requestfailed', onFailed).off('pageerror', onError);
   assert.deepEqual(problems, []);
   assert.deepEqual(
     site.failures.map((error) => (error as NodeJS.ErrnoException).code),

@@ -22,6 +22,7 @@ import {
   type TlsOptions,
 } from '../../src/node/tls.ts';
 import { DAY, makeLeaf, makeRoot } from '../certificates/builder.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 
 export interface Pem {
   readonly cert: string;
@@ -35,8 +36,8 @@ export const keyTypes = {
   'ecdsa-p521': { scheme: 'ecdsa_secp521r1_sha512', make: () => generateKeyPairSync('ec', { namedCurve: 'P-521' }) },
   ed25519: { scheme: 'ed25519', make: () => generateKeyPairSync('ed25519') },
   ed448: { scheme: 'ed448', make: () => generateKeyPairSync('ed448') },
-  rsa: { scheme: 'rsa_pss_rsae_sha256', make: () => generateKeyPairSync('rsa', { modulusLength: 2048 }) },
-  'rsa-pss': { scheme: 'rsa_pss_pss_sha256', make: () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }) },
+  rsa: { scheme: 'rsa_pss_rsae_sha256', make: () => rsaKeyPair() },
+  'rsa-pss': { scheme: 'rsa_pss_pss_sha256', make: () => rsaKeyPair('rsa-pss') },
 } as const;
 
 export type KeyType = keyof typeof keyTypes;

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
+import { HeldElsewhere } from '../../src/bytes/held-elsewhere.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import {
+  Account,
   newOwner,
   onAccountOf,
   publishBirth,
@@ -15,6 +19,7 @@ import {
 import { KeyLedger, type LedgerEntry } from '../../src/ledger/key-ledger.ts';
 import { keyLedger, startKeyLedger, stopKeyLedger } from '../../src/ledger/process-ledger.ts';
 import { World } from '../support/connections.ts';
+import { projectRoot } from '../support/project.ts';
 import { nodes, outline } from './support.ts';
 
 const world = new World();
@@ -40,6 +45,28 @@ describe('the ledger', () => {
     assert.equal(ledger.tree(link.client.connection.owner), undefined, 'it knows nothing of what was before');
     stopKeyLedger();
     assert.equal(secretBorn.hasSubscribers, false);
+  });
+
+  test('costs nothing where nobody listens: each word to it stands behind a test of that, and objects for it are not made', () => {
+    const words = /\b(publishBirth|publishEnd|noticeLoss|secretBorn\.publish|secretEnded\.publish)\(/;
+    const source = join(projectRoot, 'src');
+    let found = 0;
+    for (const entry of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
+      if (!entry.endsWith('.ts') || entry.startsWith('ledger')) {
+        continue;
+      }
+      const lines = readFileSync(join(source, entry), 'utf8').split('\n');
+      for (const [at, line] of lines.entries()) {
+        if (words.test(line)) {
+          found++;
+          const before = lines.slice(Math.max(0, at - 5), at).join('\n');
+          assert.match(before, /(secretBorn|secretEnded)\.hasSubscribers/, `${entry}:${at + 1}`);
+        }
+      }
+    }
+    assert.ok(found >= 7, `${found} places`);
+    assert.equal(new Account('connection', 'client').noted, undefined);
+    assert.equal(HeldElsewhere.begin('keyShare', 32), undefined);
   });
 
   test('forgets what has ended first, and never has more entries than it may', () => {
@@ -162,13 +189,55 @@ describe('the ledger', () => {
       const secret = Secret.copy('lost', new Uint8Array(1000).fill(7));
       return { id: secret.id, secret: new WeakRef(secret), bytes: new WeakRef(secret.expose()) };
     })();
-    ledger.stop();
     // What a WeakRef was made of or asked for stays until the end of the turn.
     await new Promise((resolve) => setImmediate(resolve));
     collect();
     assert.equal(watched.secret.deref(), undefined);
     assert.equal(watched.bytes.deref(), undefined);
     assert.equal(ledger.entry(watched.id)?.kind, 'lost');
+    // Nobody erased it: its end is told once the collector's own turn has come, for nothing is to count as alive for ever.
+    while (ledger.entry(watched.id)?.endedAt === undefined) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    assert.equal(ledger.entry(watched.id)?.why, 'collected');
+    ledger.stop();
+  });
+
+  test('tells the end of a connection that was dropped without a word, and of a key share with it', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const ledger = new KeyLedger().start();
+    const owners = (() => {
+      const link = world.connect();
+      const waiting = world.client().start();
+      return [link.client, waiting].map(({ connection }) => connection.owner);
+    })();
+    const alive = () => owners.flatMap((owner) => ledger.entriesOf(owner)).filter((one) => one.endedAt === undefined);
+    assert.ok(alive().some(({ kind }) => kind === 'keyShare') && alive().some(({ kind }) => kind === 'aeadKey'));
+    while (alive().length > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+    }
+    const whys = owners.flatMap((owner) => ledger.entriesOf(owner)).map(({ why }) => why);
+    assert.ok(whys.includes('collected'));
+    ledger.stop();
+  });
+
+  test('takes no more room for a hundred thousand connections that never end than it may', () => {
+    withLedger(new KeyLedger({ maxEntries: 500, maxEntriesPerOwner: 50 }), (ledger) => {
+      // IDs that no Secret of this process has.
+      let id = 2_000_000_000;
+      for (let i = 0; i < 100_000; i++) {
+        onAccountOf(newOwner('connection', 'server'), () => {
+          publishBirth(++id, 'sharedSecret', 32, 0, 0);
+          publishBirth(++id, 'handshakeSecret', 32, 0, id - 1);
+        });
+      }
+      assert.equal(ledger.size, 500);
+      assert.equal(ledger.accounts.length, 250, 'nor does it keep accounts of those that it forgot');
+      assert.equal([...ledger.entries].filter(({ parents }) => parents.length === 1).length, 250);
+    });
   });
 
   test('tells two secrets apart by their births alone: nothing in it depends on their bytes', () => {

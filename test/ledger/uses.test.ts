@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
+import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
+import { ringConfiguration } from '../../src/fleet/configuration.ts';
+import { createIdentityFiles, readIdentityFile } from '../../src/fleet/identity.ts';
+import { MemoryStore } from '../../src/fleet/memory-store.ts';
+import { Ring } from '../../src/fleet/ring.ts';
+import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
 import { KeyLedger } from '../../src/ledger/key-ledger.ts';
 import type { KeyNode } from '../../src/ledger/key-tree.ts';
+import { installTicketCallback, type NativeContext } from '../../src/node/native/ticket-callback.ts';
+import { OpenSslTicketKeys } from '../../src/node/native/ticket-keys.ts';
+import { openTicket, sealTicket } from '../../src/session/ticket.ts';
+import { sessionState, sessionState12 } from '../session/fixtures.ts';
+import { SimulatedClock } from '../session/simulated-clock.ts';
 import { type Endpoint, World } from '../support/connections.ts';
 import { World12 } from '../support/world12.ts';
 import { lineOf, nodes } from './support.ts';
@@ -108,5 +119,60 @@ describe('the uses of a key', () => {
     assert.deepEqual(uses('ticketKey'), before13);
     link.forget();
     session.secret.erase();
+  });
+
+  test('of a fleet’s keys are counted for each version apart, on the account of its ring', async () => {
+    const clock = new SimulatedClock();
+    const store = new MemoryStore(() => clock.now());
+    const files = createIdentityFiles(provider, 'fleet', ['one']).map((text) => readIdentityFile(provider, text));
+    const [{ identity, name, members }] = files;
+    const allowList = members.map(({ publicKey }) => publicKey);
+    const configuration = ringConfiguration({ fleetName: 'fleet', allowList, dangerouslyClassicalKem: true });
+    const ring = new Ring({ provider, configuration, identity, name, uses: ticketKeyUses('default'), store, clock });
+    const keys = ring.ticketKeys('default');
+    let key = keys.sealingKey();
+    while (key === undefined) {
+      clock.advance(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+      key = keys.sealingKey();
+    }
+    const issuedAt = clock.now();
+    for (const state of [sessionState({ issuedAt }), sessionState({ issuedAt }), sessionState12({ issuedAt })]) {
+      openTicket({ provider, keys, ticket: sealTicket({ provider, key, state }), now: issuedAt }).state?.secret.erase();
+      state.secret.erase();
+    }
+    const uses = (id: number) => ledger.entry(id)?.uses;
+    assert.deepEqual(
+      [uses(key.secret.id), uses(key.secret12.id)],
+      [
+        { sealed: 2, opened: 2 },
+        { sealed: 1, opened: 1 },
+      ],
+    );
+    const { ticketsSealed, ticketsOpened } = keys.status()[0];
+    assert.deepEqual([ticketsSealed, ticketsOpened], [3, 3]);
+    assert.equal(ring.owner.kind, 'ring');
+    const kinds = new Set(ledger.entriesOf(ring.owner).map(({ kind }) => kind));
+    assert.deepEqual(
+      ['epochSecret', 'keyShare', 'ringWorkingKey'].filter((kind) => !kinds.has(kind)),
+      [],
+    );
+    await ring.close();
+    assert.deepEqual(
+      ledger.entriesOf(ring.owner).filter(({ endedAt }) => endedAt === undefined),
+      [],
+    );
+  });
+
+  test('of a key in OpenSSL’s form are what its callback sealed and opened', () => {
+    const keys = new OpenSslTicketKeys({ keys: world.keys, clock: world.clock, tls13Only: true });
+    const context: NativeContext = { setSessionIdContext() {}, setSessionTimeout() {}, getMinProto: () => 0x0304 };
+    installTicketCallback(context, keys, { sealed: 0, opened: 0, unknownKey: 0, withoutKey: 0 });
+    const none = Buffer.alloc(16);
+    const name = context.onticketkeycallback?.(none, none, true)[3] ?? none;
+    context.onticketkeycallback?.(Buffer.from(name), none, false);
+    context.onticketkeycallback?.(none, none, false);
+    assert.deepEqual(ledger.entry(keys.sealing()?.secret.id ?? 0)?.uses, { sealed: 1, opened: 1 });
+    keys.close();
   });
 });

@@ -22,10 +22,11 @@ test('mayfly limits prints the table that docs/limits.md shows', async () => {
 test('mayfly limits --json has every suite, with exact numbers', async () => {
   const { code, stdout } = await mayfly(['limits', '--json', '--advantage', '2^-57', '--rate', '1MB/s']);
   assert.equal(code, 0);
-  const lines = stdout
+  const events = stdout
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
+  const lines = events.filter(({ event }) => event === 'limits');
   assert.deepEqual(
     lines.map(({ suite }) => suite),
     suiteNames,
@@ -34,6 +35,16 @@ test('mayfly limits --json has every suite, with exact numbers', async () => {
   const same = keyLimits('TLS_AES_128_GCM_SHA256', { confidentiality: '2^-57', integrity: '2^-57', allKeys: '2^-57' });
   assert.equal(first.confidentiality.records, String(same.confidentiality.records));
   assert.equal(first.seconds.renewal, (Number(same.renewal.records) * 16_384) / 1e6);
+  const quic = events.filter(({ event }) => event === 'quicLimits');
+  assert.deepEqual(
+    quic.map(({ suite, mayfly: { usageLimit } }) => [suite, usageLimit]),
+    [
+      ['TLS_AES_128_GCM_SHA256', '8388608'],
+      ['TLS_AES_256_GCM_SHA384', '8388608'],
+      ['TLS_CHACHA20_POLY1305_SHA256', '9007199254740991'],
+    ],
+  );
+  assert.equal(quic[0].seconds.renewal, (2 ** 23 * 1200) / 1e6);
 });
 
 test('mayfly limits says what to set where the bound comes before Mayfly’s own limit', async () => {
@@ -45,7 +56,7 @@ test('mayfly limits says what to set where the bound comes before Mayfly’s own
       `usageLimit: ${renewal.records}, or keyRenewal: { afterBytes: ${renewal.bytes}, renegotiate12: true }`,
     ),
   );
-  assert(!stdout.includes('TLS_AES_256'));
+  assert(!stdout.includes('TLS_AES_256') && !stdout.includes('QUIC'), 'QUIC has no TLS 1.2');
 });
 
 test('mayfly limits refuses what it cannot compute with, with code 2', async () => {
@@ -56,6 +67,8 @@ test('mayfly limits refuses what it cannot compute with, with code 2', async () 
     [['--rate', '0bit/s'], /--rate/],
     [['--record-size', '17K'], /--record-size: "17K" is not a size/],
     [['--record-size', '0'], /--record-size/],
+    [['--packet-size', '65528'], /--packet-size: "65528" is not a size/],
+    [['--packet-size', '1K'], /--packet-size/],
   ];
   for (const [args, pattern] of cases) {
     const { code, line } = await refusedHere(limitsCommand(), args);

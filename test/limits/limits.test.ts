@@ -13,19 +13,11 @@ import {
 } from '../../src/limits/aead-bounds.ts';
 import { type Fraction, log2, parseAdvantage, powerOfTwo, squareRoot, toNumber } from '../../src/limits/exact.ts';
 import { blocksPerRecord, keyLimits, secondsFor, suiteNames } from '../../src/limits/key-limits.ts';
+import { anyAdvantage, isAtMost } from './support.ts';
 
 const oneDecimal = (n: bigint): string => log2({ numerator: n, denominator: 1n }).toFixed(1);
 const aeads: readonly AeadName[] = ['aes-128-gcm', 'aes-256-gcm', 'chacha20-poly1305'];
 
-/** a/b ≤ c/d, by cross-multiplication. */
-function isAtMost(a: Fraction, b: Fraction): boolean {
-  return a.numerator * b.denominator <= b.numerator * a.denominator;
-}
-
-const anyAdvantage = fc.oneof(
-  fc.integer({ min: 1, max: 120 }).map((k) => powerOfTwo(-k)),
-  fc.record({ numerator: fc.bigInt(1n, 2n ** 60n), denominator: fc.bigInt(2n ** 61n, 2n ** 140n) }),
-);
 const anyBlocks = fc.bigInt(1n, 1026n);
 
 describe('known answers', () => {

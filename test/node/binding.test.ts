@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { derToPem } from '../../src/certificates/pem.ts';
 import * as tls from '../../src/node/tls.ts';
 import { DAY, makeLeaf, makeRoot } from '../certificates/builder.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 import {
   cases,
   closing,
@@ -206,8 +207,7 @@ describe('the channel binding', () => {
     const now = Date.now();
     const root = makeRoot({ notBefore: now - DAY, notAfter: now + DAY });
     const of = (type: 'ed25519' | 'rsa') => {
-      const { publicKey, privateKey } =
-        type === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ed25519');
+      const { publicKey, privateKey } = type === 'rsa' ? rsaKeyPair() : generateKeyPairSync('ed25519');
       const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
       const validity = { notBefore: now - DAY, notAfter: now + DAY };
       const { der } = makeLeaf(root, { names: ['localhost'], spki, ...validity });

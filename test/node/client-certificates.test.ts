@@ -1,7 +1,7 @@
 /** Client certificates over `mayfly/tls`: whom a server lets in and as whom, with `node:tls` as the witness. */
 
 import assert from 'node:assert/strict';
-import { createPrivateKey, generateKeyPairSync, sign as nodeSign } from 'node:crypto';
+import { createPrivateKey, sign as nodeSign } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, mock, test } from 'node:test';
 import { keyPurposeOids } from '../../src/certificates/oids.ts';
@@ -11,6 +11,7 @@ import type { ConnectionOptions, TLSSocket, TlsOptions } from '../../src/node/tl
 import * as tls from '../../src/node/tls.ts';
 import { restrictedRsaPss } from '../crypto/rsa-pss.ts';
 import { refuses } from '../support/refusals.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 import { alice, bob, clientCa, clientCertificate, mallory } from './client-support.ts';
 import {
   between,
@@ -210,7 +211,7 @@ for (const version of versions) {
       turnedAway(failed, /the KMS is away/);
       assert.equal('refused' in failed && (failed.refused as tls.TLSError).code, 'TLS_ERR_SIGN_FAILED');
       server.close();
-      const rsa = clientCertificate('rsa', { keys: generateKeyPairSync('rsa', { modulusLength: 2048 }) });
+      const rsa = clientCertificate('rsa', { keys: rsaKeyPair() });
       const both = { cert: [rsa.cert, alice.cert], key: [alice.key, rsa.key] };
       for (const [sigalgs, subject] of [
         [undefined, 'rsa'],

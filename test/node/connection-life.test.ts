@@ -362,7 +362,7 @@ describe('a process', () => {
 async function run(file: string, args: string[]): Promise<{ stdout: string }> {
   const { execFile } = await import('node:child_process');
   const { promisify } = await import('node:util');
-  return promisify(execFile)(file, args, { timeout: 20_000 });
+  return promisify(execFile)(file, args, { timeout: 60_000 });
 }
 
 /** Two streams, each of which reads what the other is written. */

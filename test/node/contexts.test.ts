@@ -9,6 +9,7 @@ import { derToPem } from '../../src/certificates/pem.ts';
 import * as tls from '../../src/node/tls.ts';
 import { type Authority, DAY, makeLeaf, makeRoot } from '../certificates/builder.ts';
 import { refuses } from '../support/refusals.ts';
+import { rsaKeyPair } from '../support/rsa-keys.ts';
 import { closing, delay, listen, only, versions } from './support.ts';
 
 const now = Date.now();
@@ -26,7 +27,7 @@ interface Made {
 const makers = {
   ecdsa: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   ed25519: () => generateKeyPairSync('ed25519'),
-  rsa: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  rsa: () => rsaKeyPair(),
 } as const;
 
 let serial = 1;

@@ -32,8 +32,10 @@ test('mayfly policy reads a file, and its JSON has the numbers behind the words'
   assert.equal(told.sealUntil, 600_000);
   const expected = explainPolicy(resolvePolicy({ sealUntil: '10m', keyRenewal: false }));
   assert.equal(told.thefts[1].past.tls12, expected[1].past.tls12);
-  assert.equal(told.thefts[1].past.tls12, 30 * 60_000);
-  assert.equal(told.thefts[3].past.tls13, 'unbounded');
+  assert.equal(told.thefts[1].past.tls12, 20 * 60_000);
+  const memory = told.thefts.find(({ secret }: { secret: string }) => secret === 'processMemory');
+  assert.equal(memory.past.tls12, 'unbounded');
+  assert.deepEqual(memory.future.openConnections, true);
 });
 
 test('mayfly policy and serve refuse what is no policy, with codes 2 and 3', async (t) => {
@@ -88,10 +90,17 @@ test('flags that are given go before the policy of serve, and what they weaken i
   assert.equal(own.options?.sealUntil, 1800);
   const none = servePolicy({ ...defaults, resumption: false, policy: 'default' }, () => false);
   assert.deepEqual([none.flags.resumption, none.options?.tickets, none.options?.sessionIds], [false, false, false]);
+  const { inForce, ...without } = servePolicy(defaults, () => true);
+  assert.deepEqual(without, { flags: defaults, options: undefined, weakened: [] });
   assert.deepEqual(
-    servePolicy(defaults, () => true),
-    { flags: defaults, options: undefined, weakened: [] },
+    { ...inForce(), name: 'default' },
+    resolvePolicy('default'),
+    'the flags’ own values are those of the default',
   );
+  const unnamed = servePolicy({ ...defaults, rotate: '30m', tls: '1.2' }, (flag) => flag === 'rotate');
+  const { name, sealUntil } = unnamed.inForce();
+  assert.deepEqual([name, sealUntil], ['default, with flags that go before it', 1_800_000]);
+  assert.equal(strict.inForce().name, 'strict');
 });
 
 test('serve --policy strict speaks TLS 1.3 with the hybrid alone, and warns of a flag that is weaker', async (t) => {

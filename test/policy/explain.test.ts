@@ -14,7 +14,7 @@ import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import { SessionCache } from '../../src/session/session-cache.ts';
 import type { SessionState } from '../../src/session/session-state.ts';
 import { openTicket, sealTicket } from '../../src/session/ticket.ts';
-import { remainingLifetime } from '../../src/session/ticket-issuance.ts';
+import { remainingLifetime, renewsTicket12 } from '../../src/session/ticket-issuance.ts';
 import type { TicketKey } from '../../src/session/ticket-key.ts';
 import { sessionState, sessionState12 } from '../session/fixtures.ts';
 import { SimulatedClock } from '../session/simulated-clock.ts';
@@ -95,7 +95,11 @@ class Server {
       return false;
     }
     one.connections.push(now);
-    this.#issue(one);
+    const { dangerouslyLongTls12Sessions } = this.#policy;
+    const renewal = { keys: this.keys, dangerouslyLongTls12Sessions };
+    if (one.version === 'TLSv1.3' || renewsTicket12(renewal, opened.key, now)) {
+      this.#issue(one);
+    }
     return true;
   }
 
@@ -267,14 +271,14 @@ describe('what is said of a theft', () => {
     const policy = resolvePolicy({ sealUntil: '1h', ticketLifetime: '2h' });
     const server = new Server(policy);
     const bound = explainTheft(policy, 'ticketKeys').past.tls12;
-    assert.equal(bound, 3 * HOUR);
-    // A full handshake at the very end of one key, a resumption at the end of its session's hour, under a fresh key.
+    assert.equal(bound, 2 * HOUR);
+    // A full handshake in the first moments of a key, and a resumption in those of the next.
     server.clock.advance(SECOND);
     server.fullHandshake('TLSv1.2', 'ticket');
     const [one] = server.recorded;
     server.clock.advance(HOUR - SECOND);
     assert(server.resume(one), 'under the second key, in its first moment');
-    server.clock.advance(2 * HOUR - 1);
+    server.clock.advance(HOUR - 1);
     const at = server.clock.now();
     assert(server.steal().openedBy(one).any);
     assert(bound - (at - one.began) <= 2 * SECOND, `${at - one.began} of ${bound}`);
@@ -322,7 +326,7 @@ describe('what is said of a theft', () => {
     fc.assert(
       fc.property(lifetimes, (values) => {
         const policy = policyOf(values, { earlyData: true, dangerouslyAllowPskKe: 'prefer' });
-        for (const secret of ['certificateKey', 'fleetStore', 'identityFiles'] as const) {
+        for (const secret of ['certificateKey', 'externalCache', 'fleetStore', 'identityFiles'] as const) {
           assert.deepEqual(explainTheft(policy, secret).past, { tls12: 0, tls13: 0, earlyData: 0 });
         }
       }),
@@ -333,7 +337,7 @@ describe('what is said of a theft', () => {
     const texts = (policy: Policy, secret: (typeof SECRETS)[number]) =>
       explainTheft(policy, secret).sentences.join(' ');
     const usual = resolvePolicy('default');
-    assert.match(texts(usual, 'ticketKeys'), /TLS 1\.2 connections of sessions that began at most 3h before/);
+    assert.match(texts(usual, 'ticketKeys'), /TLS 1\.2 connections of sessions that began at most 2h before/);
     assert.match(texts(usual, 'ticketKeys'), /nothing of TLS 1\.3/);
     assert.match(texts(usual, 'ticketKeys'), /within 2h after/);
     assert.match(texts(usual, 'sessionCache'), /at most 1h before/);
@@ -349,12 +353,17 @@ describe('what is said of a theft', () => {
       /early data of at most the last 30m/,
     );
     assert.match(texts(resolvePolicy({ dangerouslyAllowPskKe: 'prefer' }), 'ticketKeys'), /last 3h .*psk_ke/);
+    assert.match(texts(resolvePolicy({ dangerouslyAllowPskKe: 'prefer' }), 'externalPsks'), /Opens all .*psk_ke/);
+    assert.match(texts(usual, 'externalPsks'), /Opens nothing, old or new/);
+    assert.match(texts(usual, 'externalCache'), /Opens nothing by itself/);
+    assert.match(texts(strict, 'externalCache'), /Nothing is kept there/);
+    assert.match(texts(usual, 'processMemory'), /takes for random for up to 1h7m/);
     assert.match(texts(resolvePolicy({ tickets: false }), 'ticketKeys'), /no tickets are made/);
     assert.match(texts(resolvePolicy({ sessionIds: false }), 'sessionCache'), /Nothing is kept/);
   });
 
   it('of strict: no resumption opens anything that was or will be recorded', () => {
-    for (const secret of ['ticketKeys', 'sessionCache'] as const) {
+    for (const secret of ['ticketKeys', 'sessionCache', 'externalCache', 'externalPsks'] as const) {
       const { past, future } = explainTheft(resolvePolicy('strict'), secret);
       assert.deepEqual(past, { tls12: 0, tls13: 0, earlyData: 0 });
       assert.deepEqual(future, { tls12: 0, tls13: 0, earlyData: 0, openConnections: false });

@@ -99,7 +99,7 @@ describe('a server', () => {
     await once(socket, 'close');
     assert.equal(tickets, 3);
     assert.equal(server.policy.maxSessions, 7);
-    assert.match(server.policy.explain()[1].sentences.join(' '), /at most 30m before/);
+    assert.match(server.policy.explain()[1].sentences.join(' '), /at most 20m before/);
   });
 
   it('lets an option go before its policy, and says once where that protects less', async () => {

@@ -11,7 +11,13 @@ import {
   checkSession,
   checkSession12,
 } from '../../src/session/session-check.ts';
-import { checkTicketPolicy, remainingLifetime, ticketsToSend } from '../../src/session/ticket-issuance.ts';
+import {
+  checkTicketPolicy,
+  remainingLifetime,
+  renewsTicket12,
+  ticketsToSend,
+} from '../../src/session/ticket-issuance.ts';
+import type { TicketKey } from '../../src/session/ticket-key.ts';
 import { HOUR, MINUTE, sessionState, sessionState12, T0 } from './fixtures.ts';
 
 const leaf = new Uint8Array(500).fill(1);
@@ -224,6 +230,23 @@ describe('ticket issuance', () => {
     assert.equal(lifetime(0, { ticketLifetime: 60 }), 60);
     assert.equal(lifetime(0, { handshakeValidity: 90 }), 90);
     assert.equal(lifetime(0, {}, keyOf(T0 + 30_000 - HOUR, HOUR)), 30);
+  });
+
+  it('a TLS 1.2 ticket is renewed by the key that opened it, and by no other', () => {
+    const name = (byte: number) => new Uint8Array(16).fill(byte);
+    const sealing = (byte: number | undefined, dangerouslyLongTls12Sessions = false) => ({
+      keys: {
+        sealingKey: () => (byte === undefined ? undefined : ({ name: name(byte) } as TicketKey)),
+        openingKey: () => undefined,
+        status: () => [],
+      },
+      dangerouslyLongTls12Sessions,
+    });
+    assert.equal(renewsTicket12(sealing(1), { name: name(1) }, T0), true);
+    assert.equal(renewsTicket12(sealing(2), { name: name(1) }, T0), false);
+    assert.equal(renewsTicket12(sealing(undefined), { name: name(1) }, T0), false);
+    assert.equal(renewsTicket12(sealing(2, true), { name: name(1) }, T0), true);
+    assert.equal(renewsTicket12(sealing(undefined, true), { name: name(1) }, T0), false);
   });
 
   it('a cached TLS 1.2 session, which no key seals, lives for an hour at most', () => {

@@ -14,6 +14,7 @@ import type { ExternalPskQuery, FoundPsk } from '../../src/session/external-psk.
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import type { TicketClaim } from '../../src/session/single-use-register.ts';
 import { SimulatedClock } from '../session/simulated-clock.ts';
+import { rsaKeyPair } from './rsa-keys.ts';
 
 export interface Identity {
   readonly credential: Credential;
@@ -26,8 +27,8 @@ const generators = {
   'ec-p256': () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   'ec-p384': () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
   'ec-p521': () => generateKeyPairSync('ec', { namedCurve: 'P-521' }),
-  rsa: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
-  'rsa-pss': () => generateKeyPairSync('rsa-pss', { modulusLength: 2048 }),
+  rsa: () => rsaKeyPair(),
+  'rsa-pss': () => rsaKeyPair('rsa-pss'),
 } satisfies Record<string, () => { publicKey: KeyObject; privateKey: KeyObject }>;
 
 const identities = new Map<string, Identity>();

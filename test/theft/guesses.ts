@@ -1,9 +1,10 @@
 /** What a string would be if it were a key: how each guess is put to the test. */
 
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, createPrivateKey, createPublicKey } from 'node:crypto';
 import { concat, utf8 } from '../../src/bytes/bytes.ts';
 import { createNodeProvider, nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import type { KeyShare } from '../../src/crypto/provider.ts';
+import { X25519Exchange } from '../../src/crypto/x25519.ts';
 import { decodeSessionState, type SessionState } from '../../src/session/session-state.ts';
 
 /**
@@ -50,6 +51,22 @@ export function privateKeysFrom(bytes: Uint8Array, thorough: boolean): readonly 
   return (thorough ? [...materials, concat(bytes, bytes, converted)] : materials).map((one) => Uint8Array.from(one));
 }
 
+/** The x25519 public key of this scalar. */
+export function x25519PublicKey(scalar: Uint8Array): Uint8Array {
+  return fromJwk(scalar) ?? X25519Exchange.fromScalar(scalar.slice()).publicKey;
+}
+
+/** Ten times as fast where OpenSSL decodes DER slowly; a later Node refuses it, as the public part given here is not the key's. */
+function fromJwk(scalar: Uint8Array): Uint8Array | undefined {
+  const key = { kty: 'OKP', crv: 'X25519', d: Buffer.from(scalar).toString('base64url'), x: SOME_X };
+  try {
+    const { x } = createPublicKey(createPrivateKey({ key, format: 'jwk' })).export({ format: 'jwk' });
+    return x === SOME_X ? undefined : Uint8Array.from(Buffer.from(x as string, 'base64url'));
+  } catch {
+    return undefined;
+  }
+}
+
 /** The key pair with these private parts. */
 export function keyShare(material: Uint8Array): KeyShare {
   let at = 0;
@@ -73,5 +90,6 @@ function nameInfo(policy: string): Uint8Array {
   );
 }
 
+const SOME_X = Buffer.alloc(32, 1).toString('base64url');
 const KEY_ID_INFO = concat(utf8('mayfly ring 1 id'), Uint8Array.of(1));
 const PKCS8_ED25519 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);

@@ -5,7 +5,6 @@
 
 import { toHex } from '../../src/bytes/bytes.ts';
 import { nodeProvider as provider } from '../../src/crypto/node-provider.ts';
-import { X25519Exchange } from '../../src/crypto/x25519.ts';
 import { type RingConfiguration, ringId } from '../../src/fleet/configuration.ts';
 import { type EpochRecord, openEpochRecord } from '../../src/fleet/records/epoch.ts';
 import { type MemberRecord, openMemberRecord } from '../../src/fleet/records/member.ts';
@@ -13,7 +12,7 @@ import { openOrderRecord } from '../../src/fleet/records/order.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
 import { openWelcomeRecord, type WelcomeRecord } from '../../src/fleet/records/welcome.ts';
 import { ByteSet, fieldsOf, keyOf, spelledOut, windows } from './candidates.ts';
-import { privateKeysFrom, signInfos, signsOf } from './guesses.ts';
+import { privateKeysFrom, signInfos, signsOf, x25519PublicKey } from './guesses.ts';
 import type { StoreHistory } from './store-recorder.ts';
 
 type Origin = 'store' | 'files' | 'memory';
@@ -138,8 +137,7 @@ export class Loot {
     }
     for (const material of privateKeysFrom(bytes, origin !== 'store')) {
       this.attempts.privateKeys++;
-      const { publicKey } = X25519Exchange.fromScalar(material.slice(64));
-      this.byPublicKey.set(keyOf(publicKey), material);
+      this.byPublicKey.set(keyOf(x25519PublicKey(material.subarray(64))), material);
     }
   }
 

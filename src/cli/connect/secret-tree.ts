@@ -94,6 +94,10 @@ function noteOf(node: KeyNode, { above, version, resumed, namedGroup }: Place): 
     case 'sharedSecret':
     case 'preMasterSecret':
       return version === 'TLSv1.3' && namedGroup === 'X25519MLKEM768' ? 'ML-KEM-768 and x25519' : namedGroup;
+    case 'writeKey':
+    case 'clientWriteKey':
+    case 'serverWriteKey':
+      return usesNote(node);
     case 'resumptionPsk':
       if (above.length > 0) {
         return undefined;
@@ -123,6 +127,16 @@ function noteOf(node: KeyNode, { above, version, resumed, namedGroup }: Place): 
     default:
       return undefined;
   }
+}
+
+/** What the record key made of it protected, or opened, up to the end. */
+function usesNote({ children }: KeyNode): string | undefined {
+  const uses = children.find(({ kind }) => kind === 'aeadKey')?.uses;
+  if (uses?.records === undefined) {
+    return undefined;
+  }
+  const { records, bytes = 0 } = uses;
+  return `${records} record${records === 1 ? '' : 's'}, ${bytes.toLocaleString('en')} byte${bytes === 1 ? '' : 's'}`;
 }
 
 function masterNote(above: readonly KeyNode[], resumed: boolean): string {

@@ -1,5 +1,6 @@
 /** `mayfly limits`: the limits of keys as a table, and what they mean for a connection that lives for weeks. */
 
+import { type CipherSuiteName, cipherSuites } from '../../crypto/suites.ts';
 import { parseAdvantage } from '../../limits/exact.ts';
 import {
   type KeyLimits,
@@ -9,11 +10,13 @@ import {
   secondsFor,
   suiteNames,
 } from '../../limits/key-limits.ts';
+import { quicKeyLimits } from '../../limits/quic-limits.ts';
 import { READ_LIMIT } from '../../record/limits.ts';
 import type { LimitsFlags } from '../limits.ts';
 import { createOutput } from '../output.ts';
 import { Problem } from '../problem.ts';
-import { bytesText, longTime, parseRate, parseRecordSize, powerText, table } from './words.ts';
+import { quicText } from './quic.ts';
+import { bytesText, log2Of, longTime, parsePacketSize, parseRate, parseRecordSize, powerText, table } from './words.ts';
 
 interface Row {
   readonly name: string;
@@ -29,14 +32,25 @@ export function tellLimits(flags: LimitsFlags): void {
   const advantage = flags.advantage === undefined ? undefined : parseAdvantage(flags.advantage);
   const question = {
     recordSize,
-    ...(advantage === undefined ? {} : { confidentiality: advantage, integrity: advantage, allKeys: advantage }),
+    confidentiality: advantage,
+    integrity: advantage,
+    allKeys: advantage,
   };
   const limits = suites.map((suite) => keyLimits(suite, question));
-  for (const line of textOf(limits, rate, flags)) {
+  const { confidentiality, integrity } = question;
+  const packetSize = parsePacketSize(flags.packetSize);
+  const quic = suites
+    .filter((suite) => Object.hasOwn(cipherSuites, suite))
+    .map((suite) => quicKeyLimits(suite as CipherSuiteName, { confidentiality, integrity, packetSize }));
+  for (const line of [...textOf(limits, rate, flags), ...quicText(quic, rate, flags.rate)]) {
     output.say(line);
   }
   for (const one of limits) {
     output.event('limits', fieldsOf(one, rate));
+  }
+  for (const one of quic) {
+    const seconds = secondsFor(one.mayfly.usageLimit, one.packetSize, rate);
+    output.event('quicLimits', { ...plain(one), rate, seconds: { renewal: seconds } });
   }
 }
 
@@ -181,11 +195,8 @@ function rowsByAead(limits: readonly KeyLimits[]): Row[] {
 function fieldsOf(limits: KeyLimits, rate: Rate): Record<string, unknown> {
   const { recordSize, renewal, confidentiality } = limits;
   const seconds = (records: bigint) => secondsFor(records, recordSize, rate);
-  const plain = JSON.parse(
-    JSON.stringify(limits, (_, value) => (typeof value === 'bigint' ? value.toString() : value)),
-  );
   return {
-    ...plain,
+    ...plain(limits),
     rate,
     seconds: {
       renewal: seconds(renewal.records),
@@ -193,6 +204,11 @@ function fieldsOf(limits: KeyLimits, rate: Rate): Record<string, unknown> {
       counter: seconds(limits.counter.wire),
     },
   };
+}
+
+/** JSON has no integers of any size. */
+function plain(limits: object): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(limits, (_, value) => (typeof value === 'bigint' ? value.toString() : value)));
 }
 
 /** @throws Problem `usage` */
@@ -207,8 +223,4 @@ function parseSuites(text: string | undefined): readonly SuiteName[] {
     }
     return name;
   });
-}
-
-function log2Of(n: bigint): number {
-  return n === 0n ? Number.NEGATIVE_INFINITY : Math.log2(Number(n));
 }

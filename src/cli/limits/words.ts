@@ -1,6 +1,7 @@
 /** Rates, sizes and long times, as people write and read them. */
 
 import type { Rate } from '../../limits/key-limits.ts';
+import { MAX_PACKET } from '../../limits/quic-limits.ts';
 import { Problem } from '../problem.ts';
 
 /** @throws Problem `usage` */
@@ -35,6 +36,19 @@ export function parseRecordSize(text: string): number {
   return bytes;
 }
 
+/** Bytes. @throws Problem `usage` */
+export function parsePacketSize(text: string): number {
+  const bytes = /^\d{1,5}$/.test(text.trim()) ? Number(text) : 0;
+  if (bytes < 1 || bytes > MAX_PACKET) {
+    throw new Problem(
+      'usage',
+      `--packet-size: "${text}" is not a size`,
+      `A packet of QUIC holds from 1 to ${MAX_PACKET.toLocaleString('en')} bytes.`,
+    );
+  }
+  return bytes;
+}
+
 /** `about 52 min`'s second part: two or three digits, in the largest unit that fits. */
 export function longTime(seconds: number): string {
   const [size, name] = UNITS.find(([size]) => seconds >= size) ?? [1, 's'];
@@ -62,6 +76,10 @@ export function bytesText(bytes: bigint): string {
 export function powerText(exponent: number): string {
   const text = exponent.toFixed(2).replace(/\.?0+$/, '');
   return `2^${text === '-0' ? '0' : text}`;
+}
+
+export function log2Of(n: bigint): number {
+  return n === 0n ? Number.NEGATIVE_INFINITY : Math.log2(Number(n));
 }
 
 /** Columns side by side, two spaces apart. */

@@ -111,6 +111,8 @@ const TITLES: Readonly<Record<StolenSecret, string>> = {
   certificateKey: 'the certificate’s key',
   ticketKeys: 'the ticket keys of that moment',
   sessionCache: 'the sessions kept by ID',
+  externalCache: 'a cache of sessions outside, with its whole history',
+  externalPsks: 'external PSKs',
   processMemory: 'the whole memory of the process',
   fleetStore: 'the fleet’s store, with its whole history',
   identityFiles: 'the identity and configuration of a fleet’s member',

@@ -26,6 +26,8 @@ export interface ServePolicy<F> {
   readonly options: PolicyOptions | undefined;
   /** Where flags protect less than the policy. */
   readonly weakened: readonly Weakening[];
+  /** What holds in the end: with a policy or without. @throws Problem `usage` flags that are out of bounds */
+  readonly inForce: () => Policy;
 }
 
 /**
@@ -38,17 +40,15 @@ export function servePolicy<F extends PolicyBoundFlags>(flags: F, isGiven: (flag
     throw new Problem('usage', '--policy and --policy-file exclude each other', 'A file can extend a policy by name.');
   }
   if (name === undefined && policyFile === undefined) {
-    return { flags, options: undefined, weakened: [] };
+    // Also a flag that was not given has a value, which is the default policy's.
+    const inForce = (): Policy => {
+      const policy = resolve(given(flags, () => true));
+      return { ...policy, name: nameOf('default', given(flags, isGiven)) };
+    };
+    return { flags, options: undefined, weakened: [], inForce };
   }
   const named = name === undefined ? policyFromFile(policyFile as string) : policyByName(name, '--policy');
-  const options: PolicyOptions = {
-    ...named,
-    ...(isGiven('tls') ? { versions: parseVersions(flags.tls) } : {}),
-    ...(isGiven('rotate') ? { sealUntil: parseDuration(flags.rotate, '--rotate') / 1000 } : {}),
-    ...(isGiven('lifetime') ? { ticketLifetime: parseDuration(flags.lifetime, '--lifetime') / 1000 } : {}),
-    ...(flags.resumption ? {} : { tickets: false, sessionIds: false }),
-    ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
-  };
+  const options: PolicyOptions = { ...named, ...given(flags, isGiven) };
   const wanted = resolvePolicy(named);
   const actual = resolve(options);
   return {
@@ -62,6 +62,21 @@ export function servePolicy<F extends PolicyBoundFlags>(flags: F, isGiven: (flag
     },
     options,
     weakened: weakenings(wanted, actual),
+    inForce: () => ({ ...actual, name: nameOf(wanted.name, given(flags, isGiven)) }),
+  };
+}
+
+function nameOf(name: string, before: PolicyOptions): string {
+  return Object.keys(before).length === 0 ? name : `${name}, with flags that go before it`;
+}
+
+function given<F extends PolicyBoundFlags>(flags: F, isGiven: (flag: keyof F) => boolean): PolicyOptions {
+  return {
+    ...(isGiven('tls') ? { versions: parseVersions(flags.tls) } : {}),
+    ...(isGiven('rotate') ? { sealUntil: parseDuration(flags.rotate, '--rotate') / 1000 } : {}),
+    ...(isGiven('lifetime') ? { ticketLifetime: parseDuration(flags.lifetime, '--lifetime') / 1000 } : {}),
+    ...(flags.resumption ? {} : { tickets: false, sessionIds: false }),
+    ...(flags.earlyData === true ? { earlyData: true, singleUse: true } : {}),
   };
 }
 

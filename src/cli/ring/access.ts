@@ -49,6 +49,7 @@ export function fleetFlags(flags: RingFlags) {
     fleetName,
     rotate: parseDuration(flags.rotate, '--rotate') / 1000,
     ticketLifetime: parseDuration(flags.lifetime, '--lifetime') / 1000,
+    ...(flags.groups === undefined ? {} : { policies: flags.groups.split(',') }),
     ...(flags.fleetCa === undefined ? {} : { ca: readCa(flags.fleetCa) }),
   };
 }

@@ -24,7 +24,7 @@ export async function join(flags: RingFlags): Promise<void> {
       }
       const { kind, ...fields } = event;
       output.event(kind, { time: new Date().toISOString(), ...fields });
-      output.say(`${pc.dim(new Date().toISOString().slice(11, 19))}  ${eventText(event)}`);
+      output.say(`${pc.dim(new Date().toISOString().slice(11, 19))}  ${ringEventText(event)}`);
       failing = false;
     },
     onStoreError(error) {
@@ -53,7 +53,7 @@ export async function join(flags: RingFlags): Promise<void> {
   process.once('SIGTERM', leave);
 }
 
-function eventText(event: RingEvent): string {
+export function ringEventText(event: RingEvent): string {
   switch (event.kind) {
     case 'epoch_made':
       return `made key ${event.key} of epoch ${event.epoch} for ${event.members} process${event.members === 1 ? '' : 'es'}`;

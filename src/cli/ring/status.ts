@@ -6,18 +6,21 @@ import { printable } from '../../certificates/distinguished-name.ts';
 import { formatDuration } from '../duration.ts';
 import { exitCode } from '../exit-codes.ts';
 import { createOutput } from '../output.ts';
-import type { RingFlags } from '../ring.ts';
+import type { StatusFlags } from '../ring.ts';
 import { openAccess } from './access.ts';
 import { type EpochReport, type MemberReport, type RingReport, reportOf } from './report.ts';
+import { askForSessions, type SessionsProblem, type SessionsReport, sessionsText } from './sessions.ts';
+import { refusalsOf } from './words.ts';
 
 /** @throws Problem `usage`, and what keeps the store from answering */
-export async function ringStatus(flags: RingFlags): Promise<void> {
+export async function ringStatus(flags: StatusFlags): Promise<void> {
   const output = createOutput(flags.json === true);
   const access = await openAccess(flags);
   try {
     const report = reportOf(access, await access.look());
-    output.event('ring-status', { ...report });
-    for (const line of lines(report)) {
+    const sessions = await askForSessions({ pages: flags.statusPage, ringId: report.ringId });
+    output.event('ring-status', { ...report, sessions });
+    for (const line of lines(report, sessions)) {
       output.say(line);
     }
     process.exitCode = exitCode(report.alarms.length > 0 ? 'ring_alarm' : 'ok');
@@ -26,10 +29,10 @@ export async function ringStatus(flags: RingFlags): Promise<void> {
   }
 }
 
-function lines(report: RingReport): string[] {
+function lines(report: RingReport, sessions: readonly (SessionsReport | SessionsProblem)[]): string[] {
   const { epochLength, epochLeft, evicted, refusals } = report;
   const sealing = report.epochs.find(({ state }) => state === 'seals');
-  const refused = Object.entries(refusals).map(([why, count]) => `${count} ${why.replaceAll('_', ' ')}`);
+  const refused = refusalsOf(refusals);
   return [
     '',
     `  ${pc.bold(pc.green(printable(report.fleetName)))} on ${report.store}  ${pc.dim(`ring ${report.ringId.slice(0, 16)}…`)}`,
@@ -49,7 +52,8 @@ function lines(report: RingReport): string[] {
         : `${report.generation} flushes and evictions so far${evicted.length === 0 ? '' : `; evicted: ${evicted.map(printable).join(', ')}`}`,
     ),
     row('Clock', `${new Date(report.time).toISOString().slice(0, 19)}Z at the store; here ${skewText(report.skew)}`),
-    ...(refused.length === 0 ? [] : [row('Refused', `records in the store: ${refused.join(', ')}`)]),
+    ...(refused === '' ? [] : [row('Refused', `records in the store: ${refused}`)]),
+    ...sessions.map((answer, i) => row(i === 0 ? 'Sessions' : '', sessionsText(answer))),
     '',
     ...table(
       ['Member', 'Id', 'Process', 'Seen', 'Clock', 'Keys', 'State'],
@@ -67,8 +71,8 @@ function lines(report: RingReport): string[] {
         ]),
     ...(report.alarms.length === 0
       ? [row('Alarms', pc.green('none'))]
-      : report.alarms.map(({ alarm, text }, i) =>
-          row(i === 0 ? 'Alarms' : '', `${pc.red(printable(text))} ${pc.dim(`(${alarm})`)}`),
+      : report.alarms.flatMap(({ alarm, text }, i) =>
+          wrapped(`${printable(text)} (${alarm})`).map((line, j) => row(i + j === 0 ? 'Alarms' : '', pc.red(line))),
         )),
     '',
   ];
@@ -85,12 +89,17 @@ function memberRow(member: MemberReport, report: RingReport): string[] {
   return [
     printable(name),
     member.member,
-    member.instance === undefined ? '' : `${member.instance} ${printable(member.process ?? '')}`.trim(),
+    member.instance === undefined ? '' : `${member.instance} ${processName(member)}`.trim(),
     seenAgo === undefined ? '' : `${span(seenAgo)} ago`,
     skew === undefined ? '' : skewText(skew),
     state === 'running' ? keys.join(', ') || 'none' : '',
     colour([state, ...notes].join(', ')),
   ];
+}
+
+/** What it calls itself beyond its host's name, which is in the first column. */
+function processName({ name, process: own = '' }: MemberReport): string {
+  return printable(own === name ? '' : own.startsWith(`${name} `) ? own.slice(name.length + 1) : own);
 }
 
 function epochRow(epoch: EpochReport): string[] {
@@ -140,7 +149,22 @@ function table(head: readonly string[], rows: readonly string[][]): string[] {
 }
 
 function row(title: string, text: string): string {
-  return `  ${pc.bold(title.padEnd(9))}${text}`;
+  return `  ${pc.bold(title.padEnd(TITLE_WIDTH))}${text}`;
+}
+
+/** Into what fits beside the titles; where it is not a terminal, one line. */
+function wrapped(text: string): readonly string[] {
+  const width = process.stdout.isTTY ? process.stdout.columns - TITLE_WIDTH - 3 : Number.POSITIVE_INFINITY;
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const last = lines[lines.length - 1];
+    if (last !== '' && last.length + 1 + word.length > width) {
+      lines.push(word);
+    } else {
+      lines[lines.length - 1] = last === '' ? word : `${last} ${word}`;
+    }
+  }
+  return lines;
 }
 
 /** To the second, or the minute. */
@@ -152,3 +176,5 @@ function span(milliseconds: number): string {
 function skewText(milliseconds: number): string {
   return `${milliseconds < 0 ? '−' : '+'}${(Math.abs(milliseconds) / 1000).toFixed(3)} s`;
 }
+
+const TITLE_WIDTH = 9;

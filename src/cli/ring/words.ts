@@ -1,5 +1,6 @@
 /** What the ring tells, in words for people. */
 
+import { printable } from '../../certificates/distinguished-name.ts';
 import type { RingAlarm } from '../../fleet/actions.ts';
 
 const alarms: Readonly<Record<RingAlarm, string>> = {
@@ -12,6 +13,17 @@ const alarms: Readonly<Record<RingAlarm, string>> = {
   evicted: 'this member was evicted: it gets no keys any more',
 };
 
+/** All there are. */
+export const ringAlarms: readonly RingAlarm[] = Object.keys(alarms) as RingAlarm[];
+
 export function alarmText(alarm: RingAlarm): string {
   return `${alarms[alarm]} (${alarm})`;
+}
+
+/** Counts by reason, the largest first: `12 unknown key, 1 expired ticket`. */
+export function refusalsOf(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .sort((a, b) => b[1] - a[1])
+    .map(([reason, count]) => `${count.toLocaleString('en')} ${printable(reason.replaceAll('_', ' '))}`)
+    .join(', ');
 }

@@ -2,6 +2,9 @@
 
 import { relative } from 'node:path';
 import pc from 'picocolors';
+import { explainTheft } from '../../policy/explain.ts';
+import type { Policy } from '../../policy/policy.ts';
+import { renewalText } from '../../policy/weaker.ts';
 import { type Address, formatAddress } from '../address.ts';
 import { dateText } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
@@ -16,6 +19,7 @@ import type { SiteOptions } from './site.ts';
 export interface Announcement {
   readonly output: Output;
   readonly facts: ServingFacts;
+  readonly policy: Policy | undefined;
   readonly workers?: number;
   readonly credentials: ServerCredentials;
   readonly clients: SiteOptions['clients'];
@@ -38,6 +42,7 @@ export function announce(announcement: Announcement): void {
       lifetimeSeconds: facts.ring.lifetime / 1000,
       sharedBy: facts.ring.sharedBy,
     },
+    policy: announcement.policy?.name ?? null,
     workers: announcement.workers ?? null,
     certificate: { names: facts.certificate.names, notAfter: new Date(facts.certificate.notAfter).toISOString() },
     clientCertificates: clients === undefined ? 'none' : clients.required ? 'required' : 'requested',
@@ -49,7 +54,10 @@ export function announce(announcement: Announcement): void {
   }
 }
 
-function lines({ facts, workers, credentials, clients }: Announcement, statusUrl: string | undefined): string[] {
+function lines(
+  { facts, policy, workers, credentials, clients }: Announcement,
+  statusUrl: string | undefined,
+): string[] {
   const { ring } = facts;
   const isProxy = facts.serving.startsWith('http://');
   const text = [
@@ -63,7 +71,7 @@ function lines({ facts, workers, credentials, clients }: Announcement, statusUrl
   if (statusUrl !== undefined) {
     text.push(`    ${pc.cyan(pc.underline(statusUrl))}  ${pc.dim('status page, for this machine only')}`);
   }
-  text.push('', ...ringRows(facts, workers));
+  text.push('', ...ringRows(facts, workers), ...(policy === undefined ? [] : policyRows(policy)));
   if (credentials.development === undefined) {
     text.push(
       row(
@@ -112,6 +120,22 @@ function ringRows({ ring, versions }: ServingFacts, workers: number | undefined)
     rows.push(`${workers} worker${workers === 1 ? '' : 's'} ${ring.sharedBy === 'fleet' ? 'in it' : 'share it'}`);
   }
   return rows.map((text, i) => row(i === 0 ? 'Ring' : '', text));
+}
+
+/** What it is called, and what it comes to. */
+function policyRows(policy: Policy): string[] {
+  const { past } = explainTheft(policy, 'ticketKeys');
+  const tls12 = past.tls12 > 0 ? `TLS 1.2 sessions of the last ${formatDuration(past.tls12)}` : 'nothing of TLS 1.2';
+  const early = past.earlyData > 0 ? ` but early data of the last ${formatDuration(past.earlyData)}` : '';
+  const tls13 = past.tls13 > 0 ? `psk_ke of the last ${formatDuration(past.tls13)}` : `nothing of TLS 1.3${early}`;
+  const opens = [
+    ...(policy.versions.includes('TLSv1.2') ? [tls12] : []),
+    ...(policy.versions.includes('TLSv1.3') ? [tls13] : []),
+  ].join(', ');
+  return [
+    row('Policy', `${policy.name}; keys in use renewed ${renewalText(policy.keyRenewal)}`),
+    ...(policy.tickets ? [row('', `whoever steals the ticket keys opens ${opens}`)] : []),
+  ];
 }
 
 function spoken(versions: Versions): string {

@@ -1,10 +1,9 @@
 /** What one process of `serve` runs: the server, what it serves, its sessions and its books. */
 
 import { resolve } from 'node:path';
-import type { RingStatus } from '../../fleet/member-status.ts';
 import { startKeyLedger } from '../../ledger/process-ledger.ts';
 import { SecretCensus } from '../../ledger/secrets.ts';
-import { joinFleet } from '../../node/fleet.ts';
+import { joinFleet, planFleet } from '../../node/fleet.ts';
 import type { SessionOptions } from '../../node/tls.ts';
 import type { SharedSingleUseRegister } from '../../session/single-use-register.ts';
 import { type Address, formatAddress } from '../address.ts';
@@ -12,20 +11,21 @@ import { openKeyLog } from '../key-log.ts';
 import type { Output } from '../output.ts';
 import { alarmText } from '../ring/words.ts';
 import type { ServeFlags } from '../serve.ts';
-import type { ServingFacts, StatusSource } from '../status/snapshot.ts';
+import type { ServingFacts, SharedRingStatus, StatusSource } from '../status/snapshot.ts';
 import type { ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
 import type { ServePlan } from './plan.ts';
 import { createProxy, parseUpstream } from './proxy.ts';
 import type { Renewable } from './renewal.ts';
 import { openSite, type Site, type SiteOptions } from './site.ts';
+import { StoreErrors } from './store-errors.ts';
 
 /** A ring that others have too, and what goes with it. */
 export interface SharedSessions {
   readonly options: SessionOptions;
   /** For tickets that are good once. */
   readonly register: SharedSingleUseRegister;
-  ringStatus(): RingStatus | undefined;
+  ringStatus(): SharedRingStatus | undefined;
   close(): Promise<void>;
 }
 
@@ -105,15 +105,22 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 }
 
 /** @throws TLSError `TLS_ERR_CONFIG` */
-export function fleetSessions({ fleet }: ServePlan, output: Output, name?: string): SharedSessions | undefined {
+export function fleetSessions({ fleet }: ServePlan, output: Output, worker?: number): SharedSessions | undefined {
   if (fleet === undefined) {
     return undefined;
   }
   let isOpen = true;
+  const storeErrors = new StoreErrors();
   const joined = joinFleet({
     ...fleet,
-    ...(name === undefined ? {} : { name }),
+    ...(worker === undefined ? {} : { name: workerName(planFleet(fleet).file.name, worker) }),
     onEvent: (event) => output.event('ring', { what: event.kind, ...event, kind: undefined }),
+    onStoreError(error) {
+      const told = isOpen ? storeErrors.add(error, performance.now()) : undefined;
+      if (told !== undefined) {
+        output.warn(`ring: the store: ${told}`);
+      }
+    },
     onAlarm(alarm, holds) {
       // In JSON it is among the events; and that an alarm is over when we are gone is no news.
       if (!output.json && isOpen) {
@@ -124,12 +131,18 @@ export function fleetSessions({ fleet }: ServePlan, output: Output, name?: strin
   return {
     options: joined.sessions,
     register: joined.register,
-    ringStatus: () => joined.ringStatus(),
+    ringStatus: () => ({ ...joined.ringStatus(), storeErrors: storeErrors.count }),
     close() {
       isOpen = false;
       return joined.close();
     },
   };
+}
+
+/** Other hosts have workers too. A name has room for 64 bytes. */
+function workerName(host: string, worker: number): string {
+  const name = `${host} worker ${worker}`;
+  return Buffer.byteLength(name) <= 64 ? name : `worker ${worker}`;
 }
 
 export function urlsOf(addresses: readonly Address[], wanted: Address): readonly string[] {

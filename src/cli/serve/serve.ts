@@ -49,7 +49,9 @@ export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = 
   });
   const endRenewal = renewFiles(flags, renewable, output, (renewed) => engine.renew(renewed));
   warnBefore(plan, output);
-  announce({ output, facts: source, credentials, clients: renewable.clients, addresses: site.addresses, status });
+  const { addresses } = site;
+  const policy = flags.policyInForce?.();
+  announce({ output, facts: source, policy, credentials, clients: renewable.clients, addresses, status });
   warnAfter(plan, credentials, output);
   drainOnSignal({
     output,

@@ -126,13 +126,19 @@ function ringView(ring: RingStatus | undefined, running: readonly WorkerSnapshot
   const views = running.flatMap(({ worker, snapshot: { sharedRing } }) =>
     sharedRing === undefined ? [] : [{ ...sharedRing, seenBy: `worker ${worker}` }],
   );
-  const first = ring === undefined ? views[0] : { ...ring, seenBy: 'the primary' };
+  const first: RingView | undefined = ring === undefined ? views[0] : { ...ring, seenBy: 'the primary' };
   if (first === undefined) {
     return undefined;
   }
   const all = ring === undefined ? views : [first, ...views];
   const alarms = [...new Set(all.flatMap((view) => view.alarms))];
-  return { ...first, alarms: alarms.sort(), refusals: addUp(all.map((view) => view.refusals)) };
+  const errors = all.flatMap(({ storeErrors }) => storeErrors ?? []);
+  return {
+    ...first,
+    alarms: alarms.sort(),
+    refusals: addUp(all.map((view) => view.refusals)),
+    ...(errors.length === 0 ? {} : { storeErrors: errors.reduce((a, b) => a + b, 0) }),
+  };
 }
 
 /** The same key at each worker, with the tickets of all. */

@@ -3,6 +3,7 @@
 import type { Metric, Sample } from '../../ledger/metrics.ts';
 import type { SessionCacheStats } from '../../session/session-cache.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
+import { ringAlarms } from '../ring/words.ts';
 import type { StatusSnapshot } from './snapshot.ts';
 
 export function metricsOf(snapshot: StatusSnapshot): Metric[] {
@@ -18,6 +19,12 @@ export function metricsOf(snapshot: StatusSnapshot): Metric[] {
       'counter',
       'Completed handshakes, full or resumed.',
       handshakeSamples(handshakes.byVersion),
+    ),
+    metric(
+      'mayfly_resumption_ratio',
+      'gauge',
+      'Handshakes that resumed, of all since the start: 0 to 1; no sample before the first.',
+      snapshot.resumptionRatio === undefined ? [] : [{ value: snapshot.resumptionRatio }],
     ),
     metric(
       'mayfly_resumption_refusals_total',
@@ -118,6 +125,16 @@ function ringMetrics({ sharedRing: ring, workers, now }: StatusSnapshot): Metric
       'Visits to the store that failed since the last good one.',
       ring.failedVisits,
     ),
+    ...(ring.storeErrors === undefined
+      ? []
+      : [
+          metric(
+            name('store_errors_total'),
+            'counter',
+            'Calls that the store did not answer, or refused.',
+            ring.storeErrors,
+          ),
+        ]),
     metric(name('skew_seconds'), 'gauge', 'Clock of a member, this one first, minus that of the store.', [
       ...(ring.lastVisit === undefined
         ? []
@@ -133,8 +150,8 @@ function ringMetrics({ sharedRing: ring, workers, now }: StatusSnapshot): Metric
     metric(
       name('alarm'),
       'gauge',
-      '1 while the condition holds.',
-      ring.alarms.map((alarm) => ({ labels: { alarm }, value: 1 })),
+      '1 while the condition holds, at any process of this server.',
+      ringAlarms.map((alarm) => ({ labels: { alarm }, value: ring.alarms.includes(alarm) ? 1 : 0 })),
     ),
     ...(workers === undefined
       ? []

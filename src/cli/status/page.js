@@ -176,6 +176,12 @@ function drawFactList(id, facts) {
   );
 }
 
+const refusedRecords = (counts) =>
+  Object.entries(counts)
+    .sort((a, b) => b[1] - a[1])
+    .map(([reason, count]) => `${number(count)} ${reason.replaceAll('_', ' ')}`)
+    .join(', ') || 'none';
+
 /** Cells of text; a number is set to the right. */
 function drawTable(id, rows) {
   const heads = [...document.querySelectorAll(`#${id} th`)];
@@ -209,8 +215,9 @@ function drawSharedRing() {
     members: String(ring.members.length + 1),
     'flushes, evictions': String(ring.generation),
     'store visited': ring.lastVisit === undefined ? 'not yet' : `${span(ring.lastVisit.ago)} ago`,
+    ...(ring.storeErrors === undefined ? {} : { 'store errors': number(ring.storeErrors) }),
     'clock here': ring.lastVisit === undefined ? '–' : seconds(ring.lastVisit.skew),
-    'records refused': String(Object.values(ring.refusals).reduce((a, b) => a + b, 0)),
+    'records refused': refusedRecords(ring.refusals),
   });
   byId('alarms').replaceChildren(
     ...ring.alarms.map((alarm) => element('li', '', `${alarmTexts[alarm] ?? alarm} (${alarm})`)),

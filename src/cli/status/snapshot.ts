@@ -27,7 +27,7 @@ export interface StatusSource extends ServingFacts {
   readonly site: Site;
   readonly census: SecretCensus;
   /** How a shared ring looks from here; undefined for a ring of this process's own, and before there is one. */
-  readonly ringStatus?: () => RingStatus | undefined;
+  readonly ringStatus?: () => SharedRingStatus | undefined;
 }
 
 export interface RingSettings {
@@ -77,8 +77,13 @@ export interface WorkerStatus {
   readonly alarms: readonly string[];
 }
 
+export interface SharedRingStatus extends RingStatus {
+  /** Calls that the store of a fleet did not answer, or refused; absent where there is none. */
+  readonly storeErrors?: number;
+}
+
 /** A shared ring as one member sees it. */
-export interface RingView extends RingStatus {
+export interface RingView extends SharedRingStatus {
   /** Who sees it so: "this process", "the primary", "worker 2". */
   readonly seenBy: string;
 }

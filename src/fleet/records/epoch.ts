@@ -13,11 +13,11 @@
 
 import { concat, sameBytes, utf8 } from '../../bytes/bytes.ts';
 import type { Reader } from '../../bytes/reader.ts';
-import { Secret } from '../../bytes/secret.ts';
+import type { Secret } from '../../bytes/secret.ts';
 import { Writer } from '../../bytes/writer.ts';
 import type { KeyShare } from '../../crypto/provider.ts';
 import { TLSError } from '../../errors.ts';
-import { type HpkeInput, kems, openWith, sealTo } from '../../keys/hpke.ts';
+import { type HpkeInput, HpkeSender, kems, openWith } from '../../keys/hpke.ts';
 import type { RingKem } from '../configuration.ts';
 import { digest, KEY_ID_LENGTH, SECRET_LENGTH } from '../epoch-secret.ts';
 import { type Generation, readGeneration, writeGeneration } from '../generation.ts';
@@ -58,6 +58,8 @@ export interface EpochRecord extends EpochHeader {
 export interface Recipient {
   readonly instanceId: Uint8Array;
   readonly prekey: Uint8Array;
+  /** From `envelopeSender`, for one message, when it was made ahead; erased. */
+  readonly sender?: HpkeSender | undefined;
 }
 
 export interface SealEpochOptions {
@@ -67,7 +69,7 @@ export interface SealEpochOptions {
   readonly header: EpochHeader;
   /** Stays the caller's. */
   readonly secret: Secret;
-  /** Without the creator. Those whose prekey is unusable get no envelope. */
+  /** Without the creator. Those whose prekey is unusable get an envelope that nobody can open. */
   readonly recipients: readonly Recipient[];
 }
 
@@ -81,14 +83,41 @@ export function sealEpochRecord(options: SealEpochOptions): Uint8Array {
   const membersHash = digest(provider, ...recipients.map((one) => concat(one.instanceId, one.prekeyId)));
   const head = new Writer(256);
   writeHeader(head, header, recipients.length, membersHash);
-  const input = envelopeInput(trust, kem, identity.memberId, digest(provider, head.finish()));
+  const headBytes = head.finish();
+  const boundTo = digest(provider, headBytes);
   return trust.seal(identity, 'epoch', (body) => {
-    body.bytes(head.finish());
-    for (const { instanceId, prekeyId, prekey } of recipients) {
-      const { encapsulation, ciphertext } = sealOrBlank(input, prekey, secret);
-      body.bytes(instanceId).bytes(prekeyId).bytes(encapsulation).bytes(ciphertext);
+    body.bytes(headBytes);
+    for (const { instanceId, prekeyId, sender, prekey } of recipients) {
+      const own = sender ?? envelopeSender(trust, kem, identity, prekey);
+      const { encapsulationLength } = kems[kem];
+      body.bytes(instanceId).bytes(prekeyId);
+      if (own === undefined) {
+        // Those whose prekey is no key get one that opens to nobody.
+        body.zeros(encapsulationLength + CIPHERTEXT_LENGTH);
+        continue;
+      }
+      body.bytes(own.encapsulation).bytes(own.seal(boundTo, secret.expose()));
+      own.erase();
     }
   });
+}
+
+/** The slow half of an envelope, which needs nothing of the epoch's; undefined when the prekey is no key. */
+export function envelopeSender(
+  trust: RingTrust,
+  kem: RingKem,
+  identity: Identity,
+  prekey: Uint8Array,
+): HpkeSender | undefined {
+  try {
+    return new HpkeSender(envelopeInput(trust, kem, identity.memberId), prekey);
+  } catch (error) {
+    // A member's prekey that is no key must not keep the others from theirs.
+    if (error instanceof TLSError && error.code === 'TLS_ERR_BAD_KEY_SHARE') {
+      return undefined;
+    }
+    throw error;
+  }
 }
 
 export function openEpochRecord(trust: RingTrust, kem: RingKem, bytes: Uint8Array): EpochRecord | RecordRefusal {
@@ -119,12 +148,9 @@ export function openEnvelope(
   envelope: Envelope,
   prekey: KeyShare,
 ): Secret | undefined {
-  const opened = tryOpen(envelopeInput(trust, kem, record.memberId, record.boundTo), prekey, envelope);
-  if (opened === undefined) {
-    return undefined;
-  }
-  const secret = Secret.take('epochSecret', opened);
-  if (secret.length === SECRET_LENGTH) {
+  const input = { ...envelopeInput(trust, kem, record.memberId), aad: record.boundTo };
+  const secret = tryOpen(input, prekey, envelope, 'epochSecret');
+  if (secret === undefined || secret.length === SECRET_LENGTH) {
     return secret;
   }
   secret.erase('short');
@@ -136,9 +162,10 @@ export function tryOpen(
   input: HpkeInput,
   prekey: KeyShare,
   sealed: { readonly encapsulation: Uint8Array; readonly ciphertext: Uint8Array },
-): Uint8Array | undefined {
+  kind: string,
+): Secret | undefined {
   try {
-    return openWith(input, prekey, sealed);
+    return openWith(input, prekey, sealed, kind);
   } catch (error) {
     if (error instanceof TLSError && error.code === 'TLS_ERR_BAD_KEY_SHARE') {
       return undefined;
@@ -152,22 +179,8 @@ export function epochSlot({ generation, epoch, rotation }: EpochHeader): string 
   return [generation.number, epoch, rotation].map((number) => number.toString(16)).join('.');
 }
 
-function sealOrBlank(input: HpkeInput, prekey: Uint8Array, secret: Secret) {
-  try {
-    return sealTo(input, prekey, secret.expose());
-  } catch (error) {
-    // A member's prekey that is no key must not keep the others from theirs.
-    if (error instanceof TLSError && error.code === 'TLS_ERR_BAD_KEY_SHARE') {
-      const { encapsulationLength } = kems[input.suite.kem];
-      return { encapsulation: new Uint8Array(encapsulationLength), ciphertext: new Uint8Array(CIPHERTEXT_LENGTH) };
-    }
-    throw error;
-  }
-}
-
-function envelopeInput(trust: RingTrust, kem: RingKem, creator: Uint8Array, boundTo: Uint8Array): HpkeInput {
-  const info = concat(ENVELOPE_LABEL, trust.ringId, creator);
-  return { provider: trust.provider, suite: { kem }, info, aad: boundTo };
+function envelopeInput(trust: RingTrust, kem: RingKem, creator: Uint8Array): Omit<HpkeInput, 'aad'> {
+  return { provider: trust.provider, suite: { kem }, info: concat(ENVELOPE_LABEL, trust.ringId, creator) };
 }
 
 function writeHeader(writer: Writer, header: EpochHeader, count: number, membersHash: Uint8Array): void {

@@ -74,11 +74,12 @@ export function sealWelcomeRecord(options: SealWelcomeOptions): Uint8Array {
     writeKey(head, key);
   }
   const headBytes = head.finish();
-  const plaintext = Secret.create('welcome', keys.length * SECRET_LENGTH, (bytes) => {
+  const fill = (bytes: Uint8Array) => {
     for (const [index, { secret }] of keys.entries()) {
       bytes.set(secret.expose(), index * SECRET_LENGTH);
     }
-  });
+  };
+  const plaintext = Secret.create('welcome', keys.length * SECRET_LENGTH, fill, keys.at(-1)?.secret.id);
   try {
     const input = welcomeInput(trust, kem, identity.memberId, digest(trust.provider, headBytes));
     const { encapsulation, ciphertext } = sealTo(input, recipient.prekey, plaintext.expose());
@@ -118,14 +119,15 @@ export function openWelcome(
   record: WelcomeRecord,
   prekey: KeyShare,
 ): readonly Secret[] | undefined {
-  const opened = tryOpen(welcomeInput(trust, kem, record.memberId, record.boundTo), prekey, record);
+  const opened = tryOpen(welcomeInput(trust, kem, record.memberId, record.boundTo), prekey, record, 'welcome');
   if (opened === undefined) {
     return undefined;
   }
+  const bytes = opened.expose();
   const secrets = record.keys.map((_, index) =>
-    Secret.copy('epochSecret', opened.subarray(index * SECRET_LENGTH, (index + 1) * SECRET_LENGTH)),
+    Secret.copy('epochSecret', bytes.subarray(index * SECRET_LENGTH, (index + 1) * SECRET_LENGTH), opened.id),
   );
-  opened.fill(0);
+  opened.erase();
   return secrets;
 }
 

@@ -3,7 +3,7 @@
  *
  *     redis://[user:password@]host[:port]/[db]        rediss:// with TLS; valkey:// and valkeys:// mean the same
  *     redis+cluster://host:port,host:port             rediss+cluster://
- *     redis+sentinel://host:port,host:port/name       rediss+sentinel://
+ *     redis+sentinel://host:port,host:port/name       rediss+sentinel://; ?sentinelPassword=… if the sentinels have one
  *
  * A command that cannot be carried out now fails now: nothing is queued for a store that is away, as its answer would come
  * too late to be of use. The client goes on trying to connect. Only the first attempt is waited for.
@@ -12,6 +12,7 @@
 import { createClient, createCluster, createSentinel, RESP_TYPES, type RedisClientOptions } from '@redis/client';
 import { TLSError } from '../../errors.ts';
 import { STORE_TIMEOUT } from '../store.ts';
+import { type Client, Line, pauseAfter } from './line.ts';
 
 export type RedisArgument = string | Buffer;
 
@@ -41,17 +42,10 @@ interface Address {
   readonly path: string;
   readonly username: string | undefined;
   readonly password: string | undefined;
+  readonly sentinelPassword: string | undefined;
 }
 
 type RedisSocketOptions = NonNullable<RedisClientOptions['socket']>;
-
-/** What all three clients of the library have in common, as far as it is used here. */
-interface Client {
-  connect(): Promise<unknown>;
-  destroy(): void | Promise<void>;
-  on(event: 'error', listener: (error: unknown) => void): unknown;
-  subscribe(channel: string, listener: () => void): Promise<unknown>;
-}
 
 /**
  * Connects in the background: what is asked before the first attempt has an outcome waits for it.
@@ -59,48 +53,33 @@ interface Client {
  */
 export function connectRedis(options: RedisConnectionOptions): RedisConnection {
   const address = parseAddress(options.url);
-  const onError = options.onError ?? (() => {});
-  const { client, send } = openClient(address, options.ca);
-  const subscribers = new Set<Client>();
-  const ended = new WeakSet<Client>();
-
-  const connect = (one: Client, then: () => unknown): void => {
-    one.on('error', onError);
-    // One that is destroyed while it connects stays connected: it is destroyed once more.
-    one
-      .connect()
-      .then(() => (ended.has(one) ? destroy(one) : then()))
-      .catch((error) => (ended.has(one) ? undefined : onError(error)));
-  };
-  const end = (one: Client): void => {
-    ended.add(one);
-    destroy(one);
-  };
+  const { ca, onError = () => {} } = options;
+  const open = () => openClient(address, ca);
+  const line = new Line({ open, onError });
+  const subscriptions = new Set<Line<RedisClient>>();
   /** Until the first attempt to connect has an outcome: a member's first visit would fail for nothing, and its next is far. */
-  let opening: Promise<void> | undefined = new Promise((resolve) => {
-    client.on('error', () => resolve());
-    connect(client, resolve);
-  });
+  let opening: Promise<void> | undefined = line.tried;
   opening.then(() => {
     opening = undefined;
   });
+  const send: RedisConnection['command'] = (key, args) => line.client.send(key, args);
 
   return {
     command: (key, args) => (opening === undefined ? send(key, args) : opening.then(() => send(key, args))),
     subscribe(channel, listener) {
-      const { client: subscriber } = openClient(address, options.ca);
-      subscribers.add(subscriber);
-      connect(subscriber, () => subscriber.subscribe(channel, listener));
+      const onConnected = (client: RedisClient) => client.subscribe(channel, listener);
+      const subscription = new Line({ open, onConnected, onError });
+      subscriptions.add(subscription);
       return () => {
-        subscribers.delete(subscriber);
-        end(subscriber);
+        subscriptions.delete(subscription);
+        subscription.end();
       };
     },
     close() {
-      for (const one of [client, ...subscribers]) {
-        end(one);
+      for (const one of [line, ...subscriptions]) {
+        one.end();
       }
-      subscribers.clear();
+      subscriptions.clear();
     },
   };
 }
@@ -115,23 +94,15 @@ export function describeRedisUrl(url: string): string {
   return `${tls ? 'rediss' : 'redis'}${scheme === 'single' ? '' : `+${scheme}`}://${list}${path === '' ? '' : `/${path}`}`;
 }
 
-/** A client that was never connected cannot be destroyed either. */
-function destroy(client: Client): void {
-  try {
-    Promise.resolve(client.destroy()).catch(() => {});
-  } catch {
-    // It is closed already.
-  }
+interface RedisClient extends Client {
+  send(key: string, args: readonly RedisArgument[]): Promise<unknown>;
 }
 
-function openClient(
-  address: Address,
-  ca: string | undefined,
-): { readonly client: Client; readonly send: RedisConnection['command'] } {
-  const { scheme, hosts, path, username, password } = address;
+function openClient(address: Address, ca: string | undefined): RedisClient {
+  const { scheme, hosts, path, username, password, sentinelPassword } = address;
   const socket = {
     connectTimeout: STORE_TIMEOUT,
-    reconnectStrategy: (retries: number) => Math.min(50 * 2 ** Math.min(retries, 6), MAX_PAUSE),
+    reconnectStrategy: pauseAfter,
     ...(address.tls ? { tls: true as const, ...(ca === undefined ? {} : { ca }) } : {}),
   } as RedisSocketOptions;
   const commandOptions = { timeout: STORE_TIMEOUT, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
@@ -139,23 +110,17 @@ function openClient(
   if (scheme === 'cluster') {
     const rootNodes = hosts.map(({ host, port }) => ({ socket: { ...socket, host, port } as RedisSocketOptions }));
     const client = createCluster({ rootNodes, defaults: common, commandOptions });
-    return {
-      client: client as unknown as Client,
-      send: (key, args) => client.sendCommand(key, false, [...args], commandOptions),
-    };
+    return withSend(client, (key, args) => client.sendCommand(key, false, [...args], commandOptions));
   }
   if (scheme === 'sentinel') {
     const client = createSentinel({
       name: path,
       sentinelRootNodes: [...hosts],
       nodeClientOptions: common as object,
-      sentinelClientOptions: { socket } as object,
+      sentinelClientOptions: { socket, password: sentinelPassword } as object,
       commandOptions,
     });
-    return {
-      client: client as unknown as Client,
-      send: (_key, args) => client.sendCommand(false, [...args], commandOptions),
-    };
+    return withSend(client, (_key, args) => client.sendCommand(false, [...args], commandOptions));
   }
   const [{ host, port }] = hosts;
   const client = createClient({
@@ -164,22 +129,34 @@ function openClient(
     database: path === '' ? 0 : Number(path),
     commandOptions,
   });
+  return withSend(client, (_key, args) => client.sendCommand([...args], commandOptions));
+}
+
+/** The three clients' types have little in common, though what is used of them is the same. */
+function withSend(client: object, send: RedisClient['send']): RedisClient {
+  const { connect, destroy, on, subscribe } = client as Client;
   return {
-    client: client as unknown as Client,
-    send: (_key, args) => client.sendCommand([...args], commandOptions),
+    connect: () => connect.call(client),
+    destroy: () => destroy.call(client),
+    on: (event, listener) => on.call(client, event, listener),
+    subscribe: (channel, listener) => subscribe.call(client, channel, listener),
+    // Some throw at once when they are not connected.
+    send: async (key, args) => send(key, args),
   };
 }
 
 /** The URL itself is not repeated in errors: it may hold a password. */
 function parseAddress(url: string): Address {
   const match =
-    /^(redis|rediss|valkey|valkeys)(\+cluster|\+sentinel)?:\/\/(?:([^@/]*)@)?([^/?#]+)(?:\/([^/?#]*))?$/.exec(url);
+    /^(redis|rediss|valkey|valkeys)(\+cluster|\+sentinel)?:\/\/(?:([^@/]*)@)?([^/?#]+)(?:\/([^/?#]*))?(?:\?sentinelPassword=([^&#]+))?$/.exec(
+      url,
+    );
   if (match === null) {
     throw bad(
-      'expected redis://HOST[:PORT], rediss://…, redis+cluster://HOST:PORT,… or redis+sentinel://HOST:PORT,…/NAME',
+      'expected redis://HOST[:PORT], rediss://…, redis+cluster://HOST:PORT,… or redis+sentinel://HOST:PORT,…/NAME[?sentinelPassword=…]',
     );
   }
-  const [, protocol, kind = '', login = '', hosts, path = ''] = match;
+  const [, protocol, kind = '', login = '', hosts, path = '', sentinelPassword] = match;
   const scheme = kind === '+cluster' ? 'cluster' : kind === '+sentinel' ? 'sentinel' : 'single';
   const [username, password] = login.includes(':') ? splitOnce(login, ':') : [undefined, login || undefined];
   if (scheme === 'single' && !/^\d{0,4}$/.test(path)) {
@@ -187,6 +164,9 @@ function parseAddress(url: string): Address {
   }
   if (scheme === 'sentinel' && path === '') {
     throw bad('a sentinel URL ends with /NAME, the name of the master');
+  }
+  if (scheme !== 'sentinel' && sentinelPassword !== undefined) {
+    throw bad('sentinelPassword is for redis+sentinel:// alone');
   }
   const defaultPort = scheme === 'sentinel' ? 26379 : 6379;
   const list = hosts.split(',').map((text) => parseHost(text, defaultPort));
@@ -200,6 +180,7 @@ function parseAddress(url: string): Address {
     path: decoded(path),
     username: username === undefined || username === '' ? undefined : decoded(username),
     password: password === undefined ? undefined : decoded(password),
+    sentinelPassword: sentinelPassword === undefined ? undefined : decoded(sentinelPassword),
   };
 }
 
@@ -228,6 +209,3 @@ function splitOnce(text: string, separator: string): [string, string] {
 function bad(detail: string): TLSError {
   return new TLSError('TLS_ERR_CONFIG', `the store's URL cannot be read: ${detail}`);
 }
-
-/** Milliseconds between two attempts to connect, at most. */
-const MAX_PAUSE = 2_000;

@@ -9,7 +9,7 @@
  * record no more bytes than its kind may have.
  */
 
-import { toHex } from '../../bytes/bytes.ts';
+import { sameBytes, toHex } from '../../bytes/bytes.ts';
 import { TLSError } from '../../errors.ts';
 import {
   MAX_EPOCH_RECORD_LENGTH,
@@ -56,6 +56,8 @@ const WELCOME: Kind = { name: 'welcome', maxRecords: 1, maxLength: MAX_WELCOME_R
 export class RedisStore implements RingStore {
   readonly #redis: RedisConnection;
   readonly #prefix: string;
+  /** Epoch records as they were last read. They are written once and may be large: an envelope for each instance. */
+  #epochs: ReadonlyMap<string, Uint8Array> = new Map();
 
   /** @param ringId 32 bytes */
   constructor(redis: RedisConnection, ringId: Uint8Array) {
@@ -77,8 +79,10 @@ export class RedisStore implements RingStore {
     return this.#list(MEMBER);
   }
 
-  listEpochs(): Promise<readonly StoredRecord[]> {
-    return this.#list(EPOCH);
+  async listEpochs(): Promise<readonly StoredRecord[]> {
+    const records = await this.#list(EPOCH);
+    this.#epochs = new Map(records.map(({ slot, bytes }) => [slot, bytes]));
+    return records;
   }
 
   async listWelcomes(slot: string): Promise<readonly StoredRecord[]> {
@@ -156,7 +160,7 @@ export class RedisStore implements RingStore {
     const gone: string[] = [];
     await Promise.all(
       slots.map(async (slot) => {
-        const bytes = await this.#read(kind, slot);
+        const bytes = await this.#readAnew(kind, slot);
         if (bytes === undefined) {
           gone.push(slot);
         } else {
@@ -170,6 +174,19 @@ export class RedisStore implements RingStore {
     return records;
   }
 
+  /** What is known already is not fetched again: a record ends with its signature, so another one ends otherwise. */
+  async #readAnew(kind: Kind, slot: string): Promise<Uint8Array | undefined> {
+    const known = kind === EPOCH ? this.#epochs.get(slot) : undefined;
+    if (known !== undefined) {
+      const key = this.#key(kind, slot);
+      const end = await this.#redis.command(key, ['GETRANGE', key, String(-SIGNATURE_LENGTH), '-1']);
+      if (end instanceof Buffer && sameBytes(end, known.subarray(-SIGNATURE_LENGTH))) {
+        return known;
+      }
+    }
+    return this.#read(kind, slot);
+  }
+
   /** One byte more than allowed shows that a record is too long: it is passed on as it is, and refused by who reads it. */
   async #read(kind: Kind, slot: string): Promise<Uint8Array | undefined> {
     const key = this.#key(kind, slot);
@@ -179,5 +196,7 @@ export class RedisStore implements RingStore {
 }
 
 const SLOT = new RegExp(`^[0-9a-f.]{1,${MAX_SLOT_LENGTH}}$`);
+/** Bytes of an Ed25519 signature (RFC 8032 §5.1.6). */
+const SIGNATURE_LENGTH = 64;
 /** Milliseconds: longer than any record lives. */
 const INDEX_LIFE = 2 * 86_400_000;

@@ -54,6 +54,7 @@ function sealing(keys: OpenSslTicketKeys, counts: TicketCounts): TicketKeyAnswer
     return NONE;
   }
   counts.sealed += 1;
+  key.uses.sealed += 1;
   const iv = Buffer.alloc(16);
   nodeProvider.random(iv);
   const { hmacKey, aesKey } = parts(key);
@@ -68,6 +69,7 @@ function opening(keys: OpenSslTicketKeys, name: Uint8Array, counts: TicketCounts
     return NONE;
   }
   counts.opened += 1;
+  key.uses.opened += 1;
   const { hmacKey, aesKey } = parts(key);
   return [2, hmacKey, aesKey];
 }

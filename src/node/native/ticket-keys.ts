@@ -14,7 +14,7 @@ import type { Secret } from '../../bytes/secret.ts';
 import { nodeProvider } from '../../crypto/node-provider.ts';
 import { hkdfExpand } from '../../keys/hkdf.ts';
 import { Alarm, type Clock } from '../../session/clock.ts';
-import type { TicketKey, TicketKeySource } from '../../session/ticket-key.ts';
+import type { TicketKey, TicketKeySource, TicketKeyUses } from '../../session/ticket-key.ts';
 
 export interface OpenSslTicketKey {
   /** 16 bytes: that of the ring's key. */
@@ -23,6 +23,8 @@ export interface OpenSslTicketKey {
   readonly secret: Secret;
   /** Milliseconds since the epoch: erased then. */
   readonly openUntil: number;
+  /** For the ledger. */
+  readonly uses: TicketKeyUses;
 }
 
 export interface OpenSslTicketKeysOptions {
@@ -89,8 +91,10 @@ export class OpenSslTicketKeys {
       return known.key;
     }
     const info = tls13Only ? INFO_TLS13 : INFO_TLS12;
-    const secret = hkdfExpand(nodeProvider, 'sha256', from, info, HMAC_KEY_LENGTH + AES_KEY_LENGTH, 'ticketKey');
-    const key = { name: ring.name, secret, openUntil };
+    const length = HMAC_KEY_LENGTH + AES_KEY_LENGTH;
+    const uses = { sealed: 0, opened: 0 };
+    const secret = hkdfExpand(nodeProvider, 'sha256', from, info, length, 'openSslTicketKey', uses);
+    const key = { name: ring.name, secret, openUntil, uses };
     this.#derived.set(id, { from, key });
     this.#setAlarm(now);
     return key;

@@ -65,7 +65,8 @@ export async function serveByWorkers(options: PrimaryOptions): Promise<void> {
   const endRenewal = renewFiles(plan.flags, options.renewable, output, (renewed) => primary.renew(renewed));
   const { credentials, clients } = options.renewable;
   warnBefore(plan, output);
-  announce({ output, facts, workers: plan.workers, credentials, clients, addresses, status });
+  const policy = plan.flags.policyInForce?.();
+  announce({ output, facts, policy, workers: plan.workers, credentials, clients, addresses, status });
   warnAfter(plan, credentials, output);
   primary.keepUp();
   drainOnSignal({

@@ -75,14 +75,12 @@ export async function serveAsWorker(plan: ServePlan, output: Output): Promise<vo
   try {
     const start = (await line.ask('hello', {}, START_PATIENCE)) as StartMessage;
     const mine = ofWorker(output, id);
-    const shared = plan.ring.enabled
-      ? (fleetSessions(plan, mine, `worker ${id} of ${plan.ring.fleetName}`) ?? machineSessions(plan, line))
-      : undefined;
+    const shared = plan.ring.enabled ? (fleetSessions(plan, mine, id) ?? machineSessions(plan, line)) : undefined;
     engine = await openEngine({ plan, renewable: renewableOf(start.renewable), output: mine, shared, startedAt });
-    await line.ask('up', { addresses: engine.site.addresses, pid: process.pid });
+    await line.ask('up', { addresses: engine.site.addresses, pid: process.pid }, START_PATIENCE);
   } catch (error) {
     const { exit, message, hint } = toProblem(error);
-    await line.ask('failed', { exit, message, hint }).catch(() => {});
+    await line.ask('failed', { exit, message, hint }, START_PATIENCE).catch(() => {});
     process.exit(exitCode(exit));
   }
 }

@@ -1,87 +1,9 @@
-/** Pair: a client and a server of one subject, each in a process of its own, driven from here. */
+/** WorkerProcess: one client or one server in a process of its own, asked and answered over IPC. */
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { BenchCertificate } from './certificate.ts';
 import type { EngineName } from './engine.ts';
-import type { MemoryUse, Reply, Request, Role } from './messages.ts';
-import type { Sample, WorkloadName, WorkloadOptions } from './workload.ts';
-
-export interface PairOptions {
-  readonly client: EngineName;
-  readonly server: EngineName;
-  readonly workload: WorkloadName;
-  readonly certificate: BenchCertificate;
-  /** Flags for the worker's Node. */
-  readonly nodeFlags?: readonly string[];
-}
-
-/** A sample with the CPU time that the server spent on it. */
-export interface PairSample extends Sample {
-  readonly serverCpuMicros: number;
-}
-
-export class Pair {
-  readonly #client: Worker;
-  readonly #server: Worker;
-
-  private constructor(client: Worker, server: Worker) {
-    this.#client = client;
-    this.#server = server;
-  }
-
-  static async start(options: PairOptions): Promise<Pair> {
-    const server = new Worker('server', options.server, options.nodeFlags);
-    let client: Worker | undefined;
-    try {
-      const port = await server.start(options, 0);
-      client = new Worker('client', options.client, options.nodeFlags);
-      await client.start(options, port);
-      return new Pair(client, server);
-    } catch (error) {
-      client?.kill();
-      server.kill();
-      throw error;
-    }
-  }
-
-  /** Lets the client work for `ms` milliseconds. Rejects when either end crashes or the client meets an error. */
-  async drive(ms: number, options: WorkloadOptions): Promise<PairSample> {
-    const patience = ms + PATIENCE_MS;
-    const before = (await this.#server.ask({ kind: 'usage' })) as number;
-    const crashed = this.#server.crashed;
-    const sample = (await Promise.race([
-      this.#client.ask({ kind: 'drive', ms, options }, patience),
-      crashed,
-    ])) as Sample;
-    const after = (await this.#server.ask({ kind: 'usage' })) as number;
-    return { ...sample, serverCpuMicros: after - before };
-  }
-
-  async memory(): Promise<{ client: MemoryUse; server: MemoryUse }> {
-    const [client, server] = await Promise.all([
-      this.#client.ask({ kind: 'memory' }),
-      this.#server.ask({ kind: 'memory' }),
-    ]);
-    return { client: client as MemoryUse, server: server as MemoryUse };
-  }
-
-  async startProfile(): Promise<void> {
-    await Promise.all([this.#client.ask({ kind: 'startProfile' }), this.#server.ask({ kind: 'startProfile' })]);
-  }
-
-  async stopProfile(paths: { readonly client: string; readonly server: string }): Promise<void> {
-    await Promise.all([
-      this.#client.ask({ kind: 'stopProfile', path: paths.client }),
-      this.#server.ask({ kind: 'stopProfile', path: paths.server }),
-    ]);
-  }
-
-  kill(): void {
-    this.#client.kill();
-    this.#server.kill();
-  }
-}
+import type { Reply, Request, Role, Start } from './messages.ts';
 
 /** Ends every worker that still runs: for interrupts and for the end of the run's time. */
 export function killAll(): void {
@@ -97,14 +19,14 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-class Worker {
+export class WorkerProcess {
+  /** Rejects when the process ends; never resolves. */
+  readonly crashed: Promise<never>;
   readonly #child: ChildProcess;
   readonly #label: string;
   readonly #role: Role;
   readonly #engine: EngineName;
   readonly #waiting = new Map<number, Waiting>();
-  /** Rejects when the process ends; never resolves. */
-  readonly crashed: Promise<never>;
   #nextId = 1;
   #dead: Error | undefined;
 
@@ -140,10 +62,10 @@ class Worker {
     this.crashed.catch(() => {});
   }
 
-  async start(options: PairOptions, port: number): Promise<number> {
+  /** Resolves with the port on which a server listens. */
+  async start(options: Omit<Start, 'kind' | 'role' | 'engine'>): Promise<number> {
     const ready = this.#expect(0, START_PATIENCE_MS);
-    const { workload, certificate } = options;
-    this.#child.send({ kind: 'start', role: this.#role, engine: this.#engine, workload, certificate, port });
+    this.#child.send({ kind: 'start', role: this.#role, engine: this.#engine, ...options } satisfies Start);
     return (await ready) as number;
   }
 
@@ -209,9 +131,10 @@ function firstLines(text: string): string {
   return telling ?? lines.find((line) => line !== '') ?? '';
 }
 
-const running = new Set<Worker>();
+const running = new Set<WorkerProcess>();
 /** The suffix is that of this very file, so that sources and builds both find their own. */
 const workerUrl = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
-const PATIENCE_MS = 15_000;
+/** For an answer, beside the time that the work itself is given. */
+export const PATIENCE_MS = 15_000;
 const START_PATIENCE_MS = 15_000;
 const COMPLAINT_LENGTH = 8192;

@@ -1,0 +1,37 @@
+/**
+ * The cast under measurement. Rows of one workload share it, so that the second one finds warm code; another workload gets
+ * a fresh one.
+ */
+
+import { Cast, type CastOptions } from './cast.ts';
+import type { WorkloadName } from './workload.ts';
+
+export class CastPool {
+  readonly #options: Pick<CastOptions, 'engines' | 'certificate'>;
+  #workload: WorkloadName | undefined;
+  #cast: Cast | undefined;
+
+  constructor(options: Pick<CastOptions, 'engines' | 'certificate'>) {
+    this.#options = options;
+  }
+
+  async take(workload: WorkloadName): Promise<Cast> {
+    if (this.#cast === undefined || this.#workload !== workload) {
+      this.drop();
+      this.#cast = await Cast.start({ ...this.#options, workload });
+      this.#workload = workload;
+    }
+    return this.#cast;
+  }
+
+  /** One of its own, which the caller kills. */
+  startApart(options: Omit<CastOptions, 'engines' | 'certificate'>): Promise<Cast> {
+    return Cast.start({ ...this.#options, ...options });
+  }
+
+  /** Ends the cast: after a failure it is in no state to go on. */
+  drop(): void {
+    this.#cast?.kill();
+    this.#cast = undefined;
+  }
+}

@@ -1,0 +1,30 @@
+// Runs test files in one process, one after the other, each as a suite that bears its name: what they all import is loaded
+// and compiled once. A file's hooks are hooks of its suite; it is loaded when the one before it has ended.
+
+import { after, describe, test } from 'node:test';
+
+/** Milliseconds for what closes by itself. */
+const GRACE = 30_000;
+
+/** @param {readonly { name: string, url: string }[]} files */
+export async function together(files) {
+  for (const { name, url } of files) {
+    await new Promise((resolve) => {
+      describe(name, async () => {
+        await import(url).catch((error) => {
+          test('is loaded', () => {
+            throw error;
+          });
+        });
+        after(resolve);
+      });
+    });
+  }
+  // A test that failed may have left a server open: that must not cost the run the time of a process that hangs.
+  setTimeout(() => {
+    const names = files.map(({ name }) => name).join(', ');
+    const open = process.getActiveResourcesInfo().filter((kind) => !/^(PipeWrap|FSReqPromise)$/.test(kind));
+    process.stderr.write(`${names}: ended by force, as something was left open: ${open.join(', ')}\n`);
+    process.exit(1);
+  }, GRACE).unref();
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { makeCertificate, pemToDer } from '../../bench/certificate.ts';
+import { differences, majorOf } from '../../bench/work/compare.ts';
+import type { ScenarioWork, WorkReport } from '../../bench/work/messages.ts';
+import { scenarioNames } from '../../bench/work/names.ts';
+import { countTogether } from '../../bench/work/run.ts';
+import { projectRoot } from '../support/project.ts';
+
+const HINT =
+  'if this is meant: npm run bench -- --work --save-baseline (for each Node in bench/baseline.json), else: --work --compare';
+
+const baselines: Record<string, WorkReport> = JSON.parse(
+  readFileSync(join(projectRoot, 'bench', 'baseline.json'), 'utf8'),
+);
+
+test('the calls of cryptography in each scenario are those of the baseline, and allocations are near it', async () => {
+  const counted = await countTogether([
+    'handshake_full_1.3_p256',
+    'handshake_psk_dhe',
+    'handshake_ticket_1.2',
+    'handshake_id_1.2',
+    'transfer_16k',
+    'pingpong_1b',
+    'socket_stream_1k',
+  ]);
+  const now: WorkReport = { node: process.version, scenarios: counted };
+  const before = baselines[majorOf(process.version)] ?? Object.values(baselines)[0];
+  const found = differences(before, now, GENEROUS);
+  // Calls, whose names have a colon, are exact; allocations may fall.
+  const wrong = found.filter(({ what, before: a, now: b }) => what.includes(':') || b > a);
+  assert.deepEqual(wrong, [], HINT);
+});
+
+test('the baseline has all scenarios and no times, and what the protocol asks for is the same on every Node', () => {
+  const [first, ...others] = Object.values(baselines);
+  for (const { scenarios } of [first, ...others]) {
+    assert.deepEqual(
+      scenarios.map(({ name }) => name),
+      scenarioNames,
+    );
+    assert.ok(scenarios.every(({ micros }) => micros === undefined));
+  }
+  for (const other of others) {
+    for (const [index, { name, provider, actions }] of other.scenarios.entries()) {
+      const { provider: expected, actions: expectedActions } = first.scenarios[index];
+      assert.deepEqual([provider, actions], [expected, expectedActions], name);
+    }
+  }
+});
+
+const plain: ScenarioWork = {
+  name: 'transfer_16k',
+  heapBytes: 1000,
+  externalBytes: 0,
+  objects: 100,
+  provider: { hmac: 2 },
+  native: { createHmac: 2 },
+  actions: {},
+  wireBytes: 100,
+};
+
+function compared(changes: Partial<ScenarioWork>, nodes = ['v20.1.0', 'v20.2.0']): string[] {
+  const [before, now] = nodes;
+  const found = differences(
+    { node: before, scenarios: [plain] },
+    { node: now, scenarios: [{ ...plain, ...changes }] },
+    0.1,
+  );
+  return found.map(({ what, before: a, now: b }) => `${what} ${a} ${b}`);
+}
+
+test('a comparison tells of every call that differs, also of those that are gone or new', () => {
+  assert.deepEqual(compared({ provider: { hmac: 3 } }), ['provider: hmac 2 3']);
+  assert.deepEqual(compared({ provider: { hash: 1 } }), ['provider: hash 0 1', 'provider: hmac 2 0']);
+});
+
+test('a comparison tells of allocations only beyond its tolerance', () => {
+  assert.deepEqual(compared({ heapBytes: 1090 }), []);
+  assert.deepEqual(compared({ heapBytes: 1200 }), ['heapBytes 1000 1200']);
+  assert.deepEqual(compared({ heapBytes: 800 }), ['heapBytes 1000 800']);
+});
+
+test('reports of two major versions of Node are compared by what the protocol asks for alone', () => {
+  const changes = { native: { hash: 9 }, heapBytes: 9000 };
+  assert.deepEqual(compared(changes, ['v20.1.0', 'v26.0.0']), []);
+  assert.equal(compared({ ...changes, provider: {} }, ['v20.1.0', 'v26.0.0']).length, 1);
+});
+
+test('a chain for the bench leads from the leaf over as many certificates as asked for to the CA', () => {
+  const { ca, cert } = makeCertificate(3);
+  const path = [...pemToDer(cert), ...pemToDer(ca)].map((der) => new X509Certificate(der));
+  assert.equal(path.length, 4);
+  for (const [index, certificate] of path.entries()) {
+    assert.ok(certificate.verify((path[index + 1] ?? certificate).publicKey), String(index));
+  }
+});
+
+test('docs/performance.md has a place for what each run finds', () => {
+  const text = readFileSync(join(projectRoot, 'docs', 'performance.md'), 'utf8');
+  for (const place of ['table v20', 'table v26', 'profile', 'primitives', 'work', 'growth', 'https', 'fairness']) {
+    assert.match(text, new RegExp(`<!-- bench ${place} -->[\\s\\S]*?<!-- end -->`));
+  }
+});
+
+/** The share by which allocations may differ: a small change is seen by `--work --compare`, this sees a blunder. */
+const GENEROUS = 0.4;

@@ -1,0 +1,105 @@
+/** Enemies at the store, and members that mean harm, scenario by scenario. What must hold in all of them is in `model.test.ts`. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { toHex } from '../../src/bytes/bytes.ts';
+import { Secret } from '../../src/bytes/secret.ts';
+import { putEpoch } from './commands.ts';
+import { common, eventsOf, lastOf, settled, toNextEpoch, trustOf } from './scenes.ts';
+import { HOUR, MINUTE, World } from './world.ts';
+
+describe('whoever can write to the store', () => {
+  it('cannot bring back what is over by bringing back the records', () => {
+    const world = settled(2);
+    const first = common(world).id;
+    world.store.snapshot();
+    world.advance(4 * HOUR);
+    world.store.rollBack(0, world.time);
+    world.advance(5 * MINUTE);
+    for (const node of world.nodes) {
+      assert(world.opening(node).every((key) => key.id !== first && key.times.destroyAt > world.time));
+      assert(Object.keys(node.member?.status(world.moment(node)).refusals ?? {}).length > 0);
+    }
+    toNextEpoch(world);
+    assert.equal(common(world).fresh, true);
+  });
+
+  it('cannot keep an epoch from being made by putting junk in its place', () => {
+    const world = settled(2);
+    const epoch = common(world).epoch + 1;
+    world.store.put('epoch', `0.${epoch.toString(16)}.0`, new Uint8Array(500).fill(1), world.time + 2 * HOUR);
+    toNextEpoch(world);
+    assert.equal(common(world).fresh, true);
+  });
+
+  it('cannot make a member of who is not on the list', () => {
+    const world = settled(2);
+    const stranger = new World({ provider: world.provider, nodes: 1 }).nodes[0];
+    const trust = trustOf(world);
+    const record = trust.seal(stranger.file.identity, 'order', (body) => body.u64(5).u16(0).u64(1));
+    world.store.put('order', toHex(stranger.file.identity.memberId), record, world.time + HOUR);
+    const before = common(world).id;
+    world.advance(MINUTE);
+    assert.equal(common(world).id, before);
+    assert.equal(
+      world.nodes[0].member?.status(world.moment(world.nodes[0])).refusals.unknown_signer !== undefined,
+      true,
+    );
+  });
+
+  it('finds each prekey used once: a second envelope for it opens nothing', () => {
+    const world = settled(2);
+    const [, node] = world.nodes;
+    const envelopes = (prekey: string) =>
+      world.store.history.filter(({ bytes }) => toHex(bytes).includes(prekey)).length;
+    const announced = toHex(lastOf(world, node)).slice(0, 400);
+    assert.equal(envelopes(announced), 1);
+    const received = eventsOf(node, 'key_received').length + eventsOf(node, 'epoch_made').length;
+    // All of the past once more.
+    for (const { kind, slot, bytes } of [...world.store.history]) {
+      world.store.put(kind, slot, bytes, world.time + HOUR, true);
+    }
+    world.advance(MINUTE);
+    assert.equal(eventsOf(node, 'key_received').length + eventsOf(node, 'epoch_made').length, received);
+  });
+});
+
+describe('a member that makes keys wrongly', () => {
+  const zero = new Uint8Array(32);
+  const good = new Uint8Array(32).fill(5);
+  const cases: [string, string, Uint8Array, (world: World) => Parameters<typeof putEpoch>[2] | object][] = [
+    ['a key that is all zero', 'bad_key', zero, () => ({})],
+    ['a key that is not the one in the header', 'bad_envelope', good, () => ({ keyId: new Uint8Array(16) })],
+    ['a key that seals for longer', 'bad_times', good, ({ time }) => ({ sealUntil: time + 3 * HOUR })],
+    ['a key that opens for longer', 'bad_times', good, ({ time }) => ({ destroyAt: time + 20 * HOUR })],
+    ['a key of the epoch after the next', 'untimely', good, (world) => ({ epoch: Math.floor(world.time / HOUR) + 2 })],
+  ];
+  for (const [what, refusal, bytes, change] of cases) {
+    it(`is not followed: ${what}`, () => {
+      const world = settled(3);
+      const [, insider, node] = world.nodes;
+      const before = common(world).id;
+      const secret = Secret.copy('epochSecret', bytes);
+      putEpoch(world, insider.file.identity, { secret, rotation: 3, ...change(world) });
+      world.advance(MINUTE);
+      assert.equal(common(world).id, before);
+      assert.equal(world.opening(node).filter(({ fresh }) => fresh).length, 1);
+      const { refusals } = node.member?.status(world.moment(node)) ?? { refusals: {} };
+      assert.deepEqual(Object.keys(refusals), [refusal]);
+    });
+  }
+
+  it('is not followed: a key that was there before, under another epoch', () => {
+    const world = settled(3);
+    const [, insider, node] = world.nodes;
+    const key = common(world);
+    const secret = key.secret.clone();
+    toNextEpoch(world, 5 * MINUTE);
+    const before = common(world).id;
+    putEpoch(world, insider.file.identity, { secret, rotation: 3 });
+    world.advance(MINUTE);
+    assert.equal(common(world).id, before);
+    assert.equal(world.opening(node).find(({ id }) => id === key.id)?.epoch, key.epoch);
+    assert.equal(node.member?.status(world.moment(node)).refusals.bad_key !== undefined, true);
+  });
+});

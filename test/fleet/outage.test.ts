@@ -1,0 +1,203 @@
+/** The store away, split, or with a wrong clock, and members with one, scenario by scenario. What must hold in all of them is in `model.test.ts`. */
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { alarmsOf, common, eventsOf, fleet, sealingIds, settled, toNextEpoch } from './scenes.ts';
+import { HOUR, MINUTE } from './world.ts';
+
+describe('without the store', () => {
+  it('everybody goes on to the same keys, for a day at the most, and back to fresh ones', () => {
+    const world = settled(3);
+    for (const node of world.nodes) {
+      world.connect(node, false);
+    }
+    for (let depth = 1; depth <= 20; depth++) {
+      toNextEpoch(world);
+      assert.equal(common(world).depth, depth);
+    }
+    assert(alarmsOf(world, world.nodes[0]).includes('no_fresh_epoch'));
+    assert(alarmsOf(world, world.nodes[0]).includes('sealing_key_old'));
+    assert(alarmsOf(world, world.nodes[0]).includes('store_unreachable'));
+    world.advance(5 * HOUR);
+    assert.deepEqual(sealingIds(world), [undefined, undefined, undefined]);
+    assert(alarmsOf(world, world.nodes[0]).includes('no_sealing_key'));
+    for (const node of world.nodes) {
+      world.connect(node, true);
+    }
+    world.advance(2 * MINUTE);
+    assert.equal(common(world).depth, 0);
+    assert.deepEqual(alarmsOf(world, world.nodes[0]), []);
+  });
+
+  it('what a member seals that is cut off, the others open, for as long as it can go on', () => {
+    const world = settled(3);
+    const [cut, ...others] = world.nodes;
+    world.connect(cut, false);
+    for (let depth = 1; depth <= 20; depth++) {
+      toNextEpoch(world);
+      const key = world.sealing(cut);
+      assert.equal(key?.depth, depth);
+      for (const node of others) {
+        assert(world.opens(node, key.id));
+        assert.equal(world.sealing(node)?.fresh, true);
+      }
+    }
+  });
+
+  it('a short outage is not noticed', () => {
+    const world = settled(2);
+    const before = common(world).id;
+    world.advance(MINUTE);
+    for (const node of world.nodes) {
+      world.connect(node, false);
+    }
+    world.advance(20 * MINUTE);
+    assert.equal(common(world).id, before);
+    assert.deepEqual(alarmsOf(world, world.nodes[0]), []);
+  });
+
+  it('a flush forbids to go on from what was before', () => {
+    const world = settled(2);
+    const [node, cut] = world.nodes;
+    world.connect(cut, false);
+    world.call(node, (member, now) => member.flush(now));
+    world.advance(MINUTE);
+    toNextEpoch(world);
+    const old = world.sealing(cut);
+    assert.equal(old?.depth, 1);
+    assert.equal(world.opens(node, old.id), false);
+    world.connect(cut, true);
+    world.advance(MINUTE);
+    assert.equal(world.opens(cut, old.id), false);
+    common(world);
+  });
+});
+
+describe('a race for an epoch', () => {
+  it('leaves the winner’s key alone: the loser erases its own, which nobody else ever had', () => {
+    const world = settled(2);
+    const epoch = common(world).epoch + 1;
+    const made = () => world.nodes.flatMap((node) => eventsOf(node, 'epoch_made')).length;
+    while (made() === 1) {
+      world.advance(100);
+    }
+    // The other one does not get to see it, nor that anybody has it, and makes its own.
+    world.store.hidesEpochs = true;
+    const winner = world.nodes.find((node) =>
+      eventsOf(node, 'epoch_made').some((event) => 'epoch' in event && event.epoch === epoch),
+    );
+    assert(winner);
+    world.connect(winner, false);
+    while (made() === 2 && world.time % world.epochLength < world.epochLength - MINUTE) {
+      world.advance(100);
+    }
+    assert.equal(made(), 3);
+    world.store.hidesEpochs = false;
+    world.connect(winner, true);
+    world.advance(5 * MINUTE);
+    for (const node of world.nodes) {
+      assert.equal(world.opening(node).filter((key) => key.fresh && key.epoch === epoch).length, 1);
+    }
+  });
+});
+
+describe('a split store', () => {
+  it('leaves two keys that all open and one that all seal under', () => {
+    const world = fleet(4);
+    world.store.brokenNx = true;
+    for (const [index, node] of world.nodes.entries()) {
+      world.connect(node, index < 2);
+    }
+    world.advance(2 * MINUTE);
+    const left = world.sealing(world.nodes[0])?.id;
+    const lost = world.store.view(world.time, '');
+    world.store.wipe();
+    for (const [index, node] of world.nodes.entries()) {
+      world.connect(node, index >= 2);
+    }
+    world.advance(2 * MINUTE);
+    const right = world.sealing(world.nodes[2])?.id;
+    assert(left !== undefined && right !== undefined && left !== right);
+    assert(lost.epochs.length > 0);
+    for (const node of world.nodes) {
+      world.connect(node, true);
+    }
+    world.advance(5 * MINUTE);
+    assert.equal(common(world).id, left < right ? left : right);
+    for (const node of world.nodes) {
+      assert(world.opens(node, left) && world.opens(node, right));
+    }
+  });
+});
+
+describe('clocks', () => {
+  it('a member whose clock is wrong makes no epoch and says so, but seals and opens like the others', () => {
+    const world = settled(2);
+    const [wrong, right] = world.nodes;
+    world.jump(wrong, -5 * MINUTE);
+    world.crash(right);
+    world.advance(MINUTE);
+    assert.deepEqual(alarmsOf(world, wrong), ['clock_skew']);
+    toNextEpoch(world);
+    assert.equal(world.sealing(wrong)?.depth, 1);
+    world.start(right);
+    world.advance(MINUTE);
+    assert.equal(world.sealing(wrong)?.id, world.sealing(right)?.id);
+    assert.equal(common(world).depth, 0);
+  });
+
+  it('a clock set back does not lengthen the life of a key', () => {
+    const world = settled(1);
+    const [node] = world.nodes;
+    const { id } = common(world);
+    world.jump(node, -10 * HOUR);
+    world.connect(node, false);
+    toNextEpoch(world);
+    assert.notEqual(world.sealing(node)?.id, id);
+    world.advance(2 * HOUR);
+    assert.equal(world.opens(node, id), false);
+  });
+
+  it('a machine that sleeps finds its old keys gone when it wakes', () => {
+    const world = settled(1);
+    const [node] = world.nodes;
+    const key = common(world);
+    world.connect(node, false);
+    world.sleep(node, 4 * HOUR);
+    world.advance(4 * HOUR);
+    assert.equal(key.state(world.moment(node)), 'ended');
+    assert.equal(key.workingSecret('default', 'mayfly')?.erased, true);
+    assert.equal(world.sealing(node), undefined);
+    world.connect(node, true);
+    world.advance(MINUTE);
+    assert.equal(world.sealing(node)?.fresh, true);
+  });
+
+  it('a machine that slept for less than its keys live goes on where the others are', () => {
+    const world = settled(2);
+    for (const node of world.nodes) {
+      world.connect(node, false);
+    }
+    world.sleep(world.nodes[0], 2 * HOUR);
+    world.advance(2 * HOUR + 1);
+    assert.equal(common(world).depth, 2);
+  });
+
+  it('a store that lies about the time, or whose clock stands, lengthens no key’s life', () => {
+    for (const lie of [-3 * HOUR, 'frozen'] as const) {
+      const world = settled(2);
+      const { id, times } = common(world);
+      if (lie === 'frozen') {
+        world.store.frozenAt = world.time;
+      } else {
+        world.store.clockOffset = lie;
+      }
+      world.crash(world.nodes[1]);
+      world.start(world.nodes[1]);
+      world.advance(times.destroyAt - world.time + world.configuration.maxSkew);
+      for (const node of world.nodes) {
+        assert.equal(world.opens(node, id), false);
+      }
+    }
+  });
+});
