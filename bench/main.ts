@@ -5,7 +5,7 @@
  */
 
 import { type Arguments, type Mode, parseArguments } from './arguments.ts';
-import { progress } from './progress.ts';
+import { note, progress } from './progress.ts';
 import { killAll } from './worker-process.ts';
 
 /** What a run prints, and what it puts into the documentation. */
@@ -22,17 +22,31 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => process.exit(130));
   }
+  if (options.writeDocs) {
+    const { checkPlaces } = await import('./write-docs.ts');
+    checkPlaces(options.modes);
+  }
   for (const mode of options.modes) {
-    const { text, markdown, failed } = await runs[mode](options);
-    progress('');
-    process.stdout.write(`${text}\n`);
-    if (failed === true) {
+    try {
+      await run(mode, options);
+    } catch (error) {
+      // The runs that follow have nothing to do with it.
+      note(`bench: ${mode}: ${(error as Error).message}`);
       process.exitCode = 1;
     }
-    if (options.writeDocs && markdown !== undefined) {
-      const { writeDocs } = await import('./write-docs.ts');
-      writeDocs(mode, markdown);
-    }
+  }
+}
+
+async function run(mode: Mode, options: Arguments): Promise<void> {
+  const { text, markdown, failed } = await runs[mode](options);
+  progress('');
+  process.stdout.write(`${text}\n`);
+  if (failed === true) {
+    process.exitCode = 1;
+  }
+  if (options.writeDocs && markdown !== undefined) {
+    const { writeDocs } = await import('./write-docs.ts');
+    writeDocs(mode, markdown);
   }
 }
 

@@ -28,13 +28,13 @@ export async function measureWork(options: WorkOptions): Promise<WorkReport> {
       continue;
     }
     options.progress(`${name}: counting`);
-    const [counts] = await countTogether([name]);
+    const [[memory], [calls]] = [await countMemory([name]), await countCalls([name])];
     let micros: number | undefined;
     if (options.time) {
       options.progress(`${name}: timing`);
       [{ micros }] = await run<ScenarioTime>([worker, 'time', name]);
     }
-    found.push({ ...counts, micros });
+    found.push({ ...memory, ...calls, micros });
   }
   const instructions = options.instructions ? await countInstructions(found, options) : undefined;
   return {
@@ -43,11 +43,13 @@ export async function measureWork(options: WorkOptions): Promise<WorkReport> {
   };
 }
 
-/** The counts alone, of all in the same two processes: a test has little time. */
-export async function countTogether(names: readonly string[]): Promise<ScenarioWork[]> {
-  const memory = await run<ScenarioMemory>([...MEMORY_FLAGS, worker, 'memory', ...names]);
-  const calls = await run<ScenarioCalls>([callsWorker, ...names]);
-  return memory.map((one, index) => ({ ...one, ...calls[index] }));
+/** Calls of cryptography and actions; of all scenarios for no names. */
+export function countCalls(names: readonly string[] = []): Promise<ScenarioCalls[]> {
+  return run<ScenarioCalls>([callsWorker, ...names]);
+}
+
+export function countMemory(names: readonly string[]): Promise<ScenarioMemory[]> {
+  return run<ScenarioMemory>([...MEMORY_FLAGS, worker, 'memory', ...names]);
 }
 
 /** One JSON object per line. */

@@ -41,7 +41,7 @@ interface JsonRow {
 test('bench --quick --json prints one JSON document with a row for each name and nothing else on stdout', async () => {
   const names = ['handshake_resumed_1.3', 'handshake_resumed_1.2_id', 'transfer_bulk', 'pingpong_1B', 'memory_idle'];
   const only = names.flatMap((name) => ['--only', name]);
-  const flags = ['--quick', '--cross', '--json', '--budget-ms', '2500', '--rounds', '1'];
+  const flags = ['--quick', '--cross', '--json', '--budget-ms', '2000', '--rounds', '1'];
   const { code, stdout, stderr } = await bench(...flags, ...only);
   assert.equal(code, 0, stderr + stdout);
   const document = JSON.parse(stdout) as { rows: JsonRow[] };
@@ -50,12 +50,12 @@ test('bench --quick --json prints one JSON document with a row for each name and
     names,
   );
   for (const { name, ours, nodeTls, ratio } of document.rows) {
-    // What is checked is the shape: so short a run says nothing, and memory may even seem to shrink.
-    for (const figure of [ours, nodeTls, ratio]) {
-      assert.ok(Number.isFinite(figure), stdout);
-    }
+    // What is checked is the shape: so short a run says nothing, and memory may even seem not to grow.
+    assert.ok(Number.isFinite(ours) && Number.isFinite(nodeTls), stdout);
     const expected = name === 'memory_idle' ? nodeTls / ours : ours / nodeTls;
-    assert.ok(Math.abs(ratio / expected - 1) < 0.02, `${name}: ${stdout}`);
+    if (Number.isFinite(expected)) {
+      assert.ok(Math.abs(ratio - expected) <= 0.02 * Math.abs(expected), `${name}: ${stdout}`);
+    }
   }
   for (const { name, samePeer, usual, primitives } of document.rows.filter((row) => row.name !== 'memory_idle')) {
     for (const end of [samePeer?.client, samePeer?.server]) {
