@@ -220,6 +220,8 @@ export function onServerHelloDone12(
   hs.clientScheme = scheme;
   const privateKey = keyAtHand(credential);
   if (privateKey === undefined) {
+    // In a renegotiation: nothing comes between our ClientKeyExchange and what follows it.
+    withRecords(hs.host).channel.holdsData = true;
     hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitClientSignature12';
   }

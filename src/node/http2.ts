@@ -21,6 +21,7 @@ import type { Duplex } from 'node:stream';
 import { TLSError } from '../errors.ts';
 import { guardEarlyRequests, socketOfSession } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
+import { guardWrapper } from './http2-wrapper.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect as tlsConnect } from './tls-connect.ts';
 import { TLSSocket } from './tls-socket.ts';
@@ -77,7 +78,7 @@ export function connect(
   const socket = own === undefined ? openSocket(url, given) : own(url, given);
   const session = nodeConnect(authority, { ...httpClientOptions(given), createConnection: () => socket });
   if (socket instanceof TLSSocket) {
-    endWrapperFirst(session, socket);
+    guardWrapper(session, socket);
     holdConnect(session, socket);
   }
   if (onConnect !== undefined) {
@@ -141,20 +142,9 @@ function describeSession(session: Http2Session): void {
   const socket = (session.socket as unknown as { stream?: unknown }).stream;
   if (socket instanceof TLSSocket) {
     socketOfSession.set(session, socket);
-    endWrapperFirst(session, socket);
+    guardWrapper(session, socket);
     describe(session, socket);
   }
-}
-
-/**
- * When a connection breaks, Node ends the session with a last GOAWAY. On a wrapped transport on which a write or an end
- * is still under way, its wrapper takes that write for a bug of Node and ends the process: so the wrapper goes first.
- */
-function endWrapperFirst(session: Http2Session, socket: TLSSocket): void {
-  // The session shows its socket through a proxy that refuses `destroy`; this method of EventEmitter returns the socket.
-  const shown = session.socket;
-  const wrapper = shown.setMaxListeners(shown.getMaxListeners()) as Duplex;
-  socket.prependListener('error', () => wrapper.destroy());
 }
 
 /** Gives the session, and the wrapper that it shows as its socket, what they cannot know. */

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import type { Http2Session } from 'node:http2';
 import { test } from 'node:test';
 import * as http2 from '../../src/node/http2.ts';
+import { wrapperOf } from '../../src/node/http2-wrapper.ts';
 import type { TLSSocket } from '../../src/node/tls.ts';
 import { closing, delay, listen, only, serverOptions, trust, type Version, versions } from './support.ts';
 
@@ -89,3 +90,53 @@ for (const version of versions) {
     });
   }
 }
+
+test('a write that comes while another, or the end, is under way is told that it is too late', async () => {
+  const { session, end } = await meet('TLSv1.3');
+  const wrapper = wrapperOf(session) as unknown as Record<symbol, unknown> & {
+    doWrite(request: object, buffers: readonly Uint8Array[]): number;
+  };
+  const fields = Object.getOwnPropertySymbols(wrapper).filter(({ description }) => /^kCurrent/.test(description ?? ''));
+  assert.equal(fields.length, 2);
+  for (const field of fields) {
+    const before = wrapper[field];
+    wrapper[field] = {};
+    assert.equal(wrapper.doWrite({}, [Buffer.from('x')]), -32);
+    wrapper[field] = before;
+  }
+  end();
+});
+
+test('clients that hang up while their streams are open do not take the server with them', async () => {
+  const server = http2.createSecureServer({ ...serverOptions }, (_request, response) => {
+    response.on('error', () => {});
+    response.end(Buffer.alloc(100));
+  });
+  server.on('sessionError', () => {});
+  const port = await listen(server);
+  for (let round = 0; round < 20; round++) {
+    const client = http2.connect(`https://localhost:${port}`, trust);
+    client.on('error', () => {});
+    await once(client, 'connect');
+    const closed = once(client, 'close');
+    let answers = 0;
+    const more = () => {
+      const request = client.request();
+      request.on('error', () => {});
+      request.on('response', () => {
+        answers++;
+        if (answers === 24) {
+          client.destroy();
+        } else if (!client.destroyed) {
+          more();
+        }
+      });
+      request.resume();
+    };
+    for (let i = 0; i < 8; i++) {
+      more();
+    }
+    await closed;
+  }
+  server.close();
+});
