@@ -20,8 +20,6 @@ export const leftOut: Readonly<Record<string, string>> = {
   sessionState: 'is mostly public; the secret in it is looked for as one of its own',
   clientSession: 'is mostly public; the secret in it is looked for as one of its own',
   welcome: 'is mostly public; the secret in it is looked for as one of its own',
-  heldByServer: 'is a copy of a key of nginx or HAProxy: test/agent looks for it, in their memory and in the agent’s',
-  throwawayKey: 'is nobody’s, and opens nothing',
   identityKey: 'lives as long as its process, like the key of a certificate, and comes from a file',
 };
 

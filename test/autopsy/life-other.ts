@@ -13,6 +13,7 @@ import { quicInitialSecrets } from '../../src/keys/quic.ts';
 import { QuicPacketProtection } from '../../src/keys/quic-packet.ts';
 import { manageTickets } from '../../src/node/native.ts';
 import { ClientSessions, type ConnectionOptions, connect, createServer, type TlsOptions } from '../../src/node/tls.ts';
+import { otherServers } from '../ledger/other-servers.ts';
 import { quicClient, quicServer } from '../quic/support.ts';
 import { identity, World } from '../support/connections.ts';
 import { encodeEchConfig, encodeEchConfigList } from '../support/ech-server.ts';
@@ -27,6 +28,7 @@ export interface Credentials {
 
 /** Connections made. */
 export async function liveOther(scale: Scale, credentials: Credentials): Promise<number> {
+  otherServers();
   let count = 0;
   if (scale === 'full') {
     liveDhe();

@@ -11,7 +11,6 @@ import { ticketKeyUses } from '../../src/fleet/ring-keys.ts';
 import { quicInitialSecrets } from '../../src/keys/quic.ts';
 import { QuicPacketProtection } from '../../src/keys/quic-packet.ts';
 import { type SecretBorn, secretBorn } from '../../src/ledger/channels.ts';
-import { eraseAll, keysIn, randomLines } from '../../src/node/agent/haproxy-keys.ts';
 import { OpenSslTicketKeys } from '../../src/node/native/ticket-keys.ts';
 import { encodeClientSession } from '../../src/session/client-session.ts';
 import { openBytes, sealBytes } from '../../src/session/sealed-bytes.ts';
@@ -22,6 +21,7 @@ import { SimulatedClock } from '../session/simulated-clock.ts';
 import { identity, World } from '../support/connections.ts';
 import { EchConversation, EchServer } from '../support/ech-server.ts';
 import { World12 } from '../support/world12.ts';
+import { otherServers } from './other-servers.ts';
 
 let done: Promise<readonly SecretBorn[]> | undefined;
 
@@ -176,15 +176,6 @@ async function fleet(): Promise<void> {
   rings[0].rotate();
   await pass(clock);
   await Promise.all(rings.map((ring) => ring.close()));
-}
-
-/** What an agent that drives HAProxy reads back, and writes over what ends. */
-function otherServers(): void {
-  const lines = Buffer.from(randomLines(48)).toString('latin1').trimEnd().split('\n');
-  const answer = lines.map((line, index) => `0.${index} ${line}\n`).join('');
-  const held = keysIn(Buffer.from(answer, 'latin1'), 48);
-  eraseAll(held?.map((key) => key.clone('heldByServer')));
-  eraseAll(held);
 }
 
 async function pass(clock: SimulatedClock): Promise<void> {
