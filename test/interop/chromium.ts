@@ -28,7 +28,13 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(90_000);
   const problems: string[] = [];
-  const onFailed = (request: Request) => problems.push(`${request.url()}: ${request.failure()?.errorText}`);
+  const onFailed = (request: Request) => {
+    const { errorText } = request.failure() ?? {};
+    // The icon of the page before, which the browser no longer wants.
+    if (errorText !== 'net::ERR_ABORTED') {
+      problems.push(`${request.url()}: ${errorText}`);
+    }
+  };
   const onError = (error: Error) => problems.push(String(error));
   page.on('requestfailed', onFailed).on('pageerror', onError);
   await page.goto(site.url, { waitUntil: 'load' });
