@@ -21,6 +21,7 @@ const alone = new Map([
   ['node/leaks', 'measures the heap'],
   ['policy/key-renewal', 'looks at a timer that all connections of a process share'],
   ['policy/cli', 'starts programs'],
+  ['crypto/random-pool', 'looks at a pool that all tests of a process share'],
 ]);
 
 /** Seconds, before there was a run: only of those that would be missed if they came last. */
@@ -29,7 +30,9 @@ const guesses = {
   'fleet-cli/fleet': 14,
   'count/browsers': 12,
   'theft/theft': 11,
+  'agent/servers': 12,
   'fleet-redis/fleet': 10,
+  'agent/cli': 8,
   'cli/rotation': 9,
   'cli/status': 9,
   'bench/bench': 8,

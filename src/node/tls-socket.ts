@@ -19,7 +19,8 @@ import { ClientDriver } from './client-driver.ts';
 import type { ClientDriverOptions } from './client-driver-options.ts';
 import type { Driver } from './driver.ts';
 import { readOption } from './raw-reader.ts';
-import { ServerDriver, type ServerDriverOptions } from './server-driver.ts';
+import { ServerDriver } from './server-driver.ts';
+import type { ServerDriverOptions } from './server-driver-options.ts';
 import { SocketHandshakes } from './socket-handshakes.ts';
 
 export interface TLSSocketOptions extends ClientDriverOptions, Omit<ServerDriverOptions, 'ALPNProtocols'> {

@@ -31,7 +31,7 @@ export type {
 } from './external-psks.ts';
 export { createSecureContext, SecureContext, type SecureContextOptions, type SignFunction } from './secure-context.ts';
 export { ServerCounters } from './server-counters.ts';
-export type { ALPNCallback, OcspCallback, SNICallback } from './server-driver.ts';
+export type { ALPNCallback, OcspCallback, SNICallback } from './server-driver-options.ts';
 export type { EffectivePolicy, PolicyOption } from './server-policy.ts';
 export { ServerSessions, type SessionOptions } from './sessions.ts';
 export type { EarlyDataOptions } from './ticket-registers.ts';
