@@ -1,8 +1,8 @@
 /** The bench's command line. */
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { scenarioNames } from './counts/names.ts';
 import { rows } from './rows/rows.ts';
-import { scenarioNames } from './work/names.ts';
 
 /** What is measured: the table beside `node:tls`, or one of the questions that have a run of their own. */
 export type Mode = 'table' | 'profile' | 'work' | 'growth' | 'https' | 'fairness' | 'primitives' | 'ring';

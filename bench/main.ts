@@ -54,7 +54,7 @@ async function run(mode: Mode, options: Arguments): Promise<void> {
 const runs: Record<Mode, (options: Arguments) => Promise<Finding>> = {
   table: async (options) => (await import('./table.ts')).table(options),
   profile: async (options) => (await import('./table.ts')).profile(options),
-  work: async (options) => (await import('./work/work.ts')).work({ ...options, progress }),
+  work: async (options) => (await import('./counts/work.ts')).work({ ...options, progress }),
   growth: async (options) => (await import('./growth/growth.ts')).growth(options),
   https: async (options) => (await import('./https/https.ts')).https(options),
   fairness: async (options) => (await import('./fairness/fairness.ts')).fairness(options),

@@ -13,8 +13,8 @@ import { SessionCache } from '../../src/session/session-cache.ts';
 import type { SessionState12, SessionState13 } from '../../src/session/session-state.ts';
 import { openTicket, sealTicket } from '../../src/session/ticket.ts';
 import { makeCertificate, pemToDer } from '../certificate.ts';
+import { World } from '../counts/memory-pair.ts';
 import { microsPerCall } from '../timing.ts';
-import { World } from '../work/memory-pair.ts';
 
 export interface InsideFigures {
   /** µs per call; bytes of the process per session. */

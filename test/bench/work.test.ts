@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { makeCertificate, pemToDer } from '../../bench/certificate.ts';
-import { type Difference, differences, majorOf } from '../../bench/work/compare.ts';
-import type { ScenarioWork, WorkReport } from '../../bench/work/messages.ts';
-import { scenarioNames } from '../../bench/work/names.ts';
-import { countCalls, countMemory } from '../../bench/work/run.ts';
+import { type Difference, differences, majorOf } from '../../bench/counts/compare.ts';
+import type { ScenarioWork, WorkReport } from '../../bench/counts/messages.ts';
+import { scenarioNames } from '../../bench/counts/names.ts';
+import { countCalls, countMemory } from '../../bench/counts/run.ts';
 import { projectRoot } from '../support/project.ts';
 
 const HINT =
