@@ -85,15 +85,19 @@ export class Visits {
     this.#waiting.set(connection, track);
   }
 
+  /** A request whose connection is gone by the time it is read is nobody's. */
   requested(connection: VisitConnection | undefined, request: VisitRequest): void {
+    if (connection === undefined) {
+      return;
+    }
     const now = this.#now();
-    const track = connection === undefined ? undefined : this.#connections.get(connection);
-    const { load, dropped } = this.#visitor(connection?.address ?? '', request.headers).load(request, now);
+    const track = this.#connections.get(connection);
+    const { load, dropped } = this.#visitor(connection.address, request.headers).load(request, now);
     this.#drop(dropped);
     load.requests += 1;
     load.lastAt = now;
     load.protocols.add(request.httpVersionMajor >= 2 ? 'h2' : 'http/1.1');
-    if (connection === undefined || track === undefined) {
+    if (track === undefined) {
       return;
     }
     if (this.#waiting.delete(connection)) {
