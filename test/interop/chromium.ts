@@ -28,15 +28,16 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(90_000);
   const problems: string[] = [];
+  // Not the icon of the page before, which may be on its way still.
+  const begun = new Set<Request>();
+  const onRequest = (request: Request) => void begun.add(request);
   const onFailed = (request: Request) => {
-    const { errorText } = request.failure() ?? {};
-    // The icon of the page before, which the browser no longer wants.
-    if (errorText !== 'net::ERR_ABORTED') {
-      problems.push(`${request.url()}: ${errorText}`);
+    if (begun.has(request)) {
+      problems.push(`${request.url()}: ${request.failure()?.errorText}`);
     }
   };
   const onError = (error: Error) => problems.push(String(error));
-  page.on('requestfailed', onFailed).on('pageerror', onError);
+  page.on('request', onRequest).on('requestfailed', onFailed).on('pageerror', onError);
   await page.goto(site.url, { waitUntil: 'load' });
   const seen = await page.evaluate(`(async () => ({
     title: document.title,
@@ -54,7 +55,7 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
     widths: number[];
     hashes: string[];
   };
-  page.off('requestfailed', onFailed).off('pageerror', onError);
+  page.off('request', onRequest).off('requestfailed', onFailed).off('pageerror', onError);
   assert.deepEqual(problems, []);
   assert.deepEqual(
     site.failures.map((error) => (error as NodeJS.ErrnoException).code),
