@@ -5,8 +5,28 @@ export const EMPTY: Uint8Array = new Uint8Array(0);
 const encoder = new TextEncoder();
 
 export function utf8(text: string): Uint8Array {
-  return encoder.encode(text);
+  return shortAscii(text) ?? encoder.encode(text);
 }
+
+/** Names and labels, without a call into the encoder; undefined for all others. */
+function shortAscii(text: string): Uint8Array | undefined {
+  const { length } = text;
+  if (length > LONGEST_NAME) {
+    return undefined;
+  }
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) {
+      return undefined;
+    }
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
+/** Bytes: what V8 keeps on its heap. */
+const LONGEST_NAME = 64;
 
 /** Memory that still holds what lay there before: for those who write all of it before they hand it on. */
 export function uninitialized(length: number): Uint8Array {
@@ -26,6 +46,19 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   }
   return joined;
 }
+
+/** Erases key material. A loop, as most of it is short, and `fill` costs a call into V8's runtime. */
+export function wipe(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+  if (end - start > LONGEST_LOOP) {
+    bytes.fill(0, start, end);
+    return;
+  }
+  for (let i = start; i < end; i++) {
+    bytes[i] = 0;
+  }
+}
+
+const LONGEST_LOOP = 256;
 
 /** The same bytes as a plain Uint8Array: a Buffer's slice() would be a view where the codecs want a copy. */
 export function plainBytes(bytes: Uint8Array): Uint8Array {

@@ -16,6 +16,7 @@ import {
   secretBorn,
   secretEnded,
 } from '../ledger/channels.ts';
+import { wipe } from './bytes.ts';
 
 /** What goes into a derivation: a `Secret`, of which the result is a child, or bytes that are public or somebody else's. */
 export type KeyMaterial = Secret | Uint8Array;
@@ -59,7 +60,7 @@ export class Secret {
   static take(kind: string, source: Uint8Array, from: number = 0, last: number = 0): Secret {
     const bytes = new Uint8Array(new ArrayBuffer(source.length));
     bytes.set(source);
-    source.fill(0);
+    wipe(source);
     return new Secret(kind, bytes, from, last, undefined);
   }
 
@@ -79,7 +80,7 @@ export class Secret {
     if (length === source.length) {
       return new Secret(kind, source, from, last, uses);
     }
-    source.fill(0, length);
+    wipe(source, length);
     return new Secret(kind, source.subarray(0, length), from, last, uses);
   }
 
@@ -128,7 +129,7 @@ export class Secret {
     if (this.#bytes === undefined) {
       return;
     }
-    this.#bytes.fill(0);
+    wipe(this.#bytes);
     this.#bytes = undefined;
     if (secretEnded.hasSubscribers) {
       publishEnd(this, this.id, this.kind, why);

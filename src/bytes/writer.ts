@@ -9,8 +9,8 @@ export class Writer {
   #bytes: Uint8Array;
   #length = 0;
 
-  constructor(capacity = 512) {
-    this.#bytes = new Uint8Array(capacity);
+  constructor(capacity = 512, allocate: (length: number) => Uint8Array = fresh) {
+    this.#bytes = allocate(capacity);
   }
 
   get length(): number {
@@ -119,4 +119,8 @@ export class Writer {
     this.#length = needed;
     return at;
   }
+}
+
+function fresh(length: number): Uint8Array {
+  return new Uint8Array(length);
 }

@@ -39,7 +39,15 @@ const curves: Record<CurveGroup, Curve> = {
 const MOST_IDLE = 16;
 const UNCOMPRESSED = 4;
 
+/** Found out once: to try costs as much as a key. */
 export function supportsCurve(group: CurveGroup): boolean {
+  supported[group] ??= hasCurve(group);
+  return supported[group];
+}
+
+const supported: Partial<Record<CurveGroup, boolean>> = {};
+
+function hasCurve(group: CurveGroup): boolean {
   try {
     createECDH(curves[group].opensslName);
     return true;

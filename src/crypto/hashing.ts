@@ -7,6 +7,7 @@
  */
 
 import { createHash, createHmac, type Hash, hash as hashOnce } from 'node:crypto';
+import { wipe } from '../bytes/bytes.ts';
 import type { RunningHash } from './provider.ts';
 import type { HashName } from './suites.ts';
 
@@ -41,10 +42,12 @@ export function hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Arra
   outer.write(hashOnce(name, view(padsOf[name], end), 'binary'), blockLength, 'latin1');
   const mac = hashOnce(name, outer, 'buffer');
   // The pads are key material.
-  inner.fill(IPAD, 0, keyLength);
-  inner.fill(0, blockLength, end);
-  outer.fill(OPAD, 0, keyLength);
-  outer.fill(0, blockLength);
+  for (let i = 0; i < keyLength; i++) {
+    inner[i] = IPAD;
+    outer[i] = OPAD;
+  }
+  wipe(inner, blockLength, end);
+  wipe(outer, blockLength);
   return mac;
 }
 

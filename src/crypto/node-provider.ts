@@ -5,10 +5,10 @@
  * `slice` is a view.
  */
 
-import { timingSafeEqual } from 'node:crypto';
 import { NodeAeadKey } from './aead.ts';
 import { certificateCompressions, compress, decompress } from './compression.ts';
 import { generateDheShare } from './dhe-exchange.ts';
+import { equal } from './equal.ts';
 import type { RandomSource } from './exchange.ts';
 import { hash, hmac, hmacOfRandomKey, NodeRunningHash } from './hashing.ts';
 import { NodeHeaderProtectionKey } from './header-protection.ts';
@@ -50,7 +50,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     certificateCompressions,
     compress,
     decompress,
-    equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+    equal,
   };
 }
 

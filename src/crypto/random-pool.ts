@@ -6,6 +6,7 @@
  */
 
 import { randomFillSync } from 'node:crypto';
+import { wipe } from '../bytes/bytes.ts';
 
 const POOL_LENGTH = 8192;
 /** Requests above this go to the generator directly: copying would cost more than the call. */
@@ -35,7 +36,7 @@ export function pooledRandom(bytes: Uint8Array): void {
   }
   const slice = pool.subarray(used, used + length);
   bytes.set(slice);
-  slice.fill(0);
+  wipe(slice);
   used += length;
 }
 

@@ -13,7 +13,7 @@
  */
 
 import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { exportRawPublic, hasRawPublicKeys, newerCrypto } from './capabilities.ts';
+import { agreeRawX25519, generateRawX25519, hasRawPublicKeys } from './capabilities.ts';
 import { badKeyShare, checkShareLength, type Exchange, type RandomSource, spentKeyShare } from './exchange.ts';
 
 export const X25519_LENGTH = 32;
@@ -35,8 +35,8 @@ export class X25519Exchange implements Exchange {
       return X25519Exchange.fromScalar(scalar);
     }
     if (hasRawPublicKeys()) {
-      const { privateKey, publicKey } = generateKeyPairSync('x25519');
-      return new X25519Exchange(privateKey, exportRawPublic(publicKey));
+      const { privateKey, publicKey } = generateRawX25519();
+      return new X25519Exchange(privateKey, publicKey);
     }
     const { privateKey, publicKey } = generateWithJwk('x25519', { publicKeyEncoding: { format: 'jwk' } });
     return new X25519Exchange(privateKey, new Uint8Array(Buffer.from(publicKey.x, 'base64url')));
@@ -62,7 +62,7 @@ export class X25519Exchange implements Exchange {
     checkShareLength('x25519', peer, X25519_LENGTH);
     let secret: Uint8Array;
     try {
-      secret = diffieHellman({ privateKey, publicKey: importPublic(peer) });
+      secret = agreeWith(privateKey, peer);
     } catch (error) {
       throw badKeyShare('x25519', 'is a point of small order or unreadable', error);
     }
@@ -79,15 +79,17 @@ export class X25519Exchange implements Exchange {
 }
 
 function publicKeyOf(privateKey: KeyObject): Uint8Array {
-  basePoint ??= importPublic(Uint8Array.of(9, ...new Uint8Array(X25519_LENGTH - 1)));
-  return diffieHellman({ privateKey, publicKey: basePoint });
+  return agreeWith(privateKey, BASE_POINT);
 }
 
-/** As JWK where Node has no raw import: some 15 times cheaper than SubjectPublicKeyInfo on those Nodes. */
-function importPublic(bytes: Uint8Array): KeyObject {
-  if (hasRawPublicKeys()) {
-    return newerCrypto.createPublicKey({ key: bytes, format: 'raw-public', asymmetricKeyType: 'x25519' });
-  }
+function agreeWith(privateKey: KeyObject, peer: Uint8Array): Uint8Array {
+  return hasRawPublicKeys()
+    ? agreeRawX25519(privateKey, peer)
+    : diffieHellman({ privateKey, publicKey: importAsJwk(peer) });
+}
+
+/** Some 15 times cheaper than as SubjectPublicKeyInfo. */
+function importAsJwk(bytes: Uint8Array): KeyObject {
   const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
   return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
 }
@@ -106,7 +108,7 @@ function isZero(bytes: Uint8Array): boolean {
   return union === 0;
 }
 
-let basePoint: KeyObject | undefined;
+const BASE_POINT = Uint8Array.of(9, ...new Uint8Array(X25519_LENGTH - 1));
 
 /** PrivateKeyInfo for x25519 up to the 32 key bytes (RFC 8410 §7). */
 const PKCS8_PREFIX = Uint8Array.of(

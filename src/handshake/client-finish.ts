@@ -179,7 +179,7 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     refusal: options.session === undefined || hs.resumed ? undefined : (offer.refusal ?? 'by_peer'),
     helloRetried: hs.helloRetried,
     encryptedClientHello: hs.encryptedClientHello,
-    ...(hs.earlyData === undefined ? {} : { earlyData: hs.earlyDataTaken ? 'taken' : 'refused' }),
+    earlyData: hs.earlyData === undefined ? undefined : hs.earlyDataTaken ? 'taken' : 'refused',
     pskMode: hs.psk === undefined ? undefined : hs.group === undefined ? 'psk_ke' : 'psk_dhe_ke',
     authenticatedBy: externalPsk === undefined ? 'certificate' : 'externalPsk',
     externalPsk,

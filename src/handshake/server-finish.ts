@@ -213,7 +213,8 @@ export function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSum
     extendedMasterSecret: true,
     refusal: hs.refusal,
     helloRetried: hs.helloRetried,
-    ...earlyDataOutcome(hs),
+    earlyData: hs.earlyData !== undefined ? 'taken' : hs.earlyDataRefusal !== undefined ? 'refused' : undefined,
+    earlyDataRefusal: hs.earlyData === undefined ? hs.earlyDataRefusal : undefined,
     pskMode: hs.psk === undefined ? undefined : hs.pskMode,
     authenticatedBy: hs.psk?.externalPsk === undefined ? 'certificate' : 'externalPsk',
     externalPsk: hs.psk?.externalPsk,
@@ -221,13 +222,6 @@ export function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSum
     peerCertificates: hs.peerCertificates,
     certificateCompression: hs.certificateCompression,
   };
-}
-
-function earlyDataOutcome(hs: ServerHandshake): Pick<HandshakeSummary, 'earlyData' | 'earlyDataRefusal'> {
-  if (hs.earlyData !== undefined) {
-    return { earlyData: 'taken' };
-  }
-  return hs.earlyDataRefusal === undefined ? {} : { earlyData: 'refused', earlyDataRefusal: hs.earlyDataRefusal };
 }
 
 /** A line for the key log, if one was asked for. */

@@ -60,7 +60,7 @@ export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): C
     serverName: isIPv4Literal(serverName) ? '' : serverName,
     alpnProtocols,
     signatureSchemes: spoken(signatureAlgorithms),
-    ...(signatureAlgorithmsCert === undefined ? {} : { certificateSignatureSchemes: spoken(signatureAlgorithmsCert) }),
+    certificateSignatureSchemes: signatureAlgorithmsCert && spoken(signatureAlgorithmsCert),
     certificateAuthorities: version === 'TLSv1.3' ? hello.extensions.certificateAuthorities : undefined,
     // In a hello for TLS 1.3 it is a random one, and names no session.
     sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : undefined,

@@ -75,9 +75,7 @@ function issueTicket(options: {
   readonly secret: Secret;
 }): Uint8Array {
   const { provider, key, content, now, ticketLifetime, ticketNonce, secret } = options;
-  const random = new Uint8Array(4);
-  provider.random(random);
-  const ticketAgeAdd = new DataView(random.buffer).getUint32(0);
+  const ticketAgeAdd = randomUint32(provider);
   const state: SessionState = {
     version: 'TLSv1.3',
     cipherSuite: content.suite.name,
@@ -100,6 +98,12 @@ function issueTicket(options: {
   } finally {
     secret.erase('sealed into a ticket');
   }
+}
+
+function randomUint32(provider: CryptoProvider): number {
+  const random = new Uint8Array(4);
+  provider.random(random);
+  return ((random[0] << 24) | (random[1] << 16) | (random[2] << 8) | random[3]) >>> 0;
 }
 
 const hashers = new WeakMap<ServerContext, PolicyHasher>();

@@ -18,7 +18,7 @@ export function hashLength(hash: HashName): number {
   return hash === 'sha256' ? 32 : 48;
 }
 
-/** HKDF-Extract. */
+/** HKDF-Extract whose salt anybody may know. */
 export function hkdfExtract(
   provider: CryptoProvider,
   hash: HashName,
@@ -28,6 +28,18 @@ export function hkdfExtract(
 ): Secret {
   const made = provider.hmac(hash, exposed(salt), exposed(inputKeyMaterial));
   return Secret.adopt(kind, made, made.length, idOf(salt), idOf(inputKeyMaterial));
+}
+
+/** HKDF-Extract whose salt is itself a secret of the key schedule: `CryptoProvider.hmacOfRandomKey` will do. */
+export function hkdfExtractWithSecretSalt(
+  provider: CryptoProvider,
+  hash: HashName,
+  salt: Secret,
+  inputKeyMaterial: KeyMaterial,
+  kind: string,
+): Secret {
+  const made = provider.hmacOfRandomKey(hash, salt.expose(), exposed(inputKeyMaterial));
+  return Secret.adopt(kind, made, made.length, salt.id, idOf(inputKeyMaterial));
 }
 
 /** HKDF-Expand to `length` bytes (at most 255 hash lengths). `uses`, for the ledger: as of `Secret.create`. */

@@ -17,7 +17,7 @@ import { EMPTY } from '../bytes/bytes.ts';
 import type { KeyMaterial, Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite, HashName } from '../crypto/suites.ts';
-import { expandLabel, hkdfExtract, PreparedLabel } from './hkdf.ts';
+import { expandLabel, hkdfExtract, hkdfExtractWithSecretSalt, PreparedLabel } from './hkdf.ts';
 import { TrafficSecret, type TrafficSecretLabel } from './traffic.ts';
 
 const DERIVED = new PreparedLabel('derived');
@@ -45,11 +45,13 @@ export class EarlySecret<FromPsk extends boolean = true> {
   readonly #provider: CryptoProvider;
   readonly #hash: HashName;
   readonly #secret: Secret;
+  readonly #isSecret: boolean;
 
-  private constructor(provider: CryptoProvider, hash: HashName, secret: Secret) {
+  private constructor(provider: CryptoProvider, hash: HashName, secret: Secret, isSecret: boolean) {
     this.#provider = provider;
     this.#hash = hash;
     this.#secret = secret;
+    this.#isSecret = isSecret;
   }
 
   static create(provider: CryptoProvider, hash: HashName): EarlySecret<false>;
@@ -59,7 +61,8 @@ export class EarlySecret<FromPsk extends boolean = true> {
   static create(provider: CryptoProvider, hash: HashName, psk: Secret | undefined): EarlySecret<boolean>;
   static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret<boolean> {
     const zeros = constants(provider, hash).zeros;
-    return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, psk ?? zeros, 'earlySecret'));
+    const secret = hkdfExtract(provider, hash, zeros, psk ?? zeros, 'earlySecret');
+    return new EarlySecret(provider, hash, secret, psk !== undefined);
   }
 
   /** binder_key of a PSK of this kind (RFC 9846 §4.3.11.2). */
@@ -81,7 +84,8 @@ export class EarlySecret<FromPsk extends boolean = true> {
 
   /** On to the next rung with the (EC)DHE or hybrid result, which is erased too. */
   toHandshakeSecret(suite: CipherSuite, sharedSecret: Secret): HandshakeSecret {
-    const next = this.#handshakeSecret(suite, sharedSecret);
+    // Without a PSK the salt is known to everybody.
+    const next = this.#handshakeSecret(suite, sharedSecret, this.#isSecret ? hkdfExtractWithSecretSalt : hkdfExtract);
     sharedSecret.erase();
     return next;
   }
@@ -91,12 +95,17 @@ export class EarlySecret<FromPsk extends boolean = true> {
    * there would be no secret at all: that does not compile.
    */
   toHandshakeSecretWithoutKeyExchange(this: EarlySecret<true>, suite: CipherSuite): HandshakeSecret {
-    return this.#handshakeSecret(suite, constants(this.#provider, this.#hash).zeros);
+    // Nothing is added that could not be guessed with the PSK.
+    return this.#handshakeSecret(suite, constants(this.#provider, this.#hash).zeros, hkdfExtract);
   }
 
-  #handshakeSecret(suite: CipherSuite, sharedSecret: KeyMaterial): HandshakeSecret {
+  #handshakeSecret(
+    suite: CipherSuite,
+    sharedSecret: KeyMaterial,
+    extract: typeof hkdfExtractWithSecretSalt,
+  ): HandshakeSecret {
     const derived = deriveNext(this.#provider, this.#hash, this.#secret);
-    const next = hkdfExtract(this.#provider, this.#hash, derived, sharedSecret, 'handshakeSecret');
+    const next = extract(this.#provider, this.#hash, derived, sharedSecret, 'handshakeSecret');
     derived.erase();
     this.#secret.erase();
     return new HandshakeSecret(this.#provider, suite, next);
@@ -144,7 +153,7 @@ export class HandshakeSecret {
     const { provider, suite, secret } = this.#rung;
     const { zeros } = constants(provider, suite.hash);
     const derived = deriveNext(provider, suite.hash, secret);
-    const next = hkdfExtract(provider, suite.hash, derived, zeros, 'mainSecret');
+    const next = hkdfExtractWithSecretSalt(provider, suite.hash, derived, zeros, 'mainSecret');
     derived.erase();
     secret.erase();
     return new MainSecret(provider, suite, next);

@@ -11,11 +11,12 @@
  * RFC 5246 §5, §6.3, §7.4.9, §8.1; RFC 7627 §4.
  */
 
-import { concat, utf8 } from '../bytes/bytes.ts';
+import { concat, utf8, wipe } from '../bytes/bytes.ts';
 import { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
 import type { TrafficKeys } from '../record/traffic-keys.ts';
+import { hashLength } from './hkdf.ts';
 
 export const MASTER_SECRET_LENGTH = 48;
 export const VERIFY_DATA_LENGTH = 12;
@@ -32,29 +33,40 @@ export function prf(options: {
 }): Secret {
   const { provider, hash, secret, label, seed, length, kind } = options;
   const key = secret.expose();
-  const labelAndSeed = concat(utf8(label), seed);
+  const blockLength = hashLength(hash);
+  const name = utf8(label);
+  const seedAt = blockLength + name.length;
+  const inputLength = seedAt + seed.length;
+  // Room for A(i), and behind it label and seed.
+  const input = inputLength > workspace.length ? new Uint8Array(new ArrayBuffer(inputLength)) : workspace;
+  input.set(name, blockLength);
+  input.set(seed, seedAt);
+  const whole = input.subarray(0, inputLength);
   const fill = (out: Uint8Array) => {
-    let a = provider.hmacOfRandomKey(hash, key, labelAndSeed);
-    const input = new Uint8Array(new ArrayBuffer(a.length + labelAndSeed.length));
-    input.set(labelAndSeed, a.length);
+    let a = provider.hmacOfRandomKey(hash, key, input.subarray(blockLength, inputLength));
     for (let at = 0; at < length; ) {
       input.set(a);
-      const block = provider.hmacOfRandomKey(hash, key, input);
-      const taken = Math.min(block.length, length - at);
-      out.set(taken === block.length ? block : block.subarray(0, taken), at);
-      block.fill(0);
+      const block = provider.hmacOfRandomKey(hash, key, whole);
+      const taken = Math.min(blockLength, length - at);
+      out.set(taken === blockLength ? block : block.subarray(0, taken), at);
+      wipe(block);
       at += taken;
       if (at < length) {
         const next = provider.hmacOfRandomKey(hash, key, a);
-        a.fill(0);
+        wipe(a);
         a = next;
       }
     }
-    a.fill(0);
-    input.fill(0);
+    wipe(a);
+    wipe(input, 0, inputLength);
   };
   return Secret.create(kind, length, fill, secret.id);
 }
+
+/** Bytes: SHA-384, the longest label in use and two randoms. */
+const WORKSPACE_LENGTH = 48 + 24 + 64;
+/** Kept between calls: nothing runs while one is at work, since all calls are synchronous. Erased after each. */
+const workspace = new Uint8Array(new ArrayBuffer(WORKSPACE_LENGTH));
 
 /** The master secret of a connection with extended_master_secret; spends the premaster secret. */
 export function extendedMasterSecret(
@@ -123,19 +135,19 @@ export function keyBlock(options: {
     length: 2 * (keyLength + ivLength),
     kind: 'keyBlock',
   });
-  const bytes = block.expose();
+  const { id } = block;
+  const bytes = block.surrender('cut into keys');
   const ivs = 2 * keyLength;
+  // The parts stay where they are: each is erased by itself.
   const cut = (kind: string, at: number, length: number) =>
-    Secret.copy(kind, bytes.subarray(at, at + length), block.id);
-  const cutBlock: KeyBlock = {
+    Secret.adopt(kind, bytes.subarray(at, at + length), length, id);
+  return {
     client: { writeKey: cut('clientWriteKey', 0, keyLength), writeIv: cut('clientImplicitNonce', ivs, ivLength) },
     server: {
       writeKey: cut('serverWriteKey', keyLength, keyLength),
       writeIv: cut('serverImplicitNonce', ivs + ivLength, ivLength),
     },
   };
-  block.erase();
-  return cutBlock;
 }
 
 /** verify_data of a Finished message, 12 bytes; not secret once sent. */
@@ -156,7 +168,5 @@ export function finishedVerifyData12(options: {
     length: VERIFY_DATA_LENGTH,
     kind: `${sender}VerifyData`,
   });
-  const verifyData = made.use((bytes) => new Uint8Array(bytes));
-  made.erase();
-  return verifyData;
+  return made.surrender('told to the peer');
 }

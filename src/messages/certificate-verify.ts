@@ -9,6 +9,7 @@
 
 import { utf8 } from '../bytes/bytes.ts';
 import { Reader } from '../bytes/reader.ts';
+import { shortLived } from '../bytes/short-lived.ts';
 import { copyOf } from './fields.ts';
 import { finishMessage, startMessage } from './handshake-message.ts';
 
@@ -35,7 +36,7 @@ export function decodeCertificateVerify(body: Uint8Array): CertificateVerify {
 /** What the signature of this role covers: `transcriptHash` is that of the handshake up to and with Certificate. */
 export function certificateVerifyContent(role: 'client' | 'server', transcriptHash: Uint8Array): Uint8Array {
   const prefix = role === 'client' ? CLIENT_PREFIX : SERVER_PREFIX;
-  const content = new Uint8Array(prefix.length + transcriptHash.length);
+  const content = shortLived(prefix.length + transcriptHash.length);
   content.set(prefix);
   content.set(transcriptHash, prefix.length);
   return content;

@@ -6,6 +6,7 @@
  * RFC 9846 §4.
  */
 
+import { shortLived } from '../bytes/short-lived.ts';
 import { Writer } from '../bytes/writer.ts';
 import type { HandshakeType } from './code-points.ts';
 import { handshakeTypes } from './code-points.ts';
@@ -24,12 +25,12 @@ export function maxMessageLength(type: number): number {
 
 /** A whole handshake message around a body. */
 export function frame(type: HandshakeType, body: Uint8Array): Uint8Array {
-  return new Writer(HANDSHAKE_HEADER_LENGTH + body.length).u8(handshakeTypes[type]).vector24(body).finish();
+  return new Writer(HANDSHAKE_HEADER_LENGTH + body.length, shortLived).u8(handshakeTypes[type]).vector24(body).finish();
 }
 
 /** A writer that stands at the start of the body; `finishMessage` fills in the length. `capacity`: bytes expected. */
 export function startMessage(type: HandshakeType, capacity: number): Writer {
-  const writer = new Writer(HANDSHAKE_HEADER_LENGTH + capacity).u8(handshakeTypes[type]);
+  const writer = new Writer(HANDSHAKE_HEADER_LENGTH + capacity, shortLived).u8(handshakeTypes[type]);
   writer.open(3);
   return writer;
 }

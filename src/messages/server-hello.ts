@@ -179,8 +179,9 @@ export function decodeServerHello(body: Uint8Array): ServerHello {
 }
 
 function isBare(extensions: Encodable<ServerHelloExtensions>): boolean {
-  for (const [name, value] of Object.entries(extensions)) {
-    if (name !== 'types' && value !== undefined) {
+  // Not by Object.entries, which makes an array of arrays.
+  for (const name in extensions) {
+    if (name !== 'types' && extensions[name as keyof typeof extensions] !== undefined) {
       return false;
     }
   }

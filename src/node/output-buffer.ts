@@ -7,6 +7,8 @@
  * handshake may wait for an answer, and must not lie in memory that another connection writes to.
  */
 
+import { shortLived } from '../bytes/short-lived.ts';
+
 export type OutputKind = 'small' | 'large';
 
 /** A buffer that a socket still holds. */
@@ -22,7 +24,7 @@ let lending = false;
 /** What the core is given as `allocate`. */
 export function allocateOutput(length: number): Uint8Array {
   if (!lending || length > LARGE_SIZE) {
-    return new Uint8Array(length);
+    return shortLived(length);
   }
   // One reservation per call of the core: a second one in the same call must not meet the first.
   lending = false;

@@ -1,5 +1,7 @@
 /** Outgoing: the bytes of one call of the core, gathered so that a flight of messages leaves in one write. */
 
+import { shortLived } from '../bytes/short-lived.ts';
+
 /** A handshake flight usually fits: ServerHello to Finished with an ECDSA chain and two tickets. */
 const FLIGHT_SIZE = 2048;
 
@@ -9,7 +11,7 @@ export class Outgoing {
   #minimum = FLIGHT_SIZE;
   readonly #allocate: (length: number) => Uint8Array;
 
-  constructor(allocate: (length: number) => Uint8Array = fresh) {
+  constructor(allocate: (length: number) => Uint8Array = shortLived) {
     this.#allocate = allocate;
   }
 
@@ -44,7 +46,3 @@ export class Outgoing {
 }
 
 const NOTHING = new Uint8Array(0);
-
-function fresh(length: number): Uint8Array {
-  return new Uint8Array(length);
-}

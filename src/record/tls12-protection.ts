@@ -9,6 +9,7 @@
  * RFC 5246 §6.2.3.3, RFC 5288 §3, RFC 7905 §2.
  */
 
+import { wipe } from '../bytes/bytes.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
 import type { AeadName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -22,10 +23,12 @@ const EXPLICIT_NONCE_LENGTH = 8;
 const VERSION_MAJOR = 3;
 const VERSION_MINOR = 3;
 
-/** What both directions of one key share: nonce and additional data of the next record. */
+/** The additional data of the record at work. Not on V8's heap, from where it would have to be moved for the cipher. */
+const aad = new Uint8Array(new ArrayBuffer(13));
+
+/** What both directions of one key share: the nonce of the next record. */
 export class RecordCounter {
   readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
-  readonly aad: Uint8Array = new Uint8Array(13);
   readonly explicit: boolean;
   readonly #iv: Uint8Array;
   readonly #limit: number;
@@ -41,32 +44,33 @@ export class RecordCounter {
     this.#iv = iv;
     this.nonce.set(iv);
     this.#limit = limit;
-    this.aad[9] = VERSION_MAJOR;
-    this.aad[10] = VERSION_MINOR;
   }
 
   get remaining(): number {
     return this.#limit - this.sequenceNumber;
   }
 
-  /** Prepares additional data and, but for explicit nonces that came with a record, the nonce. */
-  prepare(type: number, length: number): void {
+  /** Prepares the nonce, but for explicit ones that came with a record, and the additional data: valid until the next call. */
+  prepare(type: number, length: number): Uint8Array {
     const high = Math.floor(this.sequenceNumber / 0x1_0000_0000);
     const low = this.sequenceNumber % 0x1_0000_0000;
-    const { aad, nonce } = this;
+    const { nonce } = this;
     writeWord(aad, 0, high);
     writeWord(aad, 4, low);
     aad[8] = type;
+    aad[9] = VERSION_MAJOR;
+    aad[10] = VERSION_MINOR;
     aad[11] = length >>> 8;
     aad[12] = length;
     for (let i = 0; i < 8; i++) {
       nonce[4 + i] = this.explicit ? aad[i] : this.#iv[4 + i] ^ aad[i];
     }
+    return aad;
   }
 
   erase(): void {
-    this.nonce.fill(0);
-    this.#iv.fill(0);
+    wipe(this.nonce);
+    wipe(this.#iv);
   }
 }
 
@@ -99,7 +103,7 @@ export class Tls12Sealer implements Sealer {
     }
     const length = end - start;
     const fragmentLength = length + this.overhead - RECORD_HEADER_LENGTH;
-    counter.prepare(type, length);
+    const additionalData = counter.prepare(type, length);
     out[at] = type;
     out[at + 1] = VERSION_MAJOR;
     out[at + 2] = VERSION_MINOR;
@@ -111,7 +115,7 @@ export class Tls12Sealer implements Sealer {
       from += EXPLICIT_NONCE_LENGTH;
     }
     const plaintext = start === 0 && end === data.length ? data : data.subarray(start, end);
-    this.#aead.seal(counter.nonce, counter.aad, plaintext, out, from);
+    this.#aead.seal(counter.nonce, additionalData, plaintext, out, from);
     counter.sequenceNumber += 1;
     return at + RECORD_HEADER_LENGTH + fragmentLength;
   }
@@ -157,15 +161,15 @@ export class Tls12Opener implements Opener {
         `a record holds ${length} bytes, at most ${MAX_PLAINTEXT} are allowed`,
       );
     }
-    counter.prepare(type, length);
+    const additionalData = counter.prepare(type, length);
     // As they came, and not as they ought to be: the record's own version is what the peer has authenticated.
-    counter.aad[9] = record.header[1];
-    counter.aad[10] = record.header[2];
+    additionalData[9] = record.header[1];
+    additionalData[10] = record.header[2];
     if (counter.explicit) {
       // The peer's own choice: any value is legal, and authentication binds it to the record.
       counter.nonce.set(fragment.subarray(0, nonceLength), 4);
     }
-    const content = this.#aead.open(counter.nonce, counter.aad, fragment.subarray(nonceLength));
+    const content = this.#aead.open(counter.nonce, additionalData, fragment.subarray(nonceLength));
     if (content === undefined) {
       throw new TLSError('TLS_ERR_BAD_RECORD_MAC', `record ${counter.sequenceNumber} is not authentic`);
     }

@@ -9,6 +9,7 @@
  * RFC 9846 §5.2, §5.3, §5.5.
  */
 
+import { wipe } from '../bytes/bytes.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
 import type { AeadName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -25,6 +26,10 @@ import type { TrafficKeys } from './traffic-keys.ts';
 
 /** Content and type of the record being sealed: copied once so that the cipher runs once. */
 const scratch = new Uint8Array(MAX_PLAINTEXT + 1);
+
+/** The header of the record being sealed. Not on V8's heap, from where it would have to be moved for the cipher. */
+const header = new Uint8Array(new ArrayBuffer(RECORD_HEADER_LENGTH));
+header.set([CONTENT_APPLICATION_DATA, 3, 3]);
 
 /**
  * A nonce that counts. The IV in it is key material and is erased with the key. Exported for its test, which sets the
@@ -63,7 +68,7 @@ export class NonceCounter {
   }
 
   erase(): void {
-    this.nonce.fill(0);
+    wipe(this.nonce);
     this.#ivHigh = 0;
     this.#ivLow = 0;
   }
@@ -75,7 +80,6 @@ export class RecordSealer implements Sealer {
   readonly #aead: AeadKey;
   readonly #counter: NonceCounter;
   readonly #limit: number;
-  readonly #header = new Uint8Array([CONTENT_APPLICATION_DATA, 3, 3, 0, 0]);
 
   constructor(provider: CryptoProvider, aead: AeadName, keys: TrafficKeys, usageLimit: number) {
     this.#aead = provider.aead(aead, keys.writeKey);
@@ -98,7 +102,6 @@ export class RecordSealer implements Sealer {
     }
     const length = end - start;
     const sealedLength = length + 1 + TAG_LENGTH;
-    const header = this.#header;
     header[3] = sealedLength >>> 8;
     header[4] = sealedLength;
     scratch.set(start === 0 && end === data.length ? data : data.subarray(start, end));

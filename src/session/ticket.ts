@@ -16,7 +16,7 @@
  * RFC 5869 §2.3, §3.3; RFC 9846 §4.7.1; RFC 5077 §4.
  */
 
-import { concat, utf8 } from '../bytes/bytes.ts';
+import { concat, utf8, wipe } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
 import type { AeadKey, CryptoProvider } from '../crypto/provider.ts';
@@ -146,7 +146,7 @@ function withTicketKey<T>(
   info[info.length - 1] = 1;
   const ticketSecret = provider.hmacOfRandomKey('sha256', secret.expose(), info);
   const aead = provider.aead('aes-256-gcm', ticketSecret, secret);
-  ticketSecret.fill(0);
+  wipe(ticketSecret);
   try {
     return callback(aead, salt.subarray(0, NONCE_LENGTH));
   } finally {
@@ -161,7 +161,7 @@ function decodeAndErase(plaintext: Uint8Array, from: number): SessionState | und
   } catch {
     return undefined;
   } finally {
-    plaintext.fill(0);
+    wipe(plaintext);
   }
 }
 

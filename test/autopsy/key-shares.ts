@@ -29,7 +29,10 @@ interface Jwk {
   readonly x: string;
 }
 
-function bytesOf(publicKey: KeyObject | Jwk): Uint8Array {
+function bytesOf(publicKey: KeyObject | Jwk | Uint8Array): Uint8Array {
+  if (publicKey instanceof Uint8Array) {
+    return publicKey;
+  }
   return 'x' in publicKey ? Buffer.from(publicKey.x, 'base64url') : exportRawPublic(publicKey);
 }
 
@@ -37,7 +40,13 @@ function bytesOf(publicKey: KeyObject | Jwk): Uint8Array {
 export function noteKeyShares(): void {
   const crypto = createRequire(import.meta.url)('node:crypto') as {
     ECDH: { prototype: Ecdh };
-    generateKeyPairSync: (type: string, options?: unknown) => { publicKey: KeyObject | Jwk; privateKey: KeyObject };
+    generateKeyPairSync: (
+      type: string,
+      options?: unknown,
+    ) => {
+      publicKey: KeyObject | Jwk | Uint8Array;
+      privateKey: KeyObject;
+    };
   };
   const { generateKeyPairSync, ECDH } = crypto;
   crypto.generateKeyPairSync = (type, options) => {

@@ -233,9 +233,9 @@ describe('TLS 1.2 sequence numbers', () => {
       fc.property(fc.constantFrom(gcm, chacha), sequence, (suite, number) => {
         const counter = new RecordCounter(suite.aead, trafficKeys(suite).writeIv.expose(), Number.MAX_SAFE_INTEGER);
         counter.sequenceNumber = number;
-        counter.prepare(DATA, 0x1234);
+        const additionalData = counter.prepare(DATA, 0x1234);
         assert.equal(toHex(counter.nonce), toHex(independentNonce(suite, BigInt(number))));
-        assert.equal(toHex(counter.aad), `${number.toString(16).padStart(16, '0')}1703031234`);
+        assert.equal(toHex(additionalData), `${number.toString(16).padStart(16, '0')}1703031234`);
       }),
     );
   });
