@@ -68,7 +68,14 @@ export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): C
 }
 
 function spoken(codes: readonly number[]): readonly SignatureScheme[] {
-  return codes.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined);
+  const schemes: SignatureScheme[] = [];
+  for (const code of codes) {
+    const scheme = signatureSchemeByCode(code);
+    if (scheme !== undefined) {
+      schemes.push(scheme);
+    }
+  }
+  return schemes;
 }
 
 /**
@@ -127,7 +134,8 @@ export interface ChosenCredential {
 
 /** Of the credentials whose key can sign in a way the client accepts, the one whose chain pleases it most. */
 export function chooseCredential(context: ServerContext, info: ClientHelloInfo): ChosenCredential | undefined {
-  for (const credential of byWishes(context.credentials, clientWishes(info))) {
+  const { credentials } = context;
+  for (const credential of credentials.length < 2 ? credentials : byWishes(credentials, clientWishes(info))) {
     const scheme = credential.schemes.find((candidate) => info.signatureSchemes.includes(candidate));
     if (scheme !== undefined) {
       return { credential, scheme };

@@ -173,7 +173,7 @@ export function writeLatin1(writer: Writer, text: string): void {
 
 /** At most 255 bytes. */
 export function latin1Text(bytes: Uint8Array): string {
-  return String.fromCharCode.apply(null, bytes as unknown as number[]);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
 function u16List(reader: Reader, length: number, field: string): number[] {

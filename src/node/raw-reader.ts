@@ -21,7 +21,7 @@ export interface RawOwner {
   rawClosed(): void;
   /** The transport takes more. */
   rawDrained(): void;
-  emit(event: 'timeout'): boolean;
+  emit(event: string, ...told: unknown[]): boolean;
 }
 
 type OwnedDuplex = Duplex & { [owner]: RawOwner };
@@ -38,6 +38,14 @@ export function listenTo(raw: Duplex, rawOwner: RawOwner): void {
   raw.on('close', onClose);
   raw.on('drain', onDrain);
   raw.on('timeout', onTimeout);
+}
+
+/** Of a socket that we open, which `listenTo` had: what it tells of its way to the peer, `rawOwner` tells too. */
+export function passOnOpening(raw: Socket): void {
+  raw.on('lookup', onLookup);
+  raw.on('connectionAttempt', onAttempt);
+  raw.on('connectionAttemptFailed', onAttemptFailed);
+  raw.on('connectionAttemptTimeout', onAttemptTimeout);
 }
 
 /** The `onread` option for sockets that we open. */
@@ -100,6 +108,22 @@ function onDrain(this: Duplex): void {
 
 function onTimeout(this: Duplex): void {
   (this as OwnedDuplex)[owner].emit('timeout');
+}
+
+function onLookup(this: Duplex, ...told: unknown[]): void {
+  (this as OwnedDuplex)[owner].emit('lookup', ...told);
+}
+
+function onAttempt(this: Duplex, ...told: unknown[]): void {
+  (this as OwnedDuplex)[owner].emit('connectionAttempt', ...told);
+}
+
+function onAttemptFailed(this: Duplex, ...told: unknown[]): void {
+  (this as OwnedDuplex)[owner].emit('connectionAttemptFailed', ...told);
+}
+
+function onAttemptTimeout(this: Duplex, ...told: unknown[]): void {
+  (this as OwnedDuplex)[owner].emit('connectionAttemptTimeout', ...told);
 }
 
 interface SocketFields {

@@ -35,7 +35,7 @@ export function connect(...args: unknown[]): TLSSocket {
   const { socket: transport } = options;
   const given = transport as (Duplex & { _host?: string }) | undefined;
   const host = options.host ?? (given?._host || undefined);
-  const socket = new TLSSocket(transport, host === undefined ? options : { ...options, host });
+  const socket = new TLSSocket(transport, host === options.host ? options : { ...options, host });
   if (listener !== undefined) {
     socket.once('secureConnect', listener);
   }
@@ -43,10 +43,18 @@ export function connect(...args: unknown[]): TLSSocket {
     socket.setTimeout(options.timeout);
   }
   if (transport === undefined) {
-    const { signal: _, ...opening } = options;
-    socket.connect(opening as TcpSocketConnectOpts & SocketConstructorOpts);
+    socket.connect(withoutSignal(options) as TcpSocketConnectOpts & SocketConstructorOpts);
   }
   return socket;
+}
+
+/** The signal is the TLSSocket's: it ends its transport too. */
+function withoutSignal(options: ConnectionOptions): ConnectionOptions {
+  if (options.signal === undefined) {
+    return options;
+  }
+  const { signal: _, ...opening } = options;
+  return opening;
 }
 
 function normalize(args: readonly unknown[]): { options: ConnectionOptions; listener: Listener | undefined } {

@@ -18,7 +18,7 @@ import { opensslCipherName } from './cipher-names.ts';
 import { ClientDriver } from './client-driver.ts';
 import type { ClientDriverOptions } from './client-driver-options.ts';
 import type { Driver } from './driver.ts';
-import { readOption } from './raw-reader.ts';
+import { passOnOpening, readOption } from './raw-reader.ts';
 import { ServerDriver } from './server-driver.ts';
 import type { ServerDriverOptions } from './server-driver-options.ts';
 import { SocketHandshakes } from './socket-handshakes.ts';
@@ -83,10 +83,7 @@ export class TLSSocket extends SocketHandshakes {
     const making = { allowHalfOpen: true, onread, noDelay, keepAlive, keepAliveInitialDelay };
     const raw = new Socket(making as SocketConstructorOpts);
     this.adopt(raw);
-    raw.on('lookup', (...args) => this.emit('lookup', ...args));
-    for (const event of ['connectionAttempt', 'connectionAttemptFailed', 'connectionAttemptTimeout'] as const) {
-      raw.on(event, (...args: unknown[]) => this.emit(event, ...args));
-    }
+    passOnOpening(raw);
     raw.once('connect', () => {
       this.emit('connect');
       this.emit('ready');
