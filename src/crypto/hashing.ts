@@ -39,7 +39,10 @@ export function hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Arra
   }
   inner.set(data, blockLength);
   const end = blockLength + data.length;
-  outer.write(hashOnce(name, view(padsOf[name], end), 'binary'), blockLength, 'latin1');
+  const digest = hashOnce(name, view(padsOf[name], end), 'binary');
+  for (let i = 0; i < digest.length; i++) {
+    outer[blockLength + i] = digest.charCodeAt(i);
+  }
   const mac = hashOnce(name, outer, 'buffer');
   // The pads are key material.
   for (let i = 0; i < keyLength; i++) {
@@ -89,7 +92,7 @@ interface Pads {
   /** Of `inner`, by where they end. */
   readonly views: (Uint8Array | undefined)[];
   /** opad, with the key upon it while in use, then room for the inner digest. */
-  readonly outer: Buffer;
+  readonly outer: Uint8Array;
 }
 
 const IPAD = 0x36;
@@ -105,6 +108,6 @@ function makePads(hashLength: number, blockLength: number): Pads {
     blockLength,
     inner: new Uint8Array(new ArrayBuffer(blockLength + LONGEST_DATA)).fill(IPAD, 0, blockLength),
     views: new Array(blockLength + LONGEST_DATA + 1).fill(undefined),
-    outer: Buffer.from(new ArrayBuffer(blockLength + hashLength)).fill(OPAD, 0, blockLength),
+    outer: new Uint8Array(new ArrayBuffer(blockLength + hashLength)).fill(OPAD, 0, blockLength),
   };
 }
