@@ -4,8 +4,12 @@
  * 64 bytes, is moved out with as many the first time that `node:crypto` or a socket sees it.
  *
  * A slab lives as long as the longest-lived string on it: what is kept (a session, say, or a certificate) does not belong
- * here. Nothing is cut twice, so all of it is zeros at first and no string can show what lay there before.
+ * here. Nothing is cut twice, so all of it is zeros at first and no string can show what lay there before. Whoever is
+ * handed one sees the whole slab at its `buffer`: nothing that is secret for longer than the wire takes lies there, and it
+ * cannot be transferred to another thread, which would take it from all others.
  */
+
+import { markAsUntransferable } from 'node:worker_threads';
 
 export function shortLived(length: number): Uint8Array {
   if (length > LONGEST_ON_SLAB) {
@@ -13,6 +17,7 @@ export function shortLived(length: number): Uint8Array {
   }
   if (used + length > slab.byteLength) {
     slab = new ArrayBuffer(SLAB_LENGTH);
+    markAsUntransferable(slab);
     used = 0;
   }
   const cut = new Uint8Array(slab, used, length);

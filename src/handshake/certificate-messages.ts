@@ -136,8 +136,8 @@ export function askForVerdict(hs: ClientHandshake): void {
     kind: 'verifyCertificate',
     chain: hs.peerCertificates,
     serverName: hs.offer.serverName,
-    ...(ocspResponse === undefined ? {} : { ocspResponse }),
-    ...(signedCertificateTimestamps === undefined ? {} : { signedCertificateTimestamps }),
+    ocspResponse,
+    signedCertificateTimestamps,
   };
   hs.host.ask(need);
 }
@@ -179,7 +179,7 @@ function make(
     })),
   });
   if (compression === undefined) {
-    return { message, compression: undefined };
+    return { message: kept(message), compression: undefined };
   }
   const body = message.subarray(HANDSHAKE_HEADER_LENGTH);
   const folded = encodeCompressedCertificate({
@@ -187,7 +187,14 @@ function make(
     uncompressedLength: body.length,
     compressed: provider.compress(compression, body),
   });
-  return folded.length < message.length ? { message: folded, compression } : { message, compression: undefined };
+  return folded.length < message.length
+    ? { message: kept(folded), compression }
+    : { message: kept(message), compression: undefined };
+}
+
+/** On memory of its own, as it lives as long as the credential. */
+function kept(message: Uint8Array): Uint8Array {
+  return new Uint8Array(message);
 }
 
 function sameResponse(a: Uint8Array = EMPTY, b: Uint8Array = EMPTY): boolean {

@@ -21,4 +21,16 @@ describe('Short-lived bytes', () => {
     assert.ok(buffers.size <= 4, `${buffers.size} slabs for 40,000 bytes`);
     assert.equal(shortLived(5000).buffer.byteLength, 5000);
   });
+
+  it('cannot be transferred: they would be gone for all who share the slab', () => {
+    const cut = shortLived(40);
+    cut.fill(7);
+    try {
+      structuredClone(cut, { transfer: [cut.buffer as ArrayBuffer] });
+    } catch {
+      // Newer Nodes say so; older ones make a copy.
+    }
+    assert.equal(cut.length, 40);
+    assert.ok(cut.every((byte) => byte === 7));
+  });
 });
