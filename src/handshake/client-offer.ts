@@ -225,7 +225,9 @@ export class ClientOffer {
     withGreaseShare: boolean,
     hash?: HashName,
   ): Uint8Array {
-    const common = { ...this.#extensions(withGreaseShare), ...extra };
+    const common = this.#extensions(withGreaseShare);
+    common.earlyData = extra.earlyData;
+    common.cookie = extra.cookie;
     const { ech } = this;
     const extensions = withEch(common, ech === undefined ? this.#decoy : INNER_ECH);
     if (this.#isRejected) {
@@ -305,7 +307,7 @@ export class ClientOffer {
     return raw;
   }
 
-  #extensions(withGreaseShare: boolean): ClientHelloExtensions {
+  #extensions(withGreaseShare: boolean): ReturnType<typeof helloExtensions> {
     return helloExtensions({
       offer: this,
       options: this.#options,

@@ -11,7 +11,9 @@ import { type NamedGroup, namedGroups } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
 import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
 import type { ClientHelloExtensions } from '../messages/client-hello.ts';
+import { noExtensions } from '../messages/client-hello-extensions.ts';
 import { extensionTypes, PSK_DHE_KE, PSK_KE, TLS12, TLS13 } from '../messages/code-points.ts';
+import type { Mutable } from '../messages/fields.ts';
 import { isIPv4Literal } from '../messages/server-name.ts';
 import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
@@ -40,7 +42,7 @@ export interface HelloExtensionsOptions {
 }
 
 /** All but those that depend on the rest of the hello, or on what the server has said. */
-export function helloExtensions(given: HelloExtensionsOptions): ClientHelloExtensions {
+export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHelloExtensions> {
   const { options, offer, grease, quic } = given;
   const { serverName, versions } = offer;
   const { alpnProtocols, recordSizeLimit, requestTickets } = options;
@@ -53,45 +55,53 @@ export function helloExtensions(given: HelloExtensionsOptions): ClientHelloExten
   // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
   const canAnswerLater = options.credentials !== undefined && quic === undefined;
   const unknown = grease.extensions();
-  return {
-    serverName: isName ? serverName : undefined,
-    supportedGroups: grease.before(GREASE_GROUP, [
-      ...offer.namedGroups.map((name) => namedGroups[name].code),
-      ...offer.ffdheGroups12.map((name) => ffdheGroups[name].code),
-    ]),
-    signatureAlgorithms: versions.includes('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes,
-    signatureAlgorithmsCert: certificateSchemeCodes,
-    alpnProtocols: nonEmpty(alpnProtocols),
-    supportedVersions: with13 ? grease.before(GREASE_VERSION, versions.map(versionCode)) : undefined,
-    keyShares: with13 ? [...(given.withGreaseShare ? grease.shares() : []), ...shares] : undefined,
-    pskKeyExchangeModes: with13 ? pskModes(options) : undefined,
-    postHandshakeAuth: with13 && canAnswerLater ? true : undefined,
-    statusRequest: options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined,
-    signedCertificateTimestamp: options.signedCertificateTimestamp === true ? true : undefined,
-    certificateAuthorities: with13 ? nonEmpty(options.certificateAuthorities) : undefined,
-    compressCertificate: with13 ? acceptedCodes(options.acceptCompressedCertificates) : undefined,
-    recordSizeLimit,
-    ticketRequest: with13 ? requestTickets : undefined,
-    quicTransportParameters: quic?.transportParameters,
-    ...extensions12(given),
-    unknown: nonEmpty(unknown),
-  };
+  const extensions = noExtensions();
+  extensions.serverName = isName ? serverName : undefined;
+  extensions.supportedGroups = grease.before(GREASE_GROUP, groupCodes(offer));
+  extensions.signatureAlgorithms = versions.includes('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes;
+  extensions.signatureAlgorithmsCert = certificateSchemeCodes;
+  extensions.alpnProtocols = nonEmpty(alpnProtocols);
+  extensions.statusRequest = options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined;
+  extensions.signedCertificateTimestamp = options.signedCertificateTimestamp === true ? true : undefined;
+  extensions.recordSizeLimit = recordSizeLimit;
+  extensions.quicTransportParameters = quic?.transportParameters;
+  extensions.unknown = nonEmpty(unknown);
+  if (with13) {
+    extensions.supportedVersions = grease.before(GREASE_VERSION, versions.map(versionCode));
+    extensions.keyShares = given.withGreaseShare ? [...grease.shares(), ...shares] : shares;
+    extensions.pskKeyExchangeModes = pskModes(options);
+    extensions.postHandshakeAuth = canAnswerLater ? true : undefined;
+    extensions.certificateAuthorities = nonEmpty(options.certificateAuthorities);
+    extensions.compressCertificate = acceptedCodes(options.acceptCompressedCertificates);
+    extensions.ticketRequest = requestTickets;
+  }
+  if (versions.includes('TLSv1.2')) {
+    addExtensions12(extensions, given);
+  }
+  return extensions;
 }
 
-function extensions12({ options, offer, renegotiatedConnection }: HelloExtensionsOptions): ClientHelloExtensions {
-  const { versions, session12 } = offer;
-  if (!versions.includes('TLSv1.2')) {
-    return {};
+function groupCodes({ namedGroups: offered, ffdheGroups12 }: HelloExtensionsOptions['offer']): number[] {
+  const codes: number[] = [];
+  for (const name of offered) {
+    codes.push(namedGroups[name].code);
   }
+  for (const name of ffdheGroups12) {
+    codes.push(ffdheGroups[name].code);
+  }
+  return codes;
+}
+
+function addExtensions12(extensions: Mutable<ClientHelloExtensions>, given: HelloExtensionsOptions): void {
+  const { options, offer, renegotiatedConnection } = given;
+  const { session12 } = offer;
   const { wantSessions, offerTickets12 } = options;
   const byTicket = session12 !== undefined && session12.ticket.length > 0;
   const wantsTickets = wantSessions !== false && (offerTickets12 !== false || byTicket);
-  return {
-    extendedMasterSecret: true,
-    renegotiationInfo: renegotiatedConnection,
-    ecPointFormats: [UNCOMPRESSED],
-    sessionTicket: wantsTickets ? (session12?.ticket ?? EMPTY) : undefined,
-  };
+  extensions.extendedMasterSecret = true;
+  extensions.renegotiationInfo = renegotiatedConnection;
+  extensions.ecPointFormats = [UNCOMPRESSED];
+  extensions.sessionTicket = wantsTickets ? (session12?.ticket ?? EMPTY) : undefined;
 }
 
 function pskModes({ dangerouslyAllowPskKe }: ClientOptions): readonly number[] {

@@ -299,8 +299,8 @@ function bytes8(writer: Writer, type: number, list: readonly number[] | undefine
   }
 }
 
-/** One shape for every hello, so that the code that reads it stays monomorphic whatever the order on the wire. */
-function noExtensions(): Mutable<ClientHelloExtensions> {
+/** One shape for every hello, so that the code that reads and writes it stays monomorphic. */
+export function noExtensions(): Mutable<ClientHelloExtensions> {
   return {
     serverName: undefined,
     supportedGroups: undefined,
