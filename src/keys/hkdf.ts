@@ -18,7 +18,7 @@ export function hashLength(hash: HashName): number {
   return hash === 'sha256' ? 32 : 48;
 }
 
-/** HKDF-Extract whose salt anybody may know. */
+/** HKDF-Extract, of any salt: it may be known, or become known. */
 export function hkdfExtract(
   provider: CryptoProvider,
   hash: HashName,
@@ -30,7 +30,7 @@ export function hkdfExtract(
   return Secret.adopt(kind, made, made.length, idOf(salt), idOf(inputKeyMaterial));
 }
 
-/** HKDF-Extract whose salt is itself a secret of the key schedule: `CryptoProvider.hmacOfRandomKey` will do. */
+/** HKDF-Extract whose salt comes of a key exchange, so that nobody ever knows it: `CryptoProvider.hmacOfRandomKey` will do. */
 export function hkdfExtractWithSecretSalt(
   provider: CryptoProvider,
   hash: HashName,

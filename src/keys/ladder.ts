@@ -45,13 +45,11 @@ export class EarlySecret<FromPsk extends boolean = true> {
   readonly #provider: CryptoProvider;
   readonly #hash: HashName;
   readonly #secret: Secret;
-  readonly #isSecret: boolean;
 
-  private constructor(provider: CryptoProvider, hash: HashName, secret: Secret, isSecret: boolean) {
+  private constructor(provider: CryptoProvider, hash: HashName, secret: Secret) {
     this.#provider = provider;
     this.#hash = hash;
     this.#secret = secret;
-    this.#isSecret = isSecret;
   }
 
   static create(provider: CryptoProvider, hash: HashName): EarlySecret<false>;
@@ -61,8 +59,7 @@ export class EarlySecret<FromPsk extends boolean = true> {
   static create(provider: CryptoProvider, hash: HashName, psk: Secret | undefined): EarlySecret<boolean>;
   static create(provider: CryptoProvider, hash: HashName, psk?: Secret): EarlySecret<boolean> {
     const zeros = constants(provider, hash).zeros;
-    const secret = hkdfExtract(provider, hash, zeros, psk ?? zeros, 'earlySecret');
-    return new EarlySecret(provider, hash, secret, psk !== undefined);
+    return new EarlySecret(provider, hash, hkdfExtract(provider, hash, zeros, psk ?? zeros, 'earlySecret'));
   }
 
   /** binder_key of a PSK of this kind (RFC 9846 §4.3.11.2). */
@@ -84,8 +81,7 @@ export class EarlySecret<FromPsk extends boolean = true> {
 
   /** On to the next rung with the (EC)DHE or hybrid result, which is erased too. */
   toHandshakeSecret(suite: CipherSuite, sharedSecret: Secret): HandshakeSecret {
-    // Without a PSK the salt is known to everybody.
-    const next = this.#handshakeSecret(suite, sharedSecret, this.#isSecret ? hkdfExtractWithSecretSalt : hkdfExtract);
+    const next = this.#handshakeSecret(suite, sharedSecret);
     sharedSecret.erase();
     return next;
   }
@@ -95,17 +91,13 @@ export class EarlySecret<FromPsk extends boolean = true> {
    * there would be no secret at all: that does not compile.
    */
   toHandshakeSecretWithoutKeyExchange(this: EarlySecret<true>, suite: CipherSuite): HandshakeSecret {
-    // Nothing is added that could not be guessed with the PSK.
-    return this.#handshakeSecret(suite, constants(this.#provider, this.#hash).zeros, hkdfExtract);
+    return this.#handshakeSecret(suite, constants(this.#provider, this.#hash).zeros);
   }
 
-  #handshakeSecret(
-    suite: CipherSuite,
-    sharedSecret: KeyMaterial,
-    extract: typeof hkdfExtractWithSecretSalt,
-  ): HandshakeSecret {
+  #handshakeSecret(suite: CipherSuite, sharedSecret: KeyMaterial): HandshakeSecret {
     const derived = deriveNext(this.#provider, this.#hash, this.#secret);
-    const next = extract(this.#provider, this.#hash, derived, sharedSecret, 'handshakeSecret');
+    // With `hmac`: who knows the PSK knows this salt, and must not get by what a faster way leaves behind in memory.
+    const next = hkdfExtract(this.#provider, this.#hash, derived, sharedSecret, 'handshakeSecret');
     derived.erase();
     this.#secret.erase();
     return new HandshakeSecret(this.#provider, suite, next);
