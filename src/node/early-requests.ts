@@ -22,6 +22,9 @@ export const socketOfSession = new WeakMap<object, TLSSocket>();
 export function guardEarlyRequests(server: EventEmitter): void {
   const { emit } = server;
   server.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (!mayBeEarly(event, args)) {
+      return emit.call(server, event, ...args);
+    }
     const early = earlyRequest(event, args);
     if (early === undefined || early.socket?.earlyData !== true) {
       return emit.call(server, event, ...args);
@@ -39,6 +42,15 @@ export function guardEarlyRequests(server: EventEmitter): void {
   };
 }
 
+/** Nearly everything is not, and must cost nothing. */
+function mayBeEarly(event: string | symbol, args: readonly unknown[]): boolean {
+  if (event === 'stream') {
+    const { session } = args[0] as ServerHttp2Stream;
+    return session !== undefined && socketOfSession.get(session)?.earlyData === true;
+  }
+  return requestEvents.has(event) && (args[0] as { socket?: { earlyData?: unknown } }).socket?.earlyData === true;
+}
+
 interface EarlyRequest {
   readonly socket: TLSSocket | undefined;
   readonly safe: boolean;
@@ -50,7 +62,7 @@ function earlyRequest(event: string | symbol, args: readonly unknown[]): EarlyRe
   if (event === 'stream') {
     return ofStream(args as StreamArguments);
   }
-  if (typeof event === 'string' && requestEvents.has(event)) {
+  if (requestEvents.has(event)) {
     const request = args[0] as IncomingMessage;
     // Those of HTTP/2 have been here as streams.
     return request.httpVersionMajor >= 2 ? undefined : ofRequest(event, request);
@@ -58,7 +70,7 @@ function earlyRequest(event: string | symbol, args: readonly unknown[]): EarlyRe
   return undefined;
 }
 
-function ofRequest(event: string, request: IncomingMessage): EarlyRequest {
+function ofRequest(event: string | symbol, request: IncomingMessage): EarlyRequest {
   const isPlain = event === 'request' || event === 'checkContinue' || event === 'checkExpectation';
   return {
     socket: request.socket as unknown as TLSSocket,
@@ -92,4 +104,10 @@ function ofStream([stream, headers, , rawHeaders]: StreamArguments): EarlyReques
 }
 
 const EARLY_DATA = 'early-data';
-const requestEvents = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect']);
+const requestEvents: ReadonlySet<string | symbol> = new Set([
+  'request',
+  'checkContinue',
+  'checkExpectation',
+  'upgrade',
+  'connect',
+]);

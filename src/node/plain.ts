@@ -1,16 +1,11 @@
-/** The plain (unencrypted) parts of Node's networking that the commands need: the status page and the way upstream. */
+/** The plain (unencrypted) parts of Node's networking that the commands need, for the status page above all. */
 
-import { Agent, type AgentOptions, createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { connect, createServer as createTcpServer, isIP, type Socket, type Server as TcpServer } from 'node:net';
 
 export type { Server as PlainServer } from 'node:http';
 export type { Server as TcpServer, Socket as TcpSocket } from 'node:net';
 export { isIP };
-
-/** A pool of plain connections to upstream servers. */
-export function plainAgent(options: AgentOptions): Agent {
-  return new Agent(options);
-}
 
 /** A plain HTTP server, for loopback only. */
 export function plainServer(handler: RequestListener): Server {

@@ -11,12 +11,11 @@ import type { Action } from '../actions.ts';
 import { concat } from '../bytes/bytes.ts';
 import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
-import { endLending, type GivenOutput, giveOutput, lendOutput, OUTPUT_SLICE, returnOutput } from './output-buffer.ts';
-import { SocketSurface } from './socket-surface.ts';
-import { Stage } from './stage.ts';
+import { Gathered, type WriteCallback } from './gathered.ts';
+import { endLending, lendOutput, OUTPUT_SLICE } from './output-buffer.ts';
+import { RawWriter } from './raw-writer.ts';
 
 export type Callback = (error?: Error | null) => void;
-type WriteCallback = (error: Error | null | undefined) => void;
 
 /** Writes that wait: for the handshake, or for the transport to take more. */
 interface Waiting {
@@ -24,7 +23,7 @@ interface Waiting {
   readonly callback: Callback;
 }
 
-export abstract class SocketWriter extends SocketSurface {
+export abstract class SocketWriter extends RawWriter {
   /** From the start to the end of the handshake. */
   secureConnecting = true;
   protected connection: Connection | undefined;
@@ -36,19 +35,12 @@ export abstract class SocketWriter extends SocketSurface {
   /** While what arrived is being handed on: what is written in between leaves at its end. */
   protected receiving = false;
   #sliceLength: number = OUTPUT_SLICE;
-  /** One write of this turn, as it came; from the second on they are in the stage. */
-  #gathered: Uint8Array | undefined;
-  #stage: Stage | undefined;
+  /** The small writes of this turn. */
+  #gathered: Gathered | undefined;
   #flushDue = false;
-  /** Writes that a TCP socket holds, and what it calls for each. */
-  #held = 0;
-  #onWritten: ((error?: Error | null) => void) | undefined;
   #waiting: Waiting | undefined;
   #finishing: Callback | undefined;
-  /** The shared output buffer, while the transport holds it. */
-  #given: GivenOutput | undefined;
   #plaintextOut = 0;
-  #sealing = false;
 
   protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
     super(raw, options);
@@ -56,7 +48,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** Bytes given to `write`, sent or waiting. */
   get bytesWritten(): number {
-    return this.#plaintextOut + (this.#gathered?.length ?? this.#stage?.length ?? 0) + this.writableLength;
+    return this.#plaintextOut + (this.#gathered?.length ?? 0) + this.writableLength;
   }
 
   /** The most plaintext in one record: 512 to 16384 bytes. False for anything else. */
@@ -68,27 +60,38 @@ export abstract class SocketWriter extends SocketSurface {
     return true;
   }
 
-  /** A small write of bytes when nothing waits goes past the stream's own accounts: nothing of it would stay in them. */
+  /**
+   * A small write when nothing waits goes past the stream's own accounts: nothing of it would stay in them. So the head, the
+   * body and the end of an HTTP response, which are three writes, cost little more than one.
+   */
   override write(chunk: unknown, callback?: WriteCallback): boolean;
   override write(chunk: unknown, encoding?: BufferEncoding, callback?: WriteCallback): boolean;
   override write(chunk: unknown, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
-    const isPlain = encoding === undefined && callback === undefined;
-    if (isPlain && chunk instanceof Uint8Array && chunk.length < DIRECT_LENGTH && this.#takesAtOnce) {
-      this.#gather(chunk);
+    const isBytes = chunk instanceof Uint8Array;
+    const isText = typeof chunk === 'string' && (encoding === 'latin1' || encoding === 'utf8');
+    if ((isBytes || isText) && chunk.length < DIRECT_LENGTH && this.#takesAtOnce) {
+      this.#gather(chunk, encoding === 'latin1' ? 'latin1' : 'utf8');
+      const done = typeof encoding === 'function' ? encoding : callback;
+      if (typeof done === 'function') {
+        this.#whenSealed(done);
+      }
       return true;
     }
     return super.write(chunk, encoding as BufferEncoding, callback);
   }
 
+  /** What was gathered meanwhile leaves with what the stream kept. */
+  override uncork(): void {
+    super.uncork();
+    if (this.#flushDue && !this.receiving && this.writableCorked === 0) {
+      process.nextTick(flushGathered, this);
+    }
+  }
+
   /** The stream holds nothing and is open, and neither the handshake nor the transport holds anything up. */
   get #takesAtOnce(): boolean {
     return (
-      this.writableLength === 0 &&
-      this.#waiting === undefined &&
-      this.writable &&
-      this.writableCorked === 0 &&
-      !this.secureConnecting &&
-      !this.#busy
+      this.writableLength === 0 && this.#waiting === undefined && this.writable && !this.secureConnecting && !this.#busy
     );
   }
 
@@ -163,10 +166,7 @@ export abstract class SocketWriter extends SocketSurface {
 
   /** The transport takes more. */
   rawDrained(): void {
-    if (this.#given !== undefined) {
-      returnOutput(this.#given);
-      this.#given = undefined;
-    }
+    this.returnOutputs();
     const waiting = this.#waiting;
     if (waiting !== undefined && !this.secureConnecting && !this.destroyed) {
       this.#waiting = undefined;
@@ -177,12 +177,15 @@ export abstract class SocketWriter extends SocketSurface {
   /** On the way out: what was accepted leaves and the peer learns that it was all; or nothing does. */
   protected endWriting(error: Error | null): Callback | undefined {
     const { connection, raw } = this;
+    // The alert, when sealing has failed.
+    this.sendAhead();
     if (error === null && connection?.canSend && raw !== undefined && !raw.destroyed && !this.#busy) {
       this.flush();
       this.transmit(connection.close());
     }
-    this.#stage?.clear();
-    this.#stage = undefined;
+    this.#gathered?.clear(
+      error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent'),
+    );
     this.#gathered = undefined;
     const callback = this.#waiting?.callback;
     this.#waiting = undefined;
@@ -195,58 +198,18 @@ export abstract class SocketWriter extends SocketSurface {
     const gathered = this.#gathered;
     if (gathered !== undefined) {
       this.#gathered = undefined;
-      this.#seal(gathered);
-      return;
-    }
-    const stage = this.#stage;
-    if (stage !== undefined) {
-      this.#stage = undefined;
-      this.#seal(stage.bytes());
-      stage.clear();
+      this.#seal(gathered.bytes());
+      gathered.clear();
     }
   }
 
-  protected get flushDue(): boolean {
-    return this.#flushDue;
+  /** There is something to be flushed, and no cork holds it. */
+  get flushDue(): boolean {
+    return this.#flushDue && this.writableCorked === 0;
   }
 
-  /** Writes what the core wants sent: before anything else is done, so that no other code runs in between. */
-  protected transmit(actions: readonly Action[]): void {
-    for (let i = 0; i < actions.length; i++) {
-      const action = actions[i];
-      if (action.kind === 'send') {
-        this.#writeRaw(action.bytes);
-      }
-    }
-  }
-
-  #writeRaw(bytes: Uint8Array): void {
-    const raw = this.raw as Duplex;
-    if (raw.destroyed || raw.writableEnded) {
-      return;
-    }
-    this.touch();
-    if (!(raw instanceof Socket)) {
-      raw.write(bytes);
-      return;
-    }
-    // Past the socket's own queue, which would cost as much again as the write: ours is in front of it.
-    this.#onWritten ??= (error) => this.#written(error);
-    this.#held++;
-    raw._write(bytes, 'buffer' as BufferEncoding, this.#onWritten);
-    if (this.#held > 0) {
-      this.#given = giveOutput(bytes) ?? this.#given;
-    }
-  }
-
-  /** The socket is done with a write: at once, as a rule; later, when the kernel's buffer is full. */
-  #written(error: Error | null | undefined): void {
-    this.#held--;
-    if (error) {
-      this.rawFailed(error);
-    } else if (this.#held === 0 && (this.#waiting !== undefined || this.#given !== undefined) && !this.#sealing) {
-      this.rawDrained();
-    }
+  protected override get holdsWrites(): boolean {
+    return this.#waiting !== undefined;
   }
 
   /** What waits for the end of a renegotiation must not wait for ever. */
@@ -263,34 +226,35 @@ export abstract class SocketWriter extends SocketSurface {
       // A TLS 1.2 renegotiation is under way: the core would only keep what it is given.
       return true;
     }
-    return raw === undefined || (raw instanceof Socket ? this.#held > 0 : raw.writableNeedDrain);
+    return raw === undefined || this.rawIsFull;
   }
 
-  abstract rawFailed(error: Error): void;
   protected abstract limitHandshake(): void;
   protected abstract perform(actions: readonly Action[]): void;
   protected abstract crash(error: unknown): void;
 
   /** Sends chunk by chunk while the transport takes them; what is left waits. */
   #send(chunks: readonly Uint8Array[], callback: Callback): void {
-    this.#sealing = true;
+    this.sealing = true;
     for (let i = 0; i < chunks.length; i++) {
       const chunk = chunks[i];
-      if (chunk.length < DIRECT_LENGTH) {
+      if (chunk.length < DIRECT_LENGTH || (this.#gathered !== undefined && chunk.length <= FULL_RECORD)) {
         this.#gather(chunk);
         continue;
       }
-      this.flush();
+      // What was gathered before it leaves in a record of its own, and in one write with it.
+      this.keepAhead(() => this.flush());
       const sent = this.#sealWhileTaken(chunk);
+      this.sendAhead();
       const rest = chunk.length - sent;
       if (rest > 0 || (this.#busy && i + 1 < chunks.length)) {
         const left = chunks.slice(i + 1);
         this.#waiting = { chunks: rest > 0 ? [chunk.subarray(sent), ...left] : left, callback };
-        this.#sealing = false;
+        this.sealing = false;
         return;
       }
     }
-    this.#sealing = false;
+    this.sealing = false;
     if (this.#busy) {
       this.#waiting = { chunks: [], callback };
       return;
@@ -308,41 +272,30 @@ export abstract class SocketWriter extends SocketSurface {
     return at;
   }
 
-  #gather(chunk: Uint8Array): void {
+  #gather(chunk: Uint8Array | string, encoding: 'latin1' | 'utf8' = 'latin1'): void {
     if (chunk.length === 0) {
       return;
     }
-    if (!this.#stageMore(chunk)) {
+    this.#gathered ??= new Gathered();
+    if (!addTo(this.#gathered, chunk, encoding)) {
       this.flush();
-      this.#gathered = chunk;
+      this.#gathered = new Gathered();
+      addTo(this.#gathered, chunk, encoding);
     }
     if (!this.#flushDue) {
       this.#flushDue = true;
-      if (!this.receiving) {
+      if (!this.receiving && this.writableCorked === 0) {
         process.nextTick(flushGathered, this);
       }
     }
   }
 
-  /** False when there is no room. */
-  #stageMore(chunk: Uint8Array): boolean {
-    const first = this.#gathered;
-    if (this.#stage !== undefined) {
-      return this.#stage.add(chunk);
+  #whenSealed(callback: WriteCallback): void {
+    if (this.#gathered === undefined) {
+      process.nextTick(callback);
+    } else {
+      this.#gathered.whenSealed(callback);
     }
-    if (first === undefined) {
-      this.#gathered = chunk;
-      return true;
-    }
-    const stage = new Stage();
-    stage.add(first);
-    if (!stage.add(chunk)) {
-      stage.clear();
-      return false;
-    }
-    this.#stage = stage;
-    this.#gathered = undefined;
-    return true;
   }
 
   #seal(bytes: Uint8Array): void {
@@ -392,8 +345,15 @@ export abstract class SocketWriter extends SocketSurface {
 
 /** At the next tick; unless a larger write has flushed in the meantime. */
 function flushGathered(writer: SocketWriter): void {
-  writer.flush();
+  if (writer.flushDue) {
+    writer.flush();
+  }
+}
+
+function addTo(gathered: Gathered, chunk: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
+  return typeof chunk === 'string' ? gathered.addText(chunk, encoding) : gathered.add(chunk);
 }
 
 /** From here on a write fills enough of a record to be sealed by itself. */
 const DIRECT_LENGTH = 8_192;
+const FULL_RECORD = 16_384;

@@ -5,7 +5,7 @@ import type { ProtocolVersion } from '../../connection-options.ts';
 import { CounterByLabel } from '../../ledger/metrics.ts';
 import type { TLSSocket } from '../../node/tls.ts';
 import { trafficKeysOf } from '../status/ledger-view.ts';
-import { type VisitConnection, Visits } from '../status/visits.ts';
+import { type VisitConnection, type VisitRequest, Visits } from '../status/visits.ts';
 
 export interface ConnectionEntry {
   readonly id: number;
@@ -33,6 +33,8 @@ export interface HandshakeCounts {
 
 export class Connections {
   readonly #open = new Map<string, ConnectionEntry>();
+  readonly #bySocket = new WeakMap<object, ConnectionEntry>();
+  readonly #countsVisits: boolean;
   #nextId = 1;
   #bytesInClosed = 0;
   #bytesOutClosed = 0;
@@ -44,6 +46,11 @@ export class Connections {
   readonly requests = new CounterByLabel();
   /** Requests that the upstream server failed to answer, by reason. */
   readonly upstreamFailures = new CounterByLabel();
+
+  /** `countsVisits`: whether `visits` is kept. */
+  constructor(countsVisits = true) {
+    this.#countsVisits = countsVisits;
+  }
 
   /** A handshake is complete. */
   opened(socket: TLSSocket): ConnectionEntry {
@@ -63,8 +70,11 @@ export class Connections {
         trafficKeys: () => trafficKeysOf(socket),
       },
     };
-    this.visits.opened(entry.visit);
+    if (this.#countsVisits) {
+      this.visits.opened(entry.visit);
+    }
     this.#open.set(remote, entry);
+    this.#bySocket.set(socket, entry);
     if (entry.summary !== undefined) {
       const { version, resumed, resumedBy = 'ticket' } = entry.summary;
       this.handshakes[version][resumed ? resumedBy : 'full']++;
@@ -72,7 +82,9 @@ export class Connections {
     socket.once('close', () => {
       this.#bytesInClosed += socket.bytesRead;
       this.#bytesOutClosed += socket.bytesWritten;
-      this.visits.closed(entry.visit);
+      if (this.#countsVisits) {
+        this.visits.closed(entry.visit);
+      }
       if (this.#open.get(remote) === entry) {
         this.#open.delete(remote);
       }
@@ -80,9 +92,17 @@ export class Connections {
     return entry;
   }
 
-  /** The open connection from there; HTTP/2 hides its socket, so the peer's address and port find it. */
-  find(address: string | undefined, port: number | undefined): ConnectionEntry | undefined {
-    return this.#open.get(`${address ?? '?'}:${port ?? '?'}`);
+  /** A request came on this connection. */
+  requested(entry: ConnectionEntry | undefined, request: VisitRequest): void {
+    this.requests.add(request.httpVersionMajor >= 2 ? 'h2' : 'http/1.1');
+    if (this.#countsVisits) {
+      this.visits.requested(entry?.visit, request);
+    }
+  }
+
+  /** The open connection of a request; HTTP/2 hides its socket, so the peer's address and port find it. */
+  find(socket: Pick<TLSSocket, 'remoteAddress' | 'remotePort'>): ConnectionEntry | undefined {
+    return this.#bySocket.get(socket) ?? this.#open.get(`${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`);
   }
 
   get open(): Iterable<ConnectionEntry> {

@@ -1,14 +1,16 @@
 /**
  * Passes requests on to an upstream server that speaks plain HTTP: HTTP/1.1 and HTTP/2 in, HTTP/1.1 out, WebSocket
- * upgrades, streaming both ways. `httpxy` moves the bytes; which headers may cross is decided here (RFC 9110 §7.6.1).
+ * upgrades, streaming both ways. `undici` carries requests, `httpxy` upgrades; which headers may cross is decided here
+ * (RFC 9110 §7.6.1).
  */
 
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'httpxy';
-import { plainAgent } from '../../node/plain.ts';
 import { errorCode, messageOf, Problem } from '../problem.ts';
 import { answer, type Exchange } from './exchange.ts';
+import { bodyOf, Forwarding, hasBody } from './forwarding.ts';
+import { requestHeaders } from './hop-headers.ts';
 
 export interface Proxy {
   handle(exchange: Exchange): void;
@@ -25,9 +27,10 @@ export interface ProxyOptions {
   readonly isDraining: () => boolean;
   /** Called for each request that the upstream server did not answer. */
   readonly onFailure: (code: string) => void;
+  /** Milliseconds without a byte from the upstream server before it counts as dead. Default 120000. */
+  readonly upstreamTimeout?: number;
 }
 
-/** Milliseconds without a byte from the upstream server before it counts as dead. */
 const UPSTREAM_TIMEOUT = 120_000;
 /** Milliseconds for the upstream server to answer a WebSocket upgrade. */
 const UPGRADE_TIMEOUT = 30_000;
@@ -45,41 +48,39 @@ export function parseUpstream(text: string): URL {
   return url;
 }
 
-export function createProxy(options: ProxyOptions): Proxy {
-  // A pool of our own: the library would open a new connection for each HTTP/2 request.
-  const agent = plainAgent({ keepAlive: true, maxFreeSockets: 64 });
-  const library = createProxyServer({
-    target: options.upstream,
-    agent,
-    xfwd: false,
-    proxyTimeout: UPSTREAM_TIMEOUT,
-    upgradeTimeout: UPGRADE_TIMEOUT,
-  });
-  const wantsClose = new WeakSet<object>();
+export async function createProxy(options: ProxyOptions): Promise<Proxy> {
+  const { upstream, upstreamTimeout = UPSTREAM_TIMEOUT } = options;
+  // Only who needs it pays for loading it.
+  const { Pool } = await import('undici');
+  const pool = new Pool(upstream.origin, { headersTimeout: upstreamTimeout, bodyTimeout: upstreamTimeout });
+  const upgrades = createProxyServer({ target: upstream, agent: false, xfwd: false, upgradeTimeout: UPGRADE_TIMEOUT });
 
-  library.on('proxyRes', (upstreamResponse, request) => {
-    removeHopByHop(upstreamResponse.headers);
-    if (request.httpVersionMajor < 2) {
-      const close = options.isDraining() || wantsClose.has(request);
-      upstreamResponse.headers.connection = close ? 'close' : 'keep-alive';
-    }
-  });
+  const failed = (exchange: Exchange, error: unknown): void => {
+    const code = failureCode(error);
+    options.onFailure(code);
+    const [status, text] = code === HEADERS_TIMEOUT ? [504, 'in time'] : [502, `(${reason(code, error)})`];
+    answer(exchange, status, `The upstream server ${upstream.host} did not answer ${text}.`);
+  };
 
   return {
     handle(exchange) {
-      const { request, response } = exchange;
-      if (/(^|,)\s*close\s*(,|$)/i.test(request.headers.connection ?? '') || request.httpVersion === '1.0') {
-        wantsClose.add(request);
-      }
-      prepare(request, options.port());
-      library.web(request, response).catch((error: unknown) => {
-        if (response.destroyed) {
-          return;
-        }
-        options.onFailure(errorCode(error) ?? 'UPSTREAM');
-        const where = options.upstream.host;
-        answer(exchange, 502, `The upstream server ${where} did not answer (${reason(error)}).`);
+      const { request } = exchange;
+      const withBody = hasBody(exchange);
+      const wantsClose = request.httpVersion === '1.0' || CLOSE.test(request.headers.connection ?? '');
+      const forwarding = new Forwarding({
+        exchange,
+        closes: () => wantsClose || options.isDraining(),
+        onFailure: (error) => failed(exchange, error),
       });
+      pool.dispatch(
+        {
+          method: request.method as string,
+          path: upstreamPath(upstream, request.url ?? '/'),
+          headers: requestHeaders(request, options.port(), withBody),
+          body: withBody ? bodyOf(exchange) : null,
+        },
+        forwarding,
+      );
     },
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy());
@@ -87,67 +88,37 @@ export function createProxy(options: ProxyOptions): Proxy {
         refuseUpgrade(socket, '501 Not Implemented', 'Only WebSocket upgrades are passed on.');
         return;
       }
-      prepare(request, options.port());
-      request.headers.connection = 'upgrade';
-      request.headers.upgrade = 'websocket';
-      library.ws(request, socket as never, {}, head).catch((error: unknown) => {
-        options.onFailure(errorCode(error) ?? 'UPSTREAM');
-        refuseUpgrade(socket, '502 Bad Gateway', `The upstream server did not answer (${reason(error)}).`);
+      prepareUpgrade(request, options.port());
+      upgrades.ws(request, socket as never, {}, head).catch((error: unknown) => {
+        const code = failureCode(error);
+        options.onFailure(code);
+        refuseUpgrade(socket, '502 Bad Gateway', `The upstream server did not answer (${reason(code, error)}).`);
       });
     },
     close() {
-      agent.destroy();
+      pool.destroy().catch(() => {});
     },
   };
 }
 
-/** Replaces what the client said of itself by what we know, and drops what belongs to its connection only. */
-function prepare(request: IncomingMessage, port: number | undefined): void {
-  const { headers } = request;
-  const authority = headers[':authority'];
-  const host = typeof authority === 'string' ? authority : headers.host;
-  removeHopByHop(headers);
-  delete headers.forwarded;
-  // Our own server has answered it already.
-  delete headers.expect;
-  // HTTP/2 frames bodies by itself: without a length the body needs a frame on the HTTP/1.1 side, or a client could
-  // pass a second request off as the body of its first (request smuggling).
-  const stream = (request as { stream?: { endAfterHeaders?: boolean } }).stream;
-  if (request.httpVersionMajor >= 2 && headers['content-length'] === undefined && stream?.endAfterHeaders !== true) {
-    headers['transfer-encoding'] = 'chunked';
+/** The path of the upstream URL goes before the request's. */
+function upstreamPath(upstream: URL, url: string): string {
+  const path = url[0] === '/' ? url : `/${url}`;
+  const base = upstream.pathname;
+  if (base === '/') {
+    return path;
   }
-  // A client cannot be believed about its own address: the chain starts here.
-  headers['x-forwarded-for'] = request.socket.remoteAddress ?? '';
-  headers['x-forwarded-proto'] = 'https';
-  headers['x-forwarded-port'] = String(port ?? 443);
-  if (host === undefined) {
-    delete headers['x-forwarded-host'];
-    return;
-  }
-  headers['x-forwarded-host'] = host;
-  headers.host = host;
+  return path === '/' ? base : (base.endsWith('/') ? base.slice(0, -1) : base) + path;
 }
 
-const hopByHop = [
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'upgrade',
-  'http2-settings',
-];
-
-/** RFC 9110 §7.6.1. Transfer-Encoding stays: Node's HTTP frames the body anew on the other side by it. */
-function removeHopByHop(headers: IncomingHttpHeaders): void {
-  const named = (headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase());
-  for (const name of [...named, ...hopByHop]) {
-    if (name !== 'transfer-encoding' && name !== 'content-length' && name !== 'host') {
-      delete headers[name];
-    }
+/** With the headers that may cross, and those that ask for the upgrade. */
+function prepareUpgrade(request: IncomingMessage, port: number | undefined): void {
+  const crossing = requestHeaders(request, port, false);
+  const headers: IncomingHttpHeaders = {};
+  for (let i = 0; i < crossing.length; i += 2) {
+    headers[crossing[i]] = crossing[i + 1];
   }
+  request.headers = { ...headers, connection: 'upgrade', upgrade: 'websocket' };
 }
 
 function refuseUpgrade(socket: Duplex, status: string, text: string): void {
@@ -161,11 +132,20 @@ function refuseUpgrade(socket: Duplex, status: string, text: string): void {
   );
 }
 
-function reason(error: unknown): string {
-  const code = errorCode(error);
-  return code === 'ECONNREFUSED'
-    ? 'connection refused'
-    : code === 'ECONNRESET'
-      ? 'it hung up'
-      : (code ?? messageOf(error));
+/** As the status page and the metrics name it. */
+function failureCode(error: unknown): string {
+  const code = errorCode(error) ?? 'UPSTREAM';
+  // The other side closed: without an error of the system's.
+  return code === 'UND_ERR_SOCKET' ? 'ECONNRESET' : code;
 }
+
+function reason(code: string, error: unknown): string {
+  return REASONS[code] ?? (code === 'UPSTREAM' ? messageOf(error) : code);
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'it hung up',
+};
+const CLOSE = /(^|,)\s*close\s*(,|$)/i;
+const HEADERS_TIMEOUT = 'UND_ERR_HEADERS_TIMEOUT';

@@ -23,6 +23,8 @@ export interface SiteOptions {
   readonly listen: Address;
   readonly versions: Versions;
   readonly http: HttpChoice;
+  /** Whether the cost of page loads is noted. Default true. */
+  readonly countsVisits?: boolean;
   readonly sessions: SessionOptions;
   readonly policy?: PolicyOptions;
   readonly handle: (exchange: Exchange) => void;
@@ -49,7 +51,7 @@ export interface Site {
 
 /** @throws Problem `port_busy`, `cannot_listen` */
 export async function openSite(options: SiteOptions): Promise<Site> {
-  const connections = new Connections();
+  const connections = new Connections(options.countsVisits);
   const http2Sessions = new Set<ServerHttp2Session>();
   let draining = false;
   let emptied: (() => void) | undefined;
@@ -83,10 +85,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   });
   server.on('request', (request, response) => {
     const exchange = { request, response } as unknown as Exchange;
-    const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
+    const entry = connections.find(request.socket);
     const isHttp2 = request.httpVersionMajor >= 2;
-    connections.requests.add(isHttp2 ? 'h2' : 'http/1.1');
-    connections.visits.requested(entry?.visit, request as unknown as IncomingMessage);
+    connections.requested(entry, request as unknown as IncomingMessage);
     response.on('error', () => response.destroy());
     request.on('error', () => {});
     if (entry !== undefined) {
@@ -107,7 +108,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   server.on(
     'upgrade' as 'request',
     ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      const entry = connections.find(request.socket.remoteAddress, request.socket.remotePort);
+      const entry = connections.find(request.socket);
       if (options.upgrade === undefined || draining) {
         socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
         return;

@@ -1,0 +1,122 @@
+/**
+ * Which headers cross a proxy, and what it adds of its own.
+ *
+ * RFC 9110 §7.6.1: those of one hop do not. RFC 9110 §5.3: of fields that come several times, lists are joined.
+ */
+
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+
+/**
+ * The headers for the upstream server, names and values in turn: what the client said of itself is replaced by what we know.
+ * `hasBody`: only then its length is told; without one the body gets a frame of its own.
+ */
+export function requestHeaders(request: IncomingMessage, port: number | undefined, hasBody: boolean): string[] {
+  const { headers } = request;
+  const named = namedBy(headers.connection);
+  const found: string[] = [];
+  for (const name in headers) {
+    const value = headers[name];
+    const stays = HOP_BY_HOP.has(name) || REPLACED.has(name) || name[0] === ':' || named?.has(name) === true;
+    if (stays || value === undefined || (name === 'content-length' && !hasBody)) {
+      continue;
+    }
+    if (typeof value === 'string') {
+      found.push(name, value);
+    } else {
+      for (const one of value) {
+        found.push(name, one);
+      }
+    }
+  }
+  const host = hostOf(headers);
+  if (host !== undefined) {
+    found.push('host', host, 'x-forwarded-host', host);
+  }
+  // A client cannot be believed about its own address: the chain starts here.
+  found.push('x-forwarded-for', request.socket.remoteAddress ?? '');
+  found.push('x-forwarded-proto', 'https', 'x-forwarded-port', String(port ?? 443));
+  return found;
+}
+
+/** The headers for the client. `framed`: HTTP/1.1, where Node's HTTP frames the body anew by Transfer-Encoding. */
+export function responseHeaders(headers: IncomingHttpHeaders, framed: boolean): OutgoingHttpHeaders {
+  const named = namedBy(headers.connection);
+  const found: OutgoingHttpHeaders = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (HOP_BY_HOP.has(name) && !(framed && name === 'transfer-encoding')) {
+      continue;
+    }
+    if (value !== undefined && named?.has(name) !== true) {
+      found[name] = typeof value === 'string' || name === 'set-cookie' ? value : joined(name, value);
+    }
+  }
+  return found;
+}
+
+/** Where the client said it wants to go; HTTP/2 has a name of its own for it. */
+function hostOf(headers: IncomingHttpHeaders): string | undefined {
+  const authority = headers[':authority'];
+  return typeof authority === 'string' ? authority : headers.host;
+}
+
+/** What Connection says belongs to this hop, without what it must not take away. */
+function namedBy(connection: string | readonly string[] | undefined): ReadonlySet<string> | undefined {
+  if (connection === undefined || connection === 'keep-alive' || connection === 'close') {
+    return undefined;
+  }
+  const named = new Set(
+    String(connection)
+      .split(',')
+      .map((token) => token.trim().toLowerCase()),
+  );
+  for (const name of NEVER_NAMED) {
+    named.delete(name);
+  }
+  return named;
+}
+
+/** Fields that are no lists come once: the first counts, as for Node's own clients. */
+function joined(name: string, values: readonly string[]): string {
+  return SINGLE.has(name) ? values[0] : values.join(', ');
+}
+
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+const NEVER_NAMED = ['transfer-encoding', 'content-length', 'host'];
+/** By what we know ourselves; Expect was answered by our own server. */
+const REPLACED: ReadonlySet<string> = new Set([
+  'host',
+  'forwarded',
+  'expect',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-port',
+  'x-forwarded-host',
+]);
+const SINGLE: ReadonlySet<string> = new Set([
+  'age',
+  'content-length',
+  'content-type',
+  'etag',
+  'expires',
+  'from',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'referer',
+  'retry-after',
+  'server',
+  'user-agent',
+]);
