@@ -48,7 +48,7 @@ function establish13({ host: anyHost, role, options, completed }: EstablishOptio
     wear:
       keyRenewal === undefined
         ? undefined
-        : { read: new KeyWear(keyRenewal, now, READ_SLACK), write: new KeyWear(keyRenewal, now) },
+        : { read: new KeyWear(keyRenewal, now, READ_SLACK), write: new KeyWear(keyRenewal, now), now },
     clientRandom: options.exportKeyLog ? completed.clientRandom : undefined,
     clientAuthenticator:
       parts === undefined || role === 'server'

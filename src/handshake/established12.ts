@@ -60,7 +60,7 @@ export class Established12 implements Established {
   /** Asks for fresh keys in good time before the write key's limit, or when they are due by age or volume. */
   answer(): void {
     const mayAsk = !this.#asked && !this.#refused && this.#previous.secure;
-    if (mayAsk && (this.host.channel.writeKeyWorn || this.#options.wear?.worn === true)) {
+    if (mayAsk && (this.host.channel.writeKeyWorn || this.#options.wear?.worn() === true)) {
       this.renegotiate();
     }
   }

@@ -31,12 +31,12 @@ export class KeyWear {
     this.#bytes += bytes;
   }
 
-  /** It is time for a new key. */
-  get worn(): boolean {
+  /** It is time for a new key. `now`, where the clock was read already: who asks for each record asks for two keys. */
+  worn(now: number = this.#now()): boolean {
     if (this.#bytes === 0) {
       return false;
     }
-    const age = this.#now() - this.#since;
+    const age = now - this.#since;
     // A clock that was set back does not lengthen a key's life.
     return this.#bytes >= this.#afterBytes || age >= this.#afterMilliseconds || age < 0;
   }

@@ -26,7 +26,7 @@ export interface PostHandshakeParts {
   /** When the key log was asked for. */
   readonly clientRandom?: Uint8Array;
   /** When keys are renewed before their usage limit. */
-  readonly wear?: { readonly read: KeyWear; readonly write: KeyWear };
+  readonly wear?: { readonly read: KeyWear; readonly write: KeyWear; readonly now: () => number };
 }
 
 export class PostHandshake implements Established {
@@ -107,9 +107,10 @@ export class PostHandshake implements Established {
    */
   answer(): void {
     const wear = this.#wear;
-    const readWorn = this.host.channel.readKeyWorn || wear?.read.worn === true;
+    const now = wear?.now();
+    const readWorn = this.host.channel.readKeyWorn || wear?.read.worn(now) === true;
     const ask = readWorn && !this.#requestOutstanding;
-    if (this.#answerDue || ask || wear?.write.worn === true) {
+    if (this.#answerDue || ask || wear?.write.worn(now) === true) {
       this.update(ask);
     }
   }
