@@ -40,7 +40,7 @@ export function parseArguments(argv: readonly string[]): Arguments {
       `measure this row only (may be repeated): ${rows.map((row) => row.name).join(', ')}; with --work: ${scenarioNames.join(', ')}`,
       collect,
     )
-    .option('--rounds <n>', 'rounds per row and subject (default: 5, quick: 8)', rounds)
+    .option('--rounds <n>', 'rounds per row and subject (default: 5, quick: 6)', rounds)
     .option(
       '--profile',
       'write CPU profiles of our client and server for each row (one minute), and list where the time goes',

@@ -3,7 +3,8 @@
  * a fresh one.
  */
 
-import { Cast, type CastOptions } from './cast.ts';
+import { Cast, type CastOptions, partiesOf } from './cast.ts';
+import type { Party } from './messages.ts';
 import type { WorkloadName } from './workload.ts';
 
 export class CastPool {
@@ -22,6 +23,11 @@ export class CastPool {
       this.#workload = workload;
     }
     return this.#cast;
+  }
+
+  /** Who takes part. */
+  get parties(): readonly Party[] {
+    return partiesOf(this.#options.engines);
   }
 
   /** One of its own, which the caller kills. */

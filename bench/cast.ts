@@ -1,24 +1,29 @@
 /**
  * Cast: a client and a server of each subject, each in a process of its own. Any client may be sent to any server: the two
  * of one subject together are the row's figure, and each end alone is measured against the other subject's peer, the same
- * one for both.
+ * one for both. The floor's two may be there as well, and speak to each other alone.
  */
 
 import type { BenchCertificate } from './certificate.ts';
 import type { EngineName } from './engine.ts';
-import type { Errand, LoopDelay, MemoryUse, Role, Subject } from './messages.ts';
+import type { Errand, LoopDelay, MemoryUse, Party, Role, Subject } from './messages.ts';
 import { PATIENCE_MS, WorkerProcess } from './worker-process.ts';
 import type { Sample, WorkloadName } from './workload.ts';
 
-/** Which implementation is run as which subject. */
-export type Engines = Readonly<Record<Subject, EngineName>>;
+/** Which implementation is run as which subject, and whether the floor is. */
+export type Engines = Readonly<Record<Subject, EngineName> & { floor?: 'floor' }>;
 
 export const subjects: readonly Subject[] = ['ours', 'nodeTls'];
 
+/** The subjects, and the floor where it takes part. */
+export function partiesOf(engines: Engines): readonly Party[] {
+  return engines.floor === undefined ? subjects : [...subjects, 'floor'];
+}
+
 /** Who talks to whom. */
 export interface Match {
-  readonly client: Subject;
-  readonly server: Subject;
+  readonly client: Party;
+  readonly server: Party;
 }
 
 /** A sample with the CPU time that the server spent on it. */
@@ -30,13 +35,13 @@ export interface CastOptions {
   readonly engines: Engines;
   readonly workload: WorkloadName;
   readonly certificate: BenchCertificate;
-  /** Only this subject's two. */
-  readonly only?: Subject;
+  /** Only this party's two. */
+  readonly only?: Party;
   /** Flags for the workers' Node. */
   readonly nodeFlags?: readonly string[];
 }
 
-type Workers = Partial<Record<Subject, WorkerProcess>>;
+type Workers = Partial<Record<Party, WorkerProcess>>;
 
 export class Cast {
   readonly #clients: Workers = {};
@@ -54,17 +59,17 @@ export class Cast {
   }
 
   async #start({ engines, workload, certificate, only, nodeFlags }: CastOptions): Promise<void> {
-    const wanted = only === undefined ? subjects : [only];
-    const ports: Partial<Record<Subject, number>> = {};
-    const serve = async (subject: Subject): Promise<void> => {
-      const server = new WorkerProcess('server', engines[subject], nodeFlags);
-      this.#servers[subject] = server;
-      ports[subject] = await server.start({ workload, certificate, ports: {} });
+    const wanted = only === undefined ? partiesOf(engines) : [only];
+    const ports: Partial<Record<Party, number>> = {};
+    const serve = async (party: Party): Promise<void> => {
+      const server = new WorkerProcess('server', engines[party] ?? 'floor', nodeFlags);
+      this.#servers[party] = server;
+      ports[party] = await server.start({ workload, certificate, ports: {} });
     };
     await settleAll(wanted.map(serve));
-    const open = async (subject: Subject): Promise<void> => {
-      const client = new WorkerProcess('client', engines[subject], nodeFlags);
-      this.#clients[subject] = client;
+    const open = async (party: Party): Promise<void> => {
+      const client = new WorkerProcess('client', engines[party] ?? 'floor', nodeFlags);
+      this.#clients[party] = client;
       await client.start({ workload, certificate, ports });
     };
     await settleAll(wanted.map(open));
@@ -83,10 +88,10 @@ export class Cast {
     return { ...sample, serverCpuMicros: after - before };
   }
 
-  async memory(subject: Subject): Promise<{ client: MemoryUse; server: MemoryUse }> {
+  async memory(party: Party): Promise<{ client: MemoryUse; server: MemoryUse }> {
     const [client, server] = await Promise.all([
-      this.#worker('client', subject).ask({ kind: 'memory' }),
-      this.#worker('server', subject).ask({ kind: 'memory' }),
+      this.#worker('client', party).ask({ kind: 'memory' }),
+      this.#worker('server', party).ask({ kind: 'memory' }),
     ]);
     return { client: client as MemoryUse, server: server as MemoryUse };
   }
@@ -110,10 +115,10 @@ export class Cast {
     }
   }
 
-  #worker(role: Role, subject: Subject): WorkerProcess {
-    const worker = (role === 'client' ? this.#clients : this.#servers)[subject];
+  #worker(role: Role, party: Party): WorkerProcess {
+    const worker = (role === 'client' ? this.#clients : this.#servers)[party];
     if (worker === undefined) {
-      throw new Error(`no ${role} of ${subject} was started`);
+      throw new Error(`no ${role} of ${party} was started`);
     }
     return worker;
   }

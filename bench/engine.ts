@@ -8,7 +8,8 @@ import type { Duplex } from 'node:stream';
 import { createSecureContext as nodeSecureContext } from 'node:tls';
 import type { WorkloadName } from './workload.ts';
 
-export type EngineName = 'ours' | 'node';
+/** `floor` is no engine but has workers of its own: see `floor/floor.ts`. */
+export type EngineName = 'ours' | 'node' | 'floor';
 
 /** The part of a TLS socket that the workloads use. */
 export interface EngineSocket extends Duplex {
@@ -109,7 +110,7 @@ const pinned12 = {
 /** From OpenSSL's ssl.h. */
 const SSL_OP_NO_TICKET = 0x4000;
 
-export async function loadEngine(name: EngineName): Promise<Engine> {
+export async function loadEngine(name: Exclude<EngineName, 'floor'>): Promise<Engine> {
   const module: unknown = name === 'node' ? await import('node:tls') : await import('../src/node/tls.ts');
   return module as Engine;
 }

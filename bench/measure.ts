@@ -3,15 +3,16 @@
  * far the rounds lie apart. Budgets are in time, never in counts, so that a slow machine takes no longer.
  *
  *     ours ↔ ours, node:tls ↔ node:tls       the row's figures and ratio
+ *     floor ↔ floor                          the highest ratio there can be
  *     ours ↔ node:tls, node:tls ↔ ours       each end alone, against the same peer
  *     `ca` on each connect                   as most code has it, instead of a context for all
  */
 
-import { type Cast, type Match, type PairSample, subjects } from './cast.ts';
+import type { Cast, Match, PairSample } from './cast.ts';
 import type { CastPool } from './cast-pool.ts';
 import { type EndRatio, type Figures, summarise } from './figures.ts';
 import { measureMemory } from './memory.ts';
-import type { Subject } from './messages.ts';
+import type { Party } from './messages.ts';
 import type { Row } from './rows/rows.ts';
 
 export interface MeasureOptions {
@@ -36,6 +37,8 @@ export interface Result {
   readonly nodeTls: Figures;
   /** Above 1: ours is better. */
   readonly ratio: number;
+  /** What does nothing but the unavoidable: absent where it took no part. */
+  readonly floor?: Figures;
   /** Each end of ours beside that of node:tls, the other end being node:tls for both: CPU time per unit. */
   readonly ends?: { readonly client: EndRatio; readonly server: EndRatio };
   /** `ca` on each connect. */
@@ -58,7 +61,8 @@ async function measureRate(row: Row, options: MeasureOptions): Promise<Result> {
   const left = (): number => budgetMs - (performance.now() - begin);
   const cast = await options.casts.take(row.workload);
   const errand = (turn: Turn) => ({ pin: row.pin, usual: turn.usual, options: row.options });
-  const warmUpMs = bounded ? (left() * WARM_UP_SHARE) / 2 : LONGEST_WARM_UP_MS;
+  const together = togetherOf(options);
+  const warmUpMs = bounded ? left() * WARM_UP_SHARE : LONGEST_WARM_UP_MS;
   for (const turn of together) {
     progress(`${row.name}: warm-up`);
     await warmUp((ms) => cast.drive(turn, ms, errand(turn)), warmUpMs);
@@ -96,6 +100,7 @@ function stopProfile(cast: Cast, row: Row, path: NonNullable<MeasureOptions['pro
 /** All turns of all rounds. What is not the row's own ratio takes part in every other round. */
 function schedule(row: Row, options: MeasureOptions): Turn[] {
   const turns: Turn[] = [];
+  const together = togetherOf(options);
   for (let round = 0; round < options.rounds; round++) {
     const all = round % 2 === 0 ? turnsOf(row, options) : together;
     turns.push(...(round % 2 === 0 ? all : all.toReversed()));
@@ -103,11 +108,17 @@ function schedule(row: Row, options: MeasureOptions): Turn[] {
   return turns;
 }
 
-function turnsOf(row: Row, { cross }: MeasureOptions): readonly Turn[] {
-  if (!cross) {
+function turnsOf(row: Row, options: MeasureOptions): readonly Turn[] {
+  const together = togetherOf(options);
+  if (!options.cross) {
     return together;
   }
   return row.per === 'handshake' ? [...together, ...apart, ...usual] : [...together, ...apart];
+}
+
+/** Each party with itself. */
+function togetherOf({ casts }: MeasureOptions): readonly Turn[] {
+  return casts.parties.map((party) => withItself[party]);
 }
 
 /**
@@ -132,8 +143,8 @@ function conclude(row: Row, samplesOf: (turn: Turn) => readonly PairSample[] | u
     const samples = samplesOf(turn);
     return samples === undefined ? undefined : summarise(samples);
   };
-  const [ours, nodeTls] = together.map(figures) as [Figures, Figures];
-  const result: Result = { row, ours, nodeTls, ratio: ours.value / nodeTls.value };
+  const [ours, nodeTls] = [withItself.ours, withItself.nodeTls].map(figures) as [Figures, Figures];
+  const result: Result = { row, ours, nodeTls, ratio: ours.value / nodeTls.value, floor: figures(withItself.floor) };
   const [ourClient, ourServer] = apart.map(figures);
   if (ourClient === undefined || ourServer === undefined) {
     return result;
@@ -152,17 +163,21 @@ function endRatio(ours: number, nodeTls: number, rate: number): EndRatio {
   return { ours, nodeTls, ratio: nodeTls / ours, rate };
 }
 
-function turn(client: Subject, server: Subject, usual = false): Turn {
+function turn(client: Party, server: Party, usual = false): Turn {
   return { client, server, usual };
 }
 
-const together: readonly Turn[] = subjects.map((subject) => turn(subject, subject));
+const withItself: Readonly<Record<Party, Turn>> = {
+  ours: turn('ours', 'ours'),
+  nodeTls: turn('nodeTls', 'nodeTls'),
+  floor: turn('floor', 'floor'),
+};
 /** Our client, then our server, each with the other end of node:tls. */
 const apart: readonly Turn[] = [turn('ours', 'nodeTls'), turn('nodeTls', 'ours')];
-const usual: readonly Turn[] = subjects.map((subject) => turn(subject, subject, true));
+const usual: readonly Turn[] = [turn('ours', 'ours', true), turn('nodeTls', 'nodeTls', true)];
 
-/** Of a bounded row's time: what the warm-up of both subjects may take. */
-const WARM_UP_SHARE = 0.45;
+/** Of a bounded row's time: what the warm-up of each party may take. */
+const WARM_UP_SHARE = 0.2;
 const LONGEST_WARM_UP_MS = 20_000;
 const WARM_UP_SLICE_MS = 500;
 const WARM_UP_GAIN = 0.02;

@@ -4,10 +4,9 @@
  * resident size.
  */
 
-import { subjects } from './cast.ts';
 import type { Figures } from './figures.ts';
 import type { MeasureOptions, Result } from './measure.ts';
-import type { Subject } from './messages.ts';
+import type { Party } from './messages.ts';
 import type { Row } from './rows/rows.ts';
 import { median, spread } from './statistics.ts';
 
@@ -15,18 +14,20 @@ export async function measureMemory(row: Row, options: MeasureOptions): Promise<
   const begin = performance.now();
   const bounded = Number.isFinite(options.budgetMs);
   const rounds = bounded && options.budgetMs < SHORT_MS ? 1 : Math.min(options.rounds, MOST_ROUNDS);
-  const turns = 2 * rounds;
-  const uses: Record<Subject, MemoryPerConnection[]> = { ours: [], nodeTls: [] };
+  const { parties } = options.casts;
+  const turns = parties.length * rounds;
+  const uses: Record<Party, MemoryPerConnection[]> = { ours: [], nodeTls: [], floor: [] };
   for (let round = 0; round < rounds; round++) {
-    for (const [index, subject] of (round % 2 === 0 ? subjects : subjects.toReversed()).entries()) {
+    for (const [index, party] of (round % 2 === 0 ? parties : parties.toReversed()).entries()) {
       options.progress(`${row.name}: round ${round + 1} of ${rounds}`);
-      const share = (options.budgetMs - (performance.now() - begin)) / (turns - 2 * round - index);
+      const share = (options.budgetMs - (performance.now() - begin)) / (turns - parties.length * round - index);
       const ms = bounded ? Math.max(MINIMUM_MS, share * OPEN_SHARE) : WHOLE_RUN_MS;
-      uses[subject].push(await measureOnce(row, options, subject, ms));
+      uses[party].push(await measureOnce(row, options, party, ms));
     }
   }
   const [ours, nodeTls] = [summarise(uses.ours), summarise(uses.nodeTls)];
-  return { row, ours, nodeTls, ratio: nodeTls.value / ours.value };
+  const floor = uses.floor.length > 0 ? summarise(uses.floor) : undefined;
+  return { row, ours, nodeTls, ratio: nodeTls.value / ours.value, floor };
 }
 
 /** KiB per connection. */
@@ -36,20 +37,15 @@ interface MemoryPerConnection {
   readonly heap: number;
 }
 
-async function measureOnce(
-  row: Row,
-  options: MeasureOptions,
-  subject: Subject,
-  ms: number,
-): Promise<MemoryPerConnection> {
-  const cast = await options.casts.startApart({ workload: row.workload, only: subject, nodeFlags: MEMORY_FLAGS });
-  const match = { client: subject, server: subject };
+async function measureOnce(row: Row, options: MeasureOptions, party: Party, ms: number): Promise<MemoryPerConnection> {
+  const cast = await options.casts.startApart({ workload: row.workload, only: party, nodeFlags: MEMORY_FLAGS });
+  const match = { client: party, server: party };
   const open = (count: number) => cast.drive(match, ms, { pin: row.pin, usual: false, options: { count } });
   try {
     await open(Number(row.options.warmUp));
-    const before = await cast.memory(subject);
+    const before = await cast.memory(party);
     const { count } = await open(Number(row.options.count));
-    const after = await cast.memory(subject);
+    const after = await cast.memory(party);
     const each = (bytes: number): number => bytes / count / 1024;
     return {
       client: each(after.client.rss - before.client.rss),

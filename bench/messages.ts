@@ -9,6 +9,9 @@ export type Role = 'client' | 'server';
 /** Who is measured: ours, and what it is held against. */
 export type Subject = 'ours' | 'nodeTls';
 
+/** Who has a client and a server: the subjects, and what no implementation can be faster than (see `floor/kinds.ts`). */
+export type Party = Subject | 'floor';
+
 /** First message to a worker. */
 export interface Start {
   readonly kind: 'start';
@@ -16,14 +19,14 @@ export interface Start {
   readonly engine: EngineName;
   readonly workload: WorkloadName;
   readonly certificate: BenchCertificate;
-  /** Where each subject's server listens; for a client. */
-  readonly ports: Readonly<Partial<Record<Subject, number>>>;
+  /** Where each party's server listens; for a client. */
+  readonly ports: Readonly<Partial<Record<Party, number>>>;
 }
 
 /** One stretch of a client's work. */
 export interface Errand {
   /** Whose server to talk to. */
-  readonly to: Subject;
+  readonly to: Party;
   readonly pin: PinName;
   /** `ca` on each connect, as most code has it, instead of one context for all. */
   readonly usual: boolean;

@@ -1,12 +1,14 @@
-/** The tables for people, the document for programs, and the tables of the documentation. */
+/** The tables for people, and those of the documentation; `report-json.ts` has the document for programs. */
 
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import type { EndRatio, Figures } from './figures.ts';
+import { floorRatio } from './floor-ratio.ts';
 import type { LedgerCost } from './ledger.ts';
 import type { Limits } from './limits.ts';
 import type { MachineFacts } from './machine.ts';
 import type { Result } from './measure.ts';
+import { roundedLedger } from './report-json.ts';
 import type { Row } from './rows/rows.ts';
 import { significant } from './statistics.ts';
 import type { TicketCost } from './tickets.ts';
@@ -40,87 +42,18 @@ export interface Report {
   readonly ledger?: LedgerCost;
 }
 
-export function toJson(report: Report): string {
-  const tickets = report.tickets && { seal: significant(report.tickets.seal), open: significant(report.tickets.open) };
-  return JSON.stringify({
-    rows: report.outcomes.map(jsonRow),
-    tickets,
-    ledger: report.ledger && roundedLedger(report.ledger),
-    machine: report.machine,
-    complaints: report.complaints,
-  });
-}
-
-function jsonRow(outcome: Outcome): object {
-  const { name, unit, goal } = outcome.row;
-  if (!('ratio' in outcome)) {
-    return { name, ours: null, nodeTls: null, ratio: null, unit, goal, ...outcome, row: undefined };
-  }
-  const { ours, nodeTls, ratio, ends, usual, limits } = outcome;
-  return {
-    name,
-    ours: significant(ours.value, 4),
-    nodeTls: significant(nodeTls.value, 4),
-    ratio: significant(ratio),
-    unit,
-    goal,
-    cpuRatio: significant((nodeTls.client + nodeTls.server) / (ours.client + ours.server)),
-    spread: { ours: significant(ours.spread, 2), nodeTls: significant(nodeTls.spread, 2) },
-    ends: { ours: endsOf(ours), nodeTls: endsOf(nodeTls) },
-    samePeer: ends && { client: roundedEnd(ends.client), server: roundedEnd(ends.server) },
-    usual: usual && {
-      ours: significant(usual.ours.value, 4),
-      nodeTls: significant(usual.nodeTls.value, 4),
-      ratio: significant(usual.ratio),
-    },
-    primitives: limits.map(({ what, micros }) => ({
-      what,
-      micros: significant(micros),
-      shareOfOurs: significant(micros / (ours.client + ours.server)),
-      shareOfNodeTls: significant(micros / (nodeTls.client + nodeTls.server)),
-    })),
-  };
-}
-
-function roundedEnd({ ours, nodeTls, ratio, rate }: EndRatio): EndRatio {
-  return {
-    ours: significant(ours),
-    nodeTls: significant(nodeTls),
-    ratio: significant(ratio),
-    rate: significant(rate, 4),
-  };
-}
-
-function roundedLedger({ secrets, silent, listening }: LedgerCost): LedgerCost {
-  const rounded = ({ kib, micros }: LedgerCost['silent']) => ({ kib: significant(kib), micros: significant(micros) });
-  return { secrets, silent: rounded(silent), listening: rounded(listening) };
-}
-
-function endsOf(figures: Figures): Record<string, number> {
-  const ends = { client: significant(figures.client), server: significant(figures.server) };
-  return figures.heap === undefined ? ends : { ...ends, heap: significant(figures.heap) };
-}
-
 export function toText(report: Report, names: { readonly ours: string; readonly nodeTls: string }): string {
   const { machine } = report;
-  const main = makeTable([
-    'row',
-    names.ours,
-    names.nodeTls,
-    'ratio',
-    'goal',
-    'spread',
-    `client ${names.ours}/node`,
-    `server ${names.ours}/node`,
-  ]);
+  const main = makeTable(['row', names.ours, names.nodeTls, 'ratio', 'goal', 'floor', 'of floor', 'spread']);
   for (const outcome of report.outcomes) {
     main.push('ratio' in outcome ? measuredRow(outcome) : unmeasuredRow(outcome));
   }
   const lines = [
     `${machine.cpu}, ${machine.cores} cores, ${machine.platform}, Node ${machine.node}, OpenSSL ${machine.openssl}, load ${machine.load}`,
     main.toString(),
-    'ratio: above 1 = Mayfly is better. client, server: µs of CPU per unit at each end (memory: KiB; in brackets, heap and',
-    'external alone). spread: (max − min) ÷ median over the rounds, ours and node:tls.',
+    'ratio: above 1 = Mayfly is better. spread: (max − min) ÷ median over the rounds, ours and node:tls.',
+    ...(report.outcomes.some(hasFloor) ? [FLOOR_LEGEND] : []),
+    ...cpuTable(report, names),
     ...endsTable(report),
     ...limitsTable(report),
     ...report.complaints,
@@ -137,6 +70,26 @@ export function toText(report: Report, names: { readonly ours: string; readonly 
     );
   }
   return lines.join('\n');
+}
+
+function hasFloor(outcome: Outcome): boolean {
+  return 'ratio' in outcome && outcome.floor !== undefined;
+}
+
+function cpuTable({ outcomes }: Report, names: { readonly ours: string }): string[] {
+  const table = makeTable(['CPU per unit', '', `client ${names.ours}/node/floor`, `server ${names.ours}/node/floor`]);
+  for (const outcome of outcomes) {
+    if ('ratio' in outcome) {
+      const { row, ours, nodeTls, floor } = outcome;
+      const parties = floor === undefined ? [ours, nodeTls] : [ours, nodeTls, floor];
+      const of = (pick: (figures: Figures) => number | undefined): string =>
+        parties.map((figures) => significant(pick(figures) ?? 0)).join(' / ');
+      const heap = ours.heap === undefined ? '' : ` (${of((figures) => figures.heap)})`;
+      const unit = row.workload === 'idle' ? 'KiB' : `µs per ${row.per}`;
+      table.push([row.name, unit, of(({ client }) => client) + heap, of(({ server }) => server)]);
+    }
+  }
+  return table.length === 0 ? [] : [table.toString(), 'memory: in brackets, heap and external alone.'];
 }
 
 function endsTable({ outcomes }: Report): string[] {
@@ -195,22 +148,28 @@ function sharesOf({ ours, nodeTls, limits }: Measured): [string, string, string,
 /** For docs/performance.md. */
 export function toMarkdown(report: Report): string {
   const lines = [
-    '| row | ours | `node:tls` | ratio | goal | client alone | server alone | usual code | time in primitives |',
-    '|---|---|---|---|---|---|---|---|---|',
+    '| row | ours | `node:tls` | ratio | goal | floor | of floor | client alone | server alone | usual code | time in primitives |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
   ];
   for (const outcome of report.outcomes) {
     const { name, unit, goal } = outcome.row;
     if (!('ratio' in outcome)) {
-      lines.push(`| \`${name}\` | ${'skipped' in outcome ? outcome.skipped : outcome.error} | | | ${goal} | | | | |`);
+      lines.push(
+        `| \`${name}\` | ${'skipped' in outcome ? outcome.skipped : outcome.error} | | | ${goal} | | | | | | |`,
+      );
       continue;
     }
     const { ours, nodeTls, ratio, ends, usual } = outcome;
+    const limit = floorRatio(outcome);
     const reached = goal !== undefined && ratio >= goal ? `**${ratio.toFixed(2)}**` : ratio.toFixed(2);
     const shares = sharesOf(outcome).map(([what, , share]) => `${share} (${what})`);
     lines.push(
-      `| \`${name}\` | ${significant(ours.value)} ${unit} | ${significant(nodeTls.value)} ${unit} | ${reached} | ${goal} | ` +
+      `| \`${name}\` | ${significant(ours.value)} ${unit} | ${significant(nodeTls.value)} ${unit} | ${reached} | ${goalText(outcome)} | ${limit?.ratio.toFixed(2) ?? ''} | ${limit === undefined ? '' : percent(limit.share)} | ` +
         `${ends?.client.ratio.toFixed(2) ?? ''} | ${ends?.server.ratio.toFixed(2) ?? ''} | ${usual?.ratio.toFixed(2) ?? ''} | ${shares.join('; ')} |`,
     );
+  }
+  if (report.outcomes.some(hasFloor)) {
+    lines.push('', FLOOR_LEGEND);
   }
   return [...lines, ...report.complaints.map((complaint) => `\n${complaint}`)].join('\n');
 }
@@ -220,17 +179,18 @@ function makeTable(head: readonly string[]): InstanceType<typeof Table> {
   return new Table({ head: [...head], colAligns, style: { head: [], border: [], compact: true } });
 }
 
-function measuredRow({ row, ours, nodeTls, ratio }: Measured): string[] {
-  const heap = ours.heap === undefined || nodeTls.heap === undefined ? '' : ` (${both(ours.heap, nodeTls.heap)})`;
+function measuredRow(outcome: Measured): string[] {
+  const { row, ours, nodeTls, ratio } = outcome;
+  const limit = floorRatio(outcome);
   return [
-    `${row.name}\n${pc.dim(row.what)}`,
+    `${row.name}\n${pc.dim(wrap(row.what, NAME_WIDTH))}`,
     `${significant(ours.value, 4)} ${row.unit}`,
     `${significant(nodeTls.value, 4)} ${row.unit}`,
     colouredRatio(ratio, row.goal),
-    row.goal === undefined ? '' : String(row.goal),
+    goalText(outcome),
+    limit?.ratio.toFixed(2) ?? '',
+    limit === undefined ? '' : percent(limit.share),
     `${percent(ours.spread)} / ${percent(nodeTls.spread)}`,
-    both(ours.client, nodeTls.client) + heap,
-    both(ours.server, nodeTls.server),
   ];
 }
 
@@ -247,6 +207,28 @@ function colouredRatio(ratio: number, goal: number | undefined): string {
   return ratio >= 1 ? pc.yellow(text) : pc.red(text);
 }
 
+function goalText(outcome: Measured): string {
+  const { goal } = outcome.row;
+  if (goal === undefined) {
+    return '';
+  }
+  return floorRatio(outcome)?.outOfReach === true ? `${goal} ${OUT_OF_REACH}` : String(goal);
+}
+
+/** In lines of at most `width`, at blanks. */
+function wrap(text: string, width: number): string {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const longer = `${lines[lines.length - 1]} ${word}`.trim();
+    if (longer.length > width) {
+      lines.push(word);
+    } else {
+      lines[lines.length - 1] = longer;
+    }
+  }
+  return lines.join('\n');
+}
+
 function both(a: number, b: number): string {
   return `${significant(a)} / ${significant(b)}`;
 }
@@ -254,3 +236,10 @@ function both(a: number, b: number): string {
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
+
+/** Characters: room for the longest name of a row, so that the table fits a terminal of 120. */
+const NAME_WIDTH = 40;
+const OUT_OF_REACH = '†';
+const FLOOR_LEGEND =
+  'floor: what does nothing but the unavoidable calls of node:crypto and net ÷ node:tls, the highest ratio there can be; of\n' +
+  `floor: how near ours comes to it. ${OUT_OF_REACH} after a goal: above the floor, out of reach with node:crypto.`;

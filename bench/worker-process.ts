@@ -33,7 +33,7 @@ export class WorkerProcess {
   constructor(role: Role, engine: EngineName, nodeFlags: readonly string[] = []) {
     this.#role = role;
     this.#engine = engine;
-    this.#label = `the ${role} worker of ${engine === 'ours' ? 'Mayfly' : 'node:tls'}`;
+    this.#label = `the ${role} worker of ${labels[engine]}`;
     this.#child = fork(fileURLToPath(workerUrl), [], {
       execArgv: [...nodeFlags],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -131,6 +131,7 @@ function firstLines(text: string): string {
   return telling ?? lines.find((line) => line !== '') ?? '';
 }
 
+const labels: Readonly<Record<EngineName, string>> = { ours: 'Mayfly', node: 'node:tls', floor: 'the floor' };
 const running = new Set<WorkerProcess>();
 /** The suffix is that of this very file, so that sources and builds both find their own. */
 const workerUrl = new URL(`./worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);

@@ -46,6 +46,10 @@ process.on('message', (message: Start | Request) => {
 });
 
 async function start(options: Start): Promise<void> {
+  if (options.engine === 'floor') {
+    send({ kind: 'ready', port: await startFloor(options) });
+    return;
+  }
   const engine = await loadEngine(options.engine);
   const workload = workloads[options.workload];
   if (options.role === 'server') {
@@ -56,27 +60,39 @@ async function start(options: Start): Promise<void> {
   send({ kind: 'ready', port: 0 });
 }
 
+/** Resolves with a server's port, or 0. */
+async function startFloor({ role, workload, certificate, ports }: Start): Promise<number> {
+  const { floorDriver, serveFloor } = await import('./floor/floor.ts');
+  if (role === 'server') {
+    return serveFloor(workload, certificate);
+  }
+  driverFor = keepDrivers(({ to, pin }) => floorDriver({ workload, port: ports[to] ?? 0, pin, certificate }));
+  return 0;
+}
+
 /** One driver for each server, pin and manner of connecting: it may keep connections from one errand to the next. */
-function clientDrivers(engine: Engine, workload: Workload, { certificate, ports }: Start): (errand: Errand) => Driver {
+function keepDrivers(make: (errand: Errand) => Driver): (errand: Errand) => Driver {
   const drivers = new Map<string, Driver>();
-  return ({ to, pin, usual }) => {
-    const name = `${to} ${pin} ${usual}`;
-    const known = drivers.get(name);
-    if (known !== undefined) {
-      return known;
-    }
+  return (errand) => {
+    const name = `${errand.to} ${errand.pin} ${errand.usual}`;
+    const driver = drivers.get(name) ?? make(errand);
+    drivers.set(name, driver);
+    return driver;
+  };
+}
+
+function clientDrivers(engine: Engine, workload: Workload, { certificate, ports }: Start): (errand: Errand) => Driver {
+  return keepDrivers(({ to, pin, usual }) => {
     const trust = { ca: certificate.ca, ...clientPins(pin) };
     // One context for all connects is node:tls at its best; `ca` on each is what most code has.
     const security = usual ? trust : { secureContext: engine.createSecureContext(trust) };
     const common = { host: '127.0.0.1', port: ports[to], servername: 'localhost', noDelay: true, ...security };
-    const made = workload.createDriver((extra): EngineSocket => {
+    return workload.createDriver((extra): EngineSocket => {
       const socket = engine.connect({ ...common, ...extra });
       socket.setNoDelay(true);
       return socket;
     });
-    drivers.set(name, made);
-    return made;
-  };
+  });
 }
 
 function serve(engine: Engine, workload: Workload, options: Start): Promise<number> {

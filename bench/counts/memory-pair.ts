@@ -19,21 +19,26 @@ export interface ActionTally {
   actions: Record<string, number>;
   /** Of `send` actions. */
   wireBytes: number;
+  /** Of each end, the lengths of its `send` actions. */
+  sent?: Readonly<Record<'client' | 'server', number[]>>;
 }
 
 /** One server's keys and contexts, and the client that trusts it. */
 export class World {
   readonly provider: CryptoProvider;
   readonly tally: ActionTally | undefined;
+  /** Where the ends of connections have providers of their own. */
+  readonly ends: { readonly client: CryptoProvider; readonly server: CryptoProvider } | undefined;
   readonly publicKey: PublicKey;
   /** Sessions by ticket. */
   readonly byTicket: ServerContext;
   /** TLS 1.2: sessions by ID. */
   readonly byId: ServerContext;
 
-  constructor(provider: CryptoProvider = nodeProvider, tally?: ActionTally) {
+  constructor(provider: CryptoProvider = nodeProvider, tally?: ActionTally, ends?: World['ends']) {
     this.provider = provider;
     this.tally = tally;
+    this.ends = ends;
     const { cert, key } = makeCertificate();
     const privateKey = provider.importPrivateKey(key);
     this.publicKey = provider.importPublicKey(privateKey.publicKeySpki);
@@ -56,15 +61,21 @@ export class World {
   /** A handshake that must complete. */
   connect(client: Partial<ClientOptions> = {}, context: ServerContext = this.byTicket): MemoryPair {
     const common = {
-      provider: this.provider,
       now: Date.now,
       namedGroups: client.namedGroups ?? (['x25519'] as const),
       versions: client.versions,
     };
+    const ends = this.ends ?? { client: this.provider, server: this.provider };
     const pair = new MemoryPair(
       this,
-      Connection.client({ serverName: 'localhost', alpnProtocols: ['http/1.1'], ...client, ...common }),
-      Connection.server({ ...common, context }),
+      Connection.client({
+        serverName: 'localhost',
+        alpnProtocols: ['http/1.1'],
+        ...client,
+        ...common,
+        provider: ends.client,
+      }),
+      Connection.server({ ...common, provider: ends.server, context }),
     );
     pair.deliver(pair.client, pair.client.start());
     if (pair.client.summary === undefined || pair.server.summary === undefined) {
@@ -118,6 +129,7 @@ export class MemoryPair {
         case 'send':
           if (tally !== undefined) {
             tally.wireBytes += action.bytes.length;
+            tally.sent?.[from === this.client ? 'client' : 'server'].push(action.bytes.length);
           }
           this.deliver(to, to.receive(action.bytes));
           break;

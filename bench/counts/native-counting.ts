@@ -5,14 +5,9 @@
 
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
-
-export type Counts = Record<string, number>;
+import { add, type Counts } from './tally.ts';
 
 export const nativeCounts: Counts = {};
-
-export function add(counts: Counts, name: string): void {
-  counts[name] = (counts[name] ?? 0) + 1;
-}
 
 type Methods = Record<string, unknown>;
 

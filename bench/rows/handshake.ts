@@ -9,7 +9,7 @@
  */
 
 import type { EngineSocket } from '../engine.ts';
-import type { Driver, Workload } from '../workload.ts';
+import type { Driver, Sample, Workload } from '../workload.ts';
 
 type Connect = (options?: Record<string, unknown>) => EngineSocket;
 type SessionListener = (session: Uint8Array) => void;
@@ -25,28 +25,36 @@ export const handshake: Workload = {
   createDriver(connect): Driver {
     return async (ms, options) => {
       const session = options.resumed === true ? await obtainSession(connect) : undefined;
-      const begin = performance.now();
-      let count = 0;
-      let total = 0;
-      const lane = async (): Promise<void> => {
-        while (performance.now() - begin < ms) {
-          await oneHandshake(connect, session);
-          total++;
-          // Those still in flight when the time is up would count for a window that is longer than `ms`.
-          if (performance.now() - begin < ms) {
-            count++;
-          }
-        }
-      };
-      const lanes = Number(options.inFlight);
-      await Promise.all(Array.from({ length: lanes }, lane));
-      // On a machine so slow that hardly a handshake fits the window, all of them over all the time says more.
-      return count > 2 * lanes
-        ? { count, seconds: ms / 1000, total }
-        : { count: total, seconds: (performance.now() - begin) / 1000, total };
+      return countLanes(ms, Number(options.inFlight), () => oneHandshake(connect, session));
     };
   },
 };
+
+/** How often `one` is done in `ms` milliseconds, so many of it in flight. */
+export async function countLanes(
+  ms: number,
+  lanes: number,
+  one: () => Promise<void>,
+): Promise<Omit<Sample, 'cpuMicros'>> {
+  const begin = performance.now();
+  let count = 0;
+  let total = 0;
+  const lane = async (): Promise<void> => {
+    while (performance.now() - begin < ms) {
+      await one();
+      total++;
+      // Those still in flight when the time is up would count for a window that is longer than `ms`.
+      if (performance.now() - begin < ms) {
+        count++;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  // On a machine so slow that hardly a handshake fits the window, all of them over all the time says more.
+  return count > 2 * lanes
+    ? { count, seconds: ms / 1000, total }
+    : { count: total, seconds: (performance.now() - begin) / 1000, total };
+}
 
 /** Resolves when the connection has closed. */
 function oneHandshake(connect: Connect, session: Uint8Array | undefined, onSession?: SessionListener): Promise<void> {

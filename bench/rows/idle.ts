@@ -1,7 +1,7 @@
 /** Connections that are opened and then do nothing: the workload of the memory row. */
 
 import type { EngineSocket } from '../engine.ts';
-import type { Driver, Workload } from '../workload.ts';
+import type { Driver, Sample, Workload } from '../workload.ts';
 
 export const idle: Workload = {
   serve(socket) {
@@ -13,23 +13,32 @@ export const idle: Workload = {
 
   createDriver(connect): Driver {
     /** Opens `count` more connections, or as many as the time allows, and keeps them. */
-    return async (ms, options) => {
-      const begin = performance.now();
-      const wanted = Number(options.count);
-      let opened = 0;
-      let left = wanted;
-      const lane = async (): Promise<void> => {
-        while (left > 0 && performance.now() - begin < ms) {
-          left--;
-          held.add(await open(connect));
-          opened++;
-        }
-      };
-      await Promise.all(Array.from({ length: 16 }, lane));
-      return { count: opened, seconds: (performance.now() - begin) / 1000, total: opened };
-    };
+    return (ms, options) =>
+      openMany(ms, Number(options.count), async () => {
+        held.add(await open(connect));
+      });
   },
 };
+
+/** Opens so many, or as many as the time allows. */
+export async function openMany(
+  ms: number,
+  count: number,
+  openOne: () => Promise<void>,
+): Promise<Omit<Sample, 'cpuMicros'>> {
+  const begin = performance.now();
+  let opened = 0;
+  let left = count;
+  const lane = async (): Promise<void> => {
+    while (left > 0 && performance.now() - begin < ms) {
+      left--;
+      await openOne();
+      opened++;
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, lane));
+  return { count: opened, seconds: (performance.now() - begin) / 1000, total: opened };
+}
 
 /** Named, so that no collection takes them. */
 const held = new Set<EngineSocket>();

@@ -41,7 +41,7 @@ export const rows: readonly Row[] = [
     workload: 'handshake',
     pin: 'aes128',
     options: { inFlight: 16 },
-    weight: 3,
+    weight: 4,
     quick: true,
   },
   {
@@ -118,7 +118,7 @@ export const rows: readonly Row[] = [
     pin: 'aes128',
     options: { writeSize: 65536, bytes: GIB },
     whole: GIB,
-    weight: 1.6,
+    weight: 2.4,
     quick: true,
   },
   {
@@ -132,7 +132,7 @@ export const rows: readonly Row[] = [
     pin: 'aes256',
     options: { writeSize: 65536, bytes: GIB },
     whole: GIB,
-    weight: 1.6,
+    weight: 2.4,
     quick: false,
   },
   {
@@ -146,7 +146,7 @@ export const rows: readonly Row[] = [
     pin: 'chacha20',
     options: { writeSize: 65536, bytes: GIB },
     whole: GIB,
-    weight: 1.6,
+    weight: 2.4,
     quick: false,
   },
   {

@@ -33,6 +33,8 @@ interface JsonRow {
   readonly ours: number;
   readonly nodeTls: number;
   readonly ratio: number;
+  readonly goal: number;
+  readonly floor: { readonly value: number; readonly ratio: number; readonly goalOutOfReach: boolean };
   readonly samePeer?: Readonly<Record<'client' | 'server', { readonly ours: number; readonly nodeTls: number }>>;
   readonly usual?: { readonly ours: number; readonly nodeTls: number };
   readonly primitives: readonly { readonly shareOfOurs: number }[];
@@ -49,12 +51,16 @@ test('bench --quick --json prints one JSON document with a row for each name and
     document.rows.map(({ name }) => name),
     names,
   );
-  for (const { name, ours, nodeTls, ratio } of document.rows) {
+  for (const { name, ours, nodeTls, ratio, floor, goal } of document.rows) {
     // What is checked is the shape: so short a run says nothing, and memory may even seem not to grow.
     assert.ok(Number.isFinite(ours) && Number.isFinite(nodeTls), stdout);
     const expected = name === 'memory_idle' ? nodeTls / ours : ours / nodeTls;
     if (Number.isFinite(expected)) {
       assert.ok(Math.abs(ratio - expected) <= 0.02 * Math.abs(expected), `${name}: ${stdout}`);
+    }
+    assert.ok(Number.isFinite(floor.value), `the floor of ${name}: ${stdout}`);
+    if (Math.abs(floor.ratio - goal) > 0.01) {
+      assert.equal(floor.goalOutOfReach, floor.ratio < goal, name);
     }
   }
   for (const { name, samePeer, usual, primitives } of document.rows.filter((row) => row.name !== 'memory_idle')) {
