@@ -14,7 +14,6 @@ import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { schemesInTls12, signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
-import { Tls12Exporter } from '../keys/exporter.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
 import { encodeCertificateVerify } from '../messages/certificate-verify.ts';
@@ -269,11 +268,7 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   const session = hs.options.wantSessions === false ? undefined : sessionOf(hs, tls12, keys, summary);
   hs.host.completed({
     summary,
-    exporter: new Tls12Exporter({
-      ...tls12.keysOptions,
-      hash: tls12.keysOptions.suite.hash,
-      masterSecret: keys.masterSecret,
-    }),
+    exporter: keys.exporter(keys.masterSecret),
     clientRandom: hs.offer.random,
     previous: {
       clientVerifyData: tls12.clientVerifyData,

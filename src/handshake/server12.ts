@@ -15,7 +15,6 @@ import type { DheShare, KeyShare } from '../crypto/provider.ts';
 import { signatureSchemes } from '../crypto/signatures.ts';
 import { cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
-import { Tls12Exporter } from '../keys/exporter.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
@@ -240,11 +239,7 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
   const summary = summarize12(hs, tls12);
   hs.host.completed({
     summary,
-    exporter: new Tls12Exporter({
-      ...keysOptions,
-      hash: keysOptions.suite.hash,
-      masterSecret: keys.masterSecret.clone('masterSecret'),
-    }),
+    exporter: keys.exporter(keys.masterSecret.clone('masterSecret')),
     clientRandom: keysOptions.clientRandom,
     previous: {
       clientVerifyData: verifyData,

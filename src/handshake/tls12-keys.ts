@@ -10,6 +10,7 @@
 import type { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { CipherSuite12 } from '../crypto/suites12.ts';
+import { Tls12Exporter } from '../keys/exporter.ts';
 import { extendedMasterSecret, finishedVerifyData12, keyBlock, legacyMasterSecret } from '../keys/tls12-prf.ts';
 import type { RecordBoundary } from '../messages/message-joiner.ts';
 import type { TrafficKeys } from '../record/traffic-keys.ts';
@@ -72,6 +73,19 @@ export class Tls12Keys {
       masterSecret: this.masterSecret,
       sender,
       transcriptHash,
+    });
+  }
+
+  /** Of this connection; takes `masterSecret` over, which is ours or a copy. */
+  exporter(masterSecret: Secret): Tls12Exporter {
+    const { provider, suite, clientRandom, serverRandom, extendedMasterSecret } = this.options;
+    return new Tls12Exporter({
+      provider,
+      hash: suite.hash,
+      masterSecret,
+      clientRandom,
+      serverRandom,
+      extendedMasterSecret,
     });
   }
 

@@ -163,10 +163,13 @@ export function finishedVerifyData12(options: {
     provider,
     hash,
     secret: masterSecret,
-    label: `${sender} finished`,
+    label: FINISHED_LABELS[sender],
     seed: transcriptHash,
     length: VERIFY_DATA_LENGTH,
-    kind: `${sender}VerifyData`,
+    kind: VERIFY_DATA_KINDS[sender],
   });
   return made.surrender('told to the peer');
 }
+
+const FINISHED_LABELS = { client: 'client finished', server: 'server finished' } as const;
+const VERIFY_DATA_KINDS = { client: 'clientVerifyData', server: 'serverVerifyData' } as const;
