@@ -87,7 +87,7 @@ export class Writer {
   /** Closes the vector opened at `mark` and fills in its length. */
   close(mark: number, lengthBytes: 1 | 2 | 3): this {
     const length = this.#length - mark;
-    this.#check(length, 2 ** (8 * lengthBytes) - 1);
+    this.#check(length, LONGEST[lengthBytes]);
     for (let i = 1; i <= lengthBytes; i++) {
       this.#bytes[mark - i] = length >>> (8 * (i - 1));
     }
@@ -124,3 +124,6 @@ export class Writer {
 function fresh(length: number): Uint8Array {
   return new Uint8Array(length);
 }
+
+/** By the bytes of the length field. */
+const LONGEST = { 1: 0xff, 2: 0xffff, 3: 0xffffff } as const;
