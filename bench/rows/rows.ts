@@ -198,7 +198,7 @@ export const rows: readonly Row[] = [
     pin: 'aes128',
     options: { count: 1000, warmUp: 200 },
     lowerIsBetter: true,
-    weight: 1.4,
+    weight: 2.8,
     quick: true,
   },
 ];
