@@ -126,7 +126,8 @@ function sheetOf(figures: readonly FairnessFigures[]): Sheet {
 
 const FLOODS = [0, 16, 128] as const;
 const ROUNDS = 3;
-const WARM_UP_MS = 2000;
+/** Some thousand handshakes: fewer would measure the compiler. */
+const WARM_UP_MS = 7000;
 const REST_MS = 700;
 const FLOOD_MS = 1800;
 const LEAD_MS = 150;

@@ -39,5 +39,6 @@ export async function measureChains(): Promise<ChainFigures[]> {
   return found;
 }
 
-const WARM_UP_MS = 1500;
+/** Some thousand handshakes: fewer would measure the compiler. */
+const WARM_UP_MS = 5000;
 const ROUND_MS = 1500;
