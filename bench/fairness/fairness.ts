@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- --fairness`: how long a ping on a living connection takes while others make full handshakes without
  * end. Server, pinging client and flooding client are processes of their own; the two clients are ours for both subjects,
- * so that both servers meet the same flood.
+ * so that both servers meet the same flood. Then the same while many handshakes begin in one moment.
  */
 
 import type { Arguments } from '../arguments.ts';
@@ -14,6 +14,7 @@ import { type Sheet, sheetMarkdown, sheetText } from '../sheet.ts';
 import { median, significant } from '../statistics.ts';
 import { PATIENCE_MS, WorkerProcess } from '../worker-process.ts';
 import type { Latency, Sample, WorkloadOptions } from '../workload.ts';
+import { type BurstFigures, measureBurst } from './burst.ts';
 
 interface FairnessFigures {
   readonly subject: Subject;
@@ -45,10 +46,19 @@ export async function fairness(options: Arguments): Promise<Finding> {
       }
       figures.push(...subjects.map((subject) => middle(rounds[subject])));
     }
-    const sheet = sheetOf(figures);
+    const bursts: (BurstFigures & { subject: Subject })[] = [];
+    for (const atOnce of BURSTS) {
+      for (const subject of subjects) {
+        progress(`${atOnce} handshakes at once, ${subject}`);
+        bursts.push({ subject, ...(await measureBurst(stands[subject].port, certificate.ca, atOnce)) });
+      }
+    }
+    const sheets = [sheetOf(figures), burstSheet(bursts)];
     return {
-      text: options.json ? JSON.stringify({ node: process.version, figures }) : sheetText(sheet),
-      markdown: sheetMarkdown(sheet),
+      text: options.json
+        ? JSON.stringify({ node: process.version, figures, bursts })
+        : sheets.map(sheetText).join('\n'),
+      markdown: sheets.map(sheetMarkdown).join('\n\n'),
     };
   } finally {
     for (const { server, flooder, pinger } of Object.values(stands)) {
@@ -64,13 +74,14 @@ interface Stand {
   readonly server: WorkerProcess;
   readonly flooder: WorkerProcess;
   readonly pinger: WorkerProcess;
+  readonly port: number;
 }
 
 async function setUp(subject: Subject, certificate: BenchCertificate): Promise<Stand> {
   const server = new WorkerProcess('server', subject === 'ours' ? 'ours' : 'node');
   const [flooder, pinger] = [new WorkerProcess('client', 'ours'), new WorkerProcess('client', 'ours')];
-  const stand = { server, flooder, pinger };
   const port = await server.start({ workload: 'crowd', certificate, ports: {} });
+  const stand = { server, flooder, pinger, port };
   const ports = { [subject]: port };
   await Promise.all([flooder, pinger].map((client) => client.start({ workload: 'crowd', certificate, ports })));
   await ask(flooder, subject, WARM_UP_MS, { inFlight: FLOODS[1] });
@@ -124,7 +135,20 @@ function sheetOf(figures: readonly FairnessFigures[]): Sheet {
   };
 }
 
+function burstSheet(figures: readonly (BurstFigures & { readonly subject: Subject })[]): Sheet {
+  return {
+    title: 'The longest ping on a living connection, while many handshakes begin in one moment',
+    head: ['server', 'handshakes at once', 'longest ping, ms', 'all answered after, ms'],
+    rows: figures.map(({ subject, atOnce, longestPing, allAnswered }) => [
+      subject === 'ours' ? 'ours' : 'node:tls',
+      String(atOnce),
+      ...[longestPing, allAnswered].map((ms) => String(significant(ms))),
+    ]),
+  };
+}
+
 const FLOODS = [0, 16, 128] as const;
+const BURSTS = [50, 300] as const;
 const ROUNDS = 3;
 /** Some thousand handshakes: fewer would measure the compiler. */
 const WARM_UP_MS = 7000;

@@ -5,10 +5,12 @@
 
 import { addAbortSignal, type Duplex } from 'node:stream';
 import type { Action, Answers, HandshakeSummary, Need } from '../actions.ts';
+import { concat } from '../bytes/bytes.ts';
 import type { Connection } from '../connection.ts';
 import type { TLSErrorCode } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver, EarlyDelivery } from './driver.ts';
+import { firstFlights, LONGEST_WAITING } from './first-flights.ts';
 import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
@@ -31,6 +33,9 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
   /** Of a client: what the caller gave, and what went out. */
   #earlyDataOption: Uint8Array | undefined;
   #earlyDataSent: 'option' | 'writes' | undefined;
+  #isFirst = true;
+  /** At a server: what came first, while it waits for its turn. */
+  #first: Uint8Array | undefined;
 
   protected constructor(raw: Duplex | undefined, options: PumpOptions) {
     super(options.driver, {
@@ -125,6 +130,35 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     if (connection === undefined || this.destroyed) {
       return true;
     }
+    if (this.#isFirst) {
+      this.#isFirst = false;
+      if (connection.role === 'server' && bytes.length <= LONGEST_WAITING && !firstFlights.mayGo()) {
+        this.#first = new Uint8Array(bytes);
+        firstFlights.wait(() => this.#takeTurn());
+        return false;
+      }
+    } else if (this.#first !== undefined) {
+      this.#first = concat(this.#first, bytes);
+      return false;
+    }
+    return this.#receive(connection, bytes);
+  }
+
+  /** Its ClientHello waits for its turn. */
+  protected override reads(): boolean {
+    return this.#first === undefined && super.reads();
+  }
+
+  #takeTurn(): void {
+    const bytes = this.#first;
+    this.#first = undefined;
+    if (this.connection !== undefined && bytes !== undefined && !this.destroyed) {
+      this.#receive(this.connection, bytes);
+      this.readOn();
+    }
+  }
+
+  #receive(connection: Connection, bytes: Uint8Array): boolean {
     this.touch();
     let actions: Action[];
     try {
