@@ -6,6 +6,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureContext as nodeSecureContext } from 'node:tls';
+import type { AeadName } from '../src/crypto/suites.ts';
 import type { WorkloadName } from './workload.ts';
 
 /** `floor` is no engine but has workers of its own: see `floor/floor.ts`. */
@@ -53,6 +54,18 @@ export function clientPins(pin: PinName): Record<string, string | number> {
       return { ...pinned13('TLS_AES_128_GCM_SHA256'), ecdhCurve: HYBRID };
     case 'tls12':
       return pinned12;
+  }
+}
+
+/** What protects records under a pin. */
+export function aeadOf(pin: PinName): AeadName {
+  switch (pin) {
+    case 'aes256':
+      return 'aes-256-gcm';
+    case 'chacha20':
+      return 'chacha20-poly1305';
+    default:
+      return 'aes-128-gcm';
   }
 }
 

@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import type { NamedGroup } from '../src/crypto/groups.ts';
 import { nodeProvider } from '../src/crypto/node-provider.ts';
 import type { AeadName } from '../src/crypto/suites.ts';
-import type { PinName } from './engine.ts';
+import { aeadOf } from './engine.ts';
 import type { Row } from './rows/rows.ts';
 import { microsPerCall } from './timing.ts';
 
@@ -125,17 +125,6 @@ function recordBoth(name: AeadName, size: number): number {
   }, MS);
   aead.erase();
   return micros;
-}
-
-function aeadOf(pin: PinName): AeadName {
-  switch (pin) {
-    case 'aes256':
-      return 'aes-256-gcm';
-    case 'chacha20':
-      return 'chacha20-poly1305';
-    default:
-      return 'aes-128-gcm';
-  }
 }
 
 /** Bytes of a full record. */

@@ -3,10 +3,9 @@
 import { X509Certificate } from 'node:crypto';
 import { type AddressInfo, connect, createServer, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
-import type { AeadName } from '../../src/crypto/suites.ts';
 import { readOption } from '../../src/node/raw-reader.ts';
 import type { BenchCertificate } from '../certificate.ts';
-import type { PinName } from '../engine.ts';
+import { aeadOf, type PinName } from '../engine.ts';
 import type { WorkloadName, WorkloadOptions } from '../workload.ts';
 import { clientEnd, type ServerOptions, serverEnd } from './ends.ts';
 import type { ClientEnd, End, Kind, Session } from './kinds.ts';
@@ -38,17 +37,6 @@ export function endMaker(place: ClientPlace): (kind: Kind, session?: Session) =>
   const publicKey = provider.importPublicKey(spki);
   const aead = aeadOf(place.pin);
   return (kind, session) => clientEnd({ provider, kind, aead, publicKey, session });
-}
-
-function aeadOf(pin: PinName): AeadName {
-  switch (pin) {
-    case 'aes256':
-      return 'aes-256-gcm';
-    case 'chacha20':
-      return 'chacha20-poly1305';
-    default:
-      return 'aes-128-gcm';
-  }
 }
 
 export function openSocket(port: number): Socket {
