@@ -30,7 +30,7 @@ export function keyAtHand({ privateKey, asksToSign }: Credential): PrivateKey | 
 
 /** All of them, the most fitting first. */
 export function byWishes(credentials: readonly Credential[], wishes: CredentialWishes): readonly Credential[] {
-  return credentials.length < 2 ? credentials : poolsByWishes(credentials, wishes).flat();
+  return poolsByWishes(credentials, wishes).flat();
 }
 
 /** All of them in pools, each of which fits better than the next. */

@@ -135,6 +135,7 @@ export interface ChosenCredential {
 /** Of the credentials whose key can sign in a way the client accepts, the one whose chain pleases it most. */
 export function chooseCredential(context: ServerContext, info: ClientHelloInfo): ChosenCredential | undefined {
   const { credentials } = context;
+  // One alone needs no wishes, which nearly every server has.
   for (const credential of credentials.length < 2 ? credentials : byWishes(credentials, clientWishes(info))) {
     const scheme = credential.schemes.find((candidate) => info.signatureSchemes.includes(candidate));
     if (scheme !== undefined) {

@@ -246,11 +246,11 @@ class Primary {
   }
 
   #failed({ exit, message, hint }: { exit: ExitName; message: string; hint?: string }): void {
-    const problem = new Problem(exit, message, hint);
     if (this.#draining) {
       // The first one's problem ended the start, and has been told.
       return;
     }
+    const problem = new Problem(exit, message, hint);
     if (this.#started === undefined) {
       this.#output.warn(`a worker cannot serve: ${problem.line}`);
       return;
