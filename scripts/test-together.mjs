@@ -3,6 +3,8 @@
 
 import { after, describe, test } from 'node:test';
 
+/** Milliseconds, less than a process has: what hangs fails by its name, and the rest is still run. */
+const FILE_TIMEOUT = 150_000;
 /** Milliseconds for what closes by itself. */
 const GRACE = 30_000;
 
@@ -10,7 +12,7 @@ const GRACE = 30_000;
 export async function together(files) {
   for (const { name, url } of files) {
     await new Promise((resolve) => {
-      describe(name, async () => {
+      describe(name, { timeout: FILE_TIMEOUT }, async () => {
         await import(url).catch((error) => {
           test('is loaded', () => {
             throw error;

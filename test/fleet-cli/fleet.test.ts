@@ -25,7 +25,7 @@ import { RedisServer } from '../fleet-redis/redis-server.ts';
 import { ToolProcess } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
 import { skipUnless } from '../support/tools.ts';
-import { visit } from './visit.ts';
+import { resumes, visit } from './visit.ts';
 
 const timing = ['--rotate', '8s', '--lifetime', '16s'];
 
@@ -94,9 +94,9 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
     for (let i = 0; i < 100; i++) {
       // Without a key that seals there is no ticket, and nothing to wait for.
       const first = await visit(hosts[0].port, 'TLSv1.2', undefined, trust);
-      if ((await visit(hosts[1].port, 'TLSv1.2', first.session, trust)).reused) {
+      if (await resumes(hosts[1].port, 'TLSv1.2', first.session, trust)) {
         const { session } = await visit(hosts[0].port, 'TLSv1.3', undefined, trust);
-        assert((await visit(hosts[1].port, 'TLSv1.3', session, trust)).reused);
+        assert(await resumes(hosts[1].port, 'TLSv1.3', session, trust));
         return;
       }
       await sleep(50);
@@ -233,7 +233,7 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
       ['flushed', 'heard'],
     );
     await resumesAcross();
-    assert(!(await visit(hosts[1].port, 'TLSv1.3', session, trust)).reused);
+    assert(!(await resumes(hosts[1].port, 'TLSv1.3', session, trust)));
   });
 
   test('a member that joins from the command line prints what happens, until it is evicted', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mayfly, type Serving, type StatusJson, serve, sleep, status, temporaryFolder } from '../cli/support.ts';
 import { projectRoot } from '../support/project.ts';
-import { visit } from './visit.ts';
+import { resumes, visit } from './visit.ts';
 
 interface WorkersJson extends StatusJson {
   readonly resumptionRatio?: number;
@@ -69,7 +69,7 @@ describe('serve --workers 2', () => {
     const byId = { ...trust, secureOptions: constants.SSL_OP_NO_TICKET };
     const old = await visit(serving.port, 'TLSv1.2', undefined, byId);
     for (let i = 0; i < 3; i++) {
-      assert((await visit(serving.port, 'TLSv1.2', old.session, byId)).reused);
+      assert(await resumes(serving.port, 'TLSv1.2', old.session, byId));
     }
     const told = await tell(serving);
     const { running } = told.workers;
@@ -97,7 +97,7 @@ describe('serve --workers 2', () => {
     await serving.until('worker-up');
     const after = await shows(serving, (one) => one.workers.replaced === 1 && allSeal(one));
     assert.equal(after.handshakes.resumed, 8, 'what the lost one counted counts on');
-    assert((await visit(serving.port, 'TLSv1.3', session, trust)).reused);
+    assert(await resumes(serving.port, 'TLSv1.3', session, trust));
 
     const metrics = await (await fetch(`${serving.statusUrl}/metrics`)).text();
     assert.match(metrics, /^mayfly_workers 2$/m);
@@ -111,7 +111,7 @@ describe('serve --workers 2', () => {
     const { session } = await visit(early.port, 'TLSv1.3', undefined, trust);
     const again: boolean[] = [];
     for (let i = 0; i < 4; i++) {
-      again.push((await visit(early.port, 'TLSv1.3', session, trust)).reused);
+      again.push(await resumes(early.port, 'TLSv1.3', session, trust));
     }
     assert.deepEqual(again, [true, false, false, false]);
     assert.equal((await tell(early)).resumptionRefusals.used_ticket, 3);
