@@ -64,7 +64,7 @@ export function recordKeys(provider: CryptoProvider, secret: Uint8Array, aead: A
 }
 
 export function finished(provider: CryptoProvider, secret: Uint8Array, transcript: Uint8Array): Uint8Array {
-  return provider.hmacOfRandomKey('sha256', expand(provider, secret, FINISHED, EMPTY), transcript);
+  return provider.publicHmac('sha256', expand(provider, secret, FINISHED, EMPTY), transcript);
 }
 
 export function pskBinder(provider: CryptoProvider, early: Uint8Array, transcript: Uint8Array): Uint8Array {
@@ -74,13 +74,13 @@ export function pskBinder(provider: CryptoProvider, early: Uint8Array, transcrip
 /** TLS 1.2's pseudorandom function, over a seed that has its label in front; 32 bytes, or 64 where more are wanted. */
 export function prf(provider: CryptoProvider, secret: Uint8Array, seed: Seed, isLong: boolean): Uint8Array {
   const { input, bytes } = seed;
-  const a = provider.hmacOfRandomKey('sha256', secret, bytes);
+  const a = provider.publicHmac('sha256', secret, bytes);
   input.set(a);
-  const first = provider.hmacOfRandomKey('sha256', secret, input);
   if (!isLong) {
-    return first;
+    return provider.publicHmac('sha256', secret, input);
   }
-  input.set(provider.hmacOfRandomKey('sha256', secret, a));
+  const first = provider.hmacOfRandomKey('sha256', secret, input);
+  input.set(provider.publicHmac('sha256', secret, a));
   const out = new Uint8Array(new ArrayBuffer(2 * HASH));
   out.set(first);
   out.set(provider.hmacOfRandomKey('sha256', secret, input), HASH);

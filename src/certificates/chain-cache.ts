@@ -6,6 +6,7 @@
  * and keeping failures would let anyone fill the cache.
  */
 
+import type { TrustStore } from './trust-store.ts';
 import { type VerifiedChain, type VerifyOptions, verifyCertificateChain } from './verify.ts';
 
 export interface ChainCacheOptions {
@@ -23,6 +24,13 @@ export interface ChainCache {
 }
 
 interface Entry {
+  readonly serverName: string;
+  /** Of the trust store, which is not kept alive. */
+  readonly rootsId: TrustStore['id'];
+  readonly purpose: VerifyOptions['purpose'];
+  readonly checkName: boolean;
+  readonly form: 'strict' | 'tolerant';
+  /** A copy: what was received belongs to a buffer that is used again. */
   readonly chain: readonly Uint8Array[];
   readonly verdict: VerifiedChain;
   /** Milliseconds since the epoch, both included. */
@@ -31,54 +39,65 @@ interface Entry {
 }
 
 export function createChainCache({ maxEntries = 256, maxAge = 300_000 }: ChainCacheOptions = {}): ChainCache {
-  const entries = new Map<string, Entry>();
+  /** In the order in which they were made: a hit leaves it alone, since moving an entry costs more than finding it. */
+  const entries = new Set<Entry>();
+  const byName = new Map<string, Entry[]>();
+
+  function drop(entry: Entry): void {
+    entries.delete(entry);
+    const left = (byName.get(entry.serverName) ?? []).filter((one) => one !== entry);
+    if (left.length === 0) {
+      byName.delete(entry.serverName);
+    } else {
+      byName.set(entry.serverName, left);
+    }
+  }
+
+  function keep(entry: Entry): void {
+    entries.add(entry);
+    byName.set(entry.serverName, [...(byName.get(entry.serverName) ?? []), entry]);
+    for (const oldest of entries) {
+      if (entries.size <= maxEntries) {
+        return;
+      }
+      drop(oldest);
+    }
+  }
+
   return {
     get size() {
       return entries.size;
     },
     verify(options) {
-      const key = cacheKey(options);
-      const known = key === undefined ? undefined : entries.get(key);
-      if (known !== undefined && isFresh(known, options.now) && sameChain(known.chain, options.chain)) {
+      const known = byName.get(options.serverName)?.find((entry) => isFor(entry, options));
+      if (known !== undefined && isFresh(known, options.now)) {
         return known.verdict;
       }
-      // A copy: what was received belongs to a buffer that is used again.
+      const { roots, serverName, purpose, checkName = true, form = 'strict', now } = options;
       const chain = options.chain.map((der) => der.slice());
       const verdict = verifyCertificateChain({ ...options, chain });
-      if (key !== undefined && maxEntries > 0) {
-        entries.delete(key);
-        entries.set(key, {
-          chain,
-          verdict,
-          from: options.now,
-          until: Math.min(verdict.notAfter, options.now + maxAge),
-        });
-        evict(entries, maxEntries);
+      if (known !== undefined) {
+        drop(known);
       }
+      const until = Math.min(verdict.notAfter, now + maxAge);
+      keep({ serverName, rootsId: roots.id, purpose, checkName, form, chain, verdict, from: now, until });
       return verdict;
     },
     clear() {
       entries.clear();
+      byName.clear();
     },
   };
 }
 
-/** Tells apart what must not share a verdict, and by four bytes of the leaf's signature the chains of one name. */
-function cacheKey({
-  chain,
-  roots,
-  purpose,
-  serverName,
-  checkName = true,
-  form = 'strict',
-}: VerifyOptions): string | undefined {
-  const leaf = chain[0];
-  if (leaf === undefined || leaf.length < 4) {
-    return undefined;
-  }
-  const end = leaf.length;
-  const tail = (leaf[end - 4] << 24) | (leaf[end - 3] << 16) | (leaf[end - 2] << 8) | leaf[end - 1];
-  return `${roots.id} ${purpose} ${checkName} ${form} ${tail} ${serverName}`;
+function isFor(entry: Entry, { roots, purpose, checkName = true, form = 'strict', chain }: VerifyOptions): boolean {
+  return (
+    entry.rootsId === roots.id &&
+    entry.purpose === purpose &&
+    entry.checkName === checkName &&
+    entry.form === form &&
+    sameChain(entry.chain, chain)
+  );
 }
 
 /** A clock that went back ends a verdict as well: it may have been given in a future that was wrong. */
@@ -91,19 +110,15 @@ function sameChain(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean 
     return false;
   }
   for (let i = 0; i < a.length; i++) {
-    if (a[i].length !== b[i].length || Buffer.compare(a[i], b[i]) !== 0) {
+    if (!sameCertificate(a[i], b[i])) {
       return false;
     }
   }
   return true;
 }
 
-/** The oldest goes: on a hit the order is left alone, since moving an entry costs more than finding it. */
-function evict(entries: Map<string, Entry>, maxEntries: number): void {
-  for (const key of entries.keys()) {
-    if (entries.size <= maxEntries) {
-      return;
-    }
-    entries.delete(key);
-  }
+/** The signature's end first, in which the certificates of one name differ. */
+function sameCertificate(a: Uint8Array, b: Uint8Array): boolean {
+  const last = a.length - 1;
+  return a.length === b.length && a[last] === b[last] && a[last - 1] === b[last - 1] && Buffer.compare(a, b) === 0;
 }

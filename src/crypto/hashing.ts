@@ -7,7 +7,8 @@
  */
 
 import { createHash, createHmac, type Hash, hash as hashOnce } from 'node:crypto';
-import { wipe } from '../bytes/bytes.ts';
+import { EMPTY, wipe } from '../bytes/bytes.ts';
+import { shortLived } from '../bytes/short-lived.ts';
 import type { RunningHash } from './provider.ts';
 import type { HashName } from './suites.ts';
 
@@ -27,50 +28,115 @@ export function hmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Ar
  * that can be guessed it would tell a good guess from a bad one: there, `hmac`.
  */
 export function hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array {
-  const { inner, outer, blockLength } = padsOf[name];
-  const keyLength = key.length;
-  if (keyLength > blockLength || data.length > LONGEST_DATA) {
+  const pads = padsOf[name];
+  if (key.length > pads.blockLength || data.length > LONGEST_DATA) {
     return hmac(name, key, data);
   }
-  for (let i = 0; i < keyLength; i++) {
+  hashInner(name, pads, key, data);
+  const mac = hashOnce(name, pads.outer, 'buffer');
+  clear(pads, key.length, data.length);
+  return mac;
+}
+
+/** The same for a value that is no secret: it too comes as a string first, and lies in short-lived memory. */
+export function publicHmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array {
+  const pads = padsOf[name];
+  if (key.length > pads.blockLength || data.length > LONGEST_DATA) {
+    return hmac(name, key, data);
+  }
+  hashInner(name, pads, key, data);
+  const mac = fromBinary(hashOnce(name, pads.outer, 'binary'));
+  clear(pads, key.length, data.length);
+  return mac;
+}
+
+/** Puts the key upon both pads, and the inner hash where the outer one begins after its pad. */
+function hashInner(name: HashName, pads: Pads, key: Uint8Array, data: Uint8Array): void {
+  const { inner, outer, blockLength } = pads;
+  for (let i = 0; i < key.length; i++) {
     const byte = key[i];
     inner[i] = byte ^ IPAD;
     outer[i] = byte ^ OPAD;
   }
   inner.set(data, blockLength);
-  const end = blockLength + data.length;
-  const digest = hashOnce(name, view(padsOf[name], end), 'binary');
+  const digest = hashOnce(name, view(pads, blockLength + data.length), 'binary');
   for (let i = 0; i < digest.length; i++) {
     outer[blockLength + i] = digest.charCodeAt(i);
   }
-  const mac = hashOnce(name, outer, 'buffer');
-  // The pads are key material.
+}
+
+/** The pads are key material. */
+function clear({ inner, outer, blockLength }: Pads, keyLength: number, dataLength: number): void {
   for (let i = 0; i < keyLength; i++) {
     inner[i] = IPAD;
     outer[i] = OPAD;
   }
-  wipe(inner, blockLength, end);
+  wipe(inner, blockLength, blockLength + dataLength);
   wipe(outer, blockLength);
-  return mac;
 }
 
-export class NodeRunningHash implements RunningHash {
-  readonly #hash: Hash;
+function fromBinary(value: string): Uint8Array {
+  const bytes = shortLived(value.length);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = value.charCodeAt(i);
+  }
+  return bytes;
+}
 
-  constructor(from: HashName | Hash) {
-    this.#hash = typeof from === 'string' ? createHash(from) : from;
+/**
+ * What came so far is kept while it is short, and hashed as a whole each time that the value is read. A handshake reads it
+ * four or five times, and short ones are a kilobyte: less work than to make, copy and end as many hash objects. The value
+ * comes as a string first, as that needs no allocation outside of the heap; nothing secret is hashed here.
+ */
+export class NodeRunningHash implements RunningHash {
+  readonly #name: HashName;
+  #kept: Uint8Array = EMPTY;
+  #length = 0;
+  /** Once it has become too long to be kept. */
+  #running: Hash | undefined;
+
+  constructor(name: HashName) {
+    this.#name = name;
   }
 
   copy(): NodeRunningHash {
-    return new NodeRunningHash(this.#hash.copy());
+    const copy = new NodeRunningHash(this.#name);
+    copy.#running = this.#running?.copy();
+    // Memory of its own: a copy may be for later.
+    copy.#kept = this.#kept.slice(0, this.#length);
+    copy.#length = this.#length;
+    return copy;
   }
 
   update(data: Uint8Array): void {
-    this.#hash.update(data);
+    if (this.#running === undefined && this.#length + data.length > LONGEST_KEPT) {
+      this.#running = createHash(this.#name).update(this.#kept.subarray(0, this.#length));
+      this.#kept = EMPTY;
+      this.#length = 0;
+    }
+    if (this.#running === undefined) {
+      this.#keep(data);
+    } else {
+      this.#running.update(data);
+    }
   }
 
   digest(): Uint8Array {
-    return this.#hash.copy().digest();
+    if (this.#running !== undefined) {
+      return this.#running.copy().digest();
+    }
+    return fromBinary(hashOnce(this.#name, this.#kept.subarray(0, this.#length), 'binary'));
+  }
+
+  #keep(data: Uint8Array): void {
+    const end = this.#length + data.length;
+    if (end > this.#kept.length) {
+      const longer = shortLived(end > MOST_KEPT ? LONGEST_KEPT : MOST_KEPT);
+      longer.set(this.#kept);
+      this.#kept = longer;
+    }
+    this.#kept.set(data, this.#length);
+    this.#length = end;
   }
 }
 
@@ -99,6 +165,11 @@ const IPAD = 0x36;
 const OPAD = 0x5c;
 /** HkdfLabel takes at most 2 + 1 + 255 + 1 + 255 bytes (RFC 9846 §7.1), those in use less than 128. */
 const LONGEST_DATA = 256;
+
+/** Bytes. With a short chain of certificates most handshakes have less. */
+const MOST_KEPT = 1_280;
+/** Bytes: from here on, to hash all of them again costs more than the objects do. */
+const LONGEST_KEPT = 2_560;
 
 /** Kept between calls: nothing runs while one is in use, since all calls are synchronous. */
 const padsOf: Record<HashName, Pads> = { sha256: makePads(32, 64), sha384: makePads(48, 128) };

@@ -10,7 +10,7 @@ import { certificateCompressions, compress, decompress } from './compression.ts'
 import { generateDheShare } from './dhe-exchange.ts';
 import { equal } from './equal.ts';
 import type { RandomSource } from './exchange.ts';
-import { hash, hmac, hmacOfRandomKey, NodeRunningHash } from './hashing.ts';
+import { hash, hmac, hmacOfRandomKey, NodeRunningHash, publicHmac } from './hashing.ts';
 import { NodeHeaderProtectionKey } from './header-protection.ts';
 import { encapsulateTo, generateShare, type ShareSources, supportsShare } from './key-shares.ts';
 import { importPrivate, importSpki } from './keys.ts';
@@ -35,6 +35,7 @@ export function createNodeProvider(options: NodeProviderOptions = {}): CryptoPro
     createHash: (name) => new NodeRunningHash(name),
     hmac,
     hmacOfRandomKey,
+    publicHmac,
     aead: (name, key, from) => new NodeAeadKey(name, key, from),
     headerProtection: (name, key, from) => new NodeHeaderProtectionKey(name, key, from),
     supportsGroup: supportsShare,

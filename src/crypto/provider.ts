@@ -113,6 +113,11 @@ export interface CryptoProvider {
    * may be guessed, nor for HKDF-Extract, whose key may be known.
    */
   hmacOfRandomKey(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
+  /**
+   * As `hmacOfRandomKey`, for a value that is told to the peer, or from which nothing follows without the key; faster still.
+   * What is returned is not for keeping, and nothing that was it can be relied on to be erased.
+   */
+  publicHmac(name: HashName, key: Uint8Array, data: Uint8Array): Uint8Array;
 
   /**
    * Bytes are copied: the caller erases its own; `from` is the secret that they are made from, for the ledger alone. A

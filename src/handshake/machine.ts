@@ -3,34 +3,44 @@
 import { TLSError } from '../errors.ts';
 import type { Handlers, Table } from './transitions.ts';
 
-type AnyHandlers = Readonly<Record<string, Readonly<Record<string, (context: never, payload: never) => string>>>>;
+/** A state, with what may happen in it. */
+interface State {
+  readonly name: string;
+  readonly transitions: ReadonlyMap<string, Transition>;
+}
+
+interface Transition {
+  readonly handle: (context: unknown, payload: unknown) => string;
+  /** By name: where it may lead. */
+  readonly next: ReadonlyMap<string, State>;
+}
 
 export class Machine {
-  readonly #table: Table;
-  readonly #handlers: AnyHandlers;
   readonly #context: unknown;
-  #state: string;
+  #state: State;
 
-  private constructor(table: Table, handlers: AnyHandlers, context: unknown, state: string) {
-    this.#table = table;
-    this.#handlers = handlers;
+  private constructor(context: unknown, state: State) {
     this.#context = context;
     this.#state = state;
   }
 
   /** A machine whose handlers the compiler holds against the table. */
   static start<T extends Table, C>(table: T, handlers: Handlers<T, C>, context: C, state: keyof T & string): Machine {
-    return new Machine(table, handlers as unknown as AnyHandlers, context, state);
+    let states = known.get(handlers);
+    if (states === undefined) {
+      states = statesOf(table, handlers as unknown as AnyHandlers);
+      known.set(handlers, states);
+    }
+    return new Machine(context, states.get(state) as State);
   }
 
   get state(): string {
-    return this.#state;
+    return this.#state.name;
   }
 
   /** Whether `event` is declared in the present state. */
   allows(event: string): boolean {
-    const events = this.#table[this.#state];
-    return events !== undefined && Object.hasOwn(events, event);
+    return this.#state.transitions.has(event);
   }
 
   /**
@@ -38,16 +48,40 @@ export class Machine {
    * @throws TLSError `TLS_ERR_UNEXPECTED_MESSAGE` for an event that is not declared in this state
    */
   step(event: string, payload: unknown): void {
-    const from = this.#state;
-    const events = this.#table[from];
-    if (!this.allows(event)) {
-      const expected = events === undefined ? 'nothing' : Object.keys(events).join(' or ');
+    const { name: from, transitions } = this.#state;
+    const transition = transitions.get(event);
+    if (transition === undefined) {
+      const expected = transitions.size === 0 ? 'nothing' : [...transitions.keys()].join(' or ');
       throw new TLSError('TLS_ERR_UNEXPECTED_MESSAGE', `${event} came in state ${from}, which expects ${expected}`);
     }
-    const next = this.#handlers[from][event](this.#context as never, payload as never);
-    if (!events[event].includes(next)) {
-      throw new TLSError('TLS_ERR_INTERNAL', `${from} may not lead to ${next} on ${event}`);
+    const to = transition.handle(this.#context, payload);
+    const next = transition.next.get(to);
+    if (next === undefined) {
+      throw new TLSError('TLS_ERR_INTERNAL', `${from} may not lead to ${to} on ${event}`);
     }
     this.#state = next;
   }
 }
+
+type AnyHandlers = Readonly<Record<string, Readonly<Record<string, Transition['handle']>>>>;
+
+/** The table, tied up: each step is two look-ups. States that only end have nothing that may happen in them. */
+function statesOf(table: Table, handlers: AnyHandlers): ReadonlyMap<string, State> {
+  const states = new Map<string, State & { readonly transitions: Map<string, Transition> }>();
+  const stateOf = (name: string) => {
+    const state = states.get(name) ?? { name, transitions: new Map() };
+    states.set(name, state);
+    return state;
+  };
+  for (const [from, events] of Object.entries(table)) {
+    const { transitions } = stateOf(from);
+    for (const [event, targets] of Object.entries(events)) {
+      const next = new Map(targets.map((to) => [to, stateOf(to)]));
+      transitions.set(event, { handle: handlers[from][event], next });
+    }
+  }
+  return states;
+}
+
+/** By their handlers: made by the first connection of a kind. */
+const known = new WeakMap<object, ReadonlyMap<string, State>>();

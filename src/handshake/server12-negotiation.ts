@@ -100,15 +100,15 @@ export interface Chosen12 {
   readonly scheme: SignatureScheme;
 }
 
-/** The first common suite for which there is a credential that can sign in a way the client accepts. */
+/** The first of these common suites for which there is a credential that can sign in a way the client accepts. */
 export function chooseFull12(options: {
   readonly server: ServerOptions;
   readonly hello: ClientHello;
   readonly info: ClientHelloInfo;
   readonly context: ServerContext;
+  readonly suites: readonly CipherSuite12[];
 }): Chosen12 {
-  const { server, hello, info, context } = options;
-  const suites = commonSuites12(server, hello);
+  const { server, hello, info, context, suites } = options;
   if (suites.length === 0) {
     throw new TLSError('TLS_ERR_NO_COMMON_SUITE', 'the client offers no TLS 1.2 cipher suite that this server speaks');
   }
@@ -118,7 +118,8 @@ export function chooseFull12(options: {
   for (const credentials of poolsByWishes(context.credentials, clientWishes(info))) {
     const chosen = chooseSigner(usable, credentials, info);
     if (chosen !== undefined) {
-      return { ...chosen, group: present(groups[chosen.suite.keyExchange]) };
+      const { suite, credential, scheme } = chosen;
+      return { suite, group: present(groups[suite.keyExchange]), credential, scheme };
     }
   }
   if (usable.length === 0) {

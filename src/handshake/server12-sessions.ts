@@ -7,7 +7,7 @@ import type { ResumptionRefusal } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
 import type { ServerContext, SessionLifetimes, TicketPolicy } from '../connection-options.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
-import type { CipherSuite12Name } from '../crypto/suites12.ts';
+import type { CipherSuite12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello } from '../messages/client-hello.ts';
 import { encodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.ts';
@@ -31,7 +31,7 @@ export interface OfferedOptions12 {
   readonly now: number;
   readonly policyHash: Uint8Array;
   /** Offered by the client and allowed by the server. */
-  readonly suites: readonly CipherSuite12Name[];
+  readonly suites: readonly CipherSuite12[];
   readonly allowLegacyMasterSecret: boolean;
 }
 
@@ -73,7 +73,7 @@ function check12(
       now,
       handshakeValidity: lifetimesOf(context, resumedBy).handshakeValidity,
       policyHash,
-      cipherSuites: suites,
+      cipherSuites: suites.map(({ name }) => name),
       extendedMasterSecret: hello.extensions.extendedMasterSecret === true,
       allowLegacyMasterSecret,
     });

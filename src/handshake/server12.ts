@@ -13,7 +13,7 @@ import type { HandshakeSummary } from '../actions.ts';
 import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { DheShare, KeyShare } from '../crypto/provider.ts';
 import { signatureSchemes } from '../crypto/signatures.ts';
-import { cipherSuites12 } from '../crypto/suites12.ts';
+import { type CipherSuite12, cipherSuites12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
@@ -71,23 +71,24 @@ export function onClientHello12(hs: ServerHandshake): AfterHello12 {
   }
   channel.useTls12();
   hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol, 'TLSv1.2');
+  const suites = commonSuites12(hs.options, hello);
   const offer = openOffered12({
     provider: hs.options.provider,
     context,
     hello,
     now: hs.options.now(),
     policyHash: hs.policyHash,
-    suites: commonSuites12(hs.options, hello).map((suite) => suite.name),
+    suites,
     allowLegacyMasterSecret: hs.options.allowLegacyMasterSecret === true,
   });
   if ('refusal' in offer) {
     hs.refusal = offer.refusal;
-    return sendFullFlight12(hs);
+    return sendFullFlight12(hs, suites);
   }
   if (isOtherClient(hs, offer.state.peerCertificates ?? [])) {
     offer.state.secret.erase('refused');
     hs.refusal = 'policy_changed';
-    return sendFullFlight12(hs);
+    return sendFullFlight12(hs, suites);
   }
   return resume12(hs, offer);
 }
@@ -130,10 +131,10 @@ function resume12(hs: ServerHandshake, { state, resumedBy, renews }: Resumption1
   return 'ExpectChangeCipherSpec12';
 }
 
-function sendFullFlight12(hs: ServerHandshake): AfterHello12 {
+function sendFullFlight12(hs: ServerHandshake, suites: readonly CipherSuite12[]): AfterHello12 {
   const hello = present(hs.hello);
   const context = present(hs.context);
-  const chosen = chooseFull12({ server: hs.options, hello, info: present(hs.info), context });
+  const chosen = chooseFull12({ server: hs.options, hello, info: present(hs.info), context, suites });
   hs.chosen12 = chosen;
   const { certificateChain, ocspResponse } = chosen.credential;
   if (!asksForOcsp(hello.extensions.statusRequest)) {

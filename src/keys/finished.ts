@@ -23,7 +23,7 @@ export function finishedVerifyData(
   transcriptHash: Uint8Array,
 ): Uint8Array {
   const key = secret.finishedKey();
-  const verifyData = provider.hmacOfRandomKey(secret.suite.hash, key.expose(), transcriptHash);
+  const verifyData = provider.publicHmac(secret.suite.hash, key.expose(), transcriptHash);
   key.erase();
   return verifyData;
 }

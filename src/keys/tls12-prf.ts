@@ -30,8 +30,10 @@ export function prf(options: {
   readonly seed: Uint8Array;
   readonly length: number;
   readonly kind: string;
+  /** The output is told to the peer. Default false. */
+  readonly isTold?: boolean;
 }): Secret {
-  const { provider, hash, secret, label, seed, length, kind } = options;
+  const { provider, hash, secret, label, seed, length, kind, isTold = false } = options;
   const key = secret.expose();
   const blockLength = hashLength(hash);
   const name = utf8(label);
@@ -43,16 +45,17 @@ export function prf(options: {
   input.set(seed, seedAt);
   const whole = input.subarray(0, inputLength);
   const fill = (out: Uint8Array) => {
-    let a = provider.hmacOfRandomKey(hash, key, input.subarray(blockLength, inputLength));
+    // A(i) tells nothing of what is made with it: that takes the key again.
+    let a = provider.publicHmac(hash, key, input.subarray(blockLength, inputLength));
     for (let at = 0; at < length; ) {
       input.set(a);
-      const block = provider.hmacOfRandomKey(hash, key, whole);
+      const block = isTold ? provider.publicHmac(hash, key, whole) : provider.hmacOfRandomKey(hash, key, whole);
       const taken = Math.min(blockLength, length - at);
       out.set(taken === blockLength ? block : block.subarray(0, taken), at);
       wipe(block);
       at += taken;
       if (at < length) {
-        const next = provider.hmacOfRandomKey(hash, key, a);
+        const next = provider.publicHmac(hash, key, a);
         wipe(a);
         a = next;
       }
@@ -167,6 +170,7 @@ export function finishedVerifyData12(options: {
     seed: transcriptHash,
     length: VERIFY_DATA_LENGTH,
     kind: VERIFY_DATA_KINDS[sender],
+    isTold: true,
   });
   return made.surrender('told to the peer');
 }

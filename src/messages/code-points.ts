@@ -89,7 +89,7 @@ export const PSK_DHE_KE = 1;
 
 /** The registered name of a handshake message, or undefined for a code that Mayfly never accepts. */
 export function handshakeTypeName(code: number): HandshakeType | undefined {
-  return handshakeNames.get(code);
+  return handshakeNames[code];
 }
 
 /** The registered name of an extension, or `extension 0x…` for one that Mayfly does not know; for errors and stories. */
@@ -108,9 +108,11 @@ export function greaseValue(randomByte: number): number {
   return (half << 8) | half;
 }
 
-const handshakeNames = new Map<number, HandshakeType>(
-  Object.entries(handshakeTypes).map(([name, code]) => [code, name as HandshakeType]),
-);
+/** By their byte. */
+const handshakeNames: (HandshakeType | undefined)[] = new Array(0x100).fill(undefined);
+for (const [name, code] of Object.entries(handshakeTypes)) {
+  handshakeNames[code] = name as HandshakeType;
+}
 
 const extensionNames = new Map<number, ExtensionType>(
   Object.entries(extensionTypes).map(([name, code]) => [code, name as ExtensionType]),

@@ -75,6 +75,7 @@ export class SecureContext {
   /** What this context says itself on client certificates. */
   readonly clientCertificates: Required<ClientCertificateOptions> | undefined;
   readonly #ca: CaOption | undefined;
+  #trust: Trust | undefined;
   #identity: string | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
@@ -102,8 +103,8 @@ export class SecureContext {
         : { requestCert: Boolean(options.requestCert), rejectUnauthorized: options.rejectUnauthorized !== false };
     this.sign = options.sign;
     this.#ca = options.ca ?? undefined;
-    if (options.ca !== undefined && options.ca !== null) {
-      trustFor(options.ca);
+    if (this.#ca !== undefined) {
+      this.#trust = trustFor(this.#ca);
     }
     this.credentials = readCredentials(options);
   }
@@ -114,7 +115,9 @@ export class SecureContext {
   }
 
   get trust(): Trust {
-    return trustFor(this.#ca);
+    // Node's own roots are not read before somebody asks.
+    this.#trust ??= trustFor(this.#ca);
+    return this.#trust;
   }
 
   /** Tells apart whom a client with this context can be: the same for the same certificates, empty for none. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { hmac, hmacOfRandomKey } from '../../src/crypto/hashing.ts';
+import { hmac, hmacOfRandomKey, publicHmac } from '../../src/crypto/hashing.ts';
 import { createNodeProvider, nodeProvider } from '../../src/crypto/node-provider.ts';
 import { assertBytes, bytes, runVectors } from './wycheproof.ts';
 
@@ -32,6 +32,7 @@ test('the fast HMAC equals its plain twin for keys and data of any length, befor
     fc.assert(
       fc.property(keys, data, (key, message) => {
         assertBytes(hmacOfRandomKey(name, key, message), hmac(name, key, message));
+        assertBytes(publicHmac(name, key, message), hmac(name, key, message));
         assertBytes(hmacOfRandomKey(name, key, message), hmac(name, key, message));
       }),
       { numRuns: 300 },
@@ -47,6 +48,41 @@ test('a running hash gives the value so far and goes on', () => {
     assertBytes(running.digest(), createHash(name).update(Uint8Array.of(1, 2)).digest());
     running.update(Uint8Array.of(3));
     assertBytes(running.digest(), nodeProvider.hash(name, Uint8Array.of(1, 2, 3)));
+  }
+});
+
+test('a running hash and its copies give the same for short, long and mixed inputs, whenever they are read', () => {
+  const part = fc.record({
+    data: fc.oneof(fc.uint8Array({ maxLength: 90 }), fc.uint8Array({ minLength: 400, maxLength: 3000 })),
+    read: fc.boolean(),
+    fork: fc.boolean(),
+  });
+  for (const name of ['sha256', 'sha384'] as const) {
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+        let running = nodeProvider.createHash(name);
+        const all = createHash(name);
+        const left: [ReturnType<typeof nodeProvider.createHash>, Uint8Array][] = [];
+        for (const { data, read, fork } of parts) {
+          const lent = Uint8Array.from(data);
+          running.update(lent);
+          lent.fill(0);
+          all.update(data);
+          if (read) {
+            assertBytes(running.digest(), all.copy().digest());
+          }
+          if (fork) {
+            left.push([running, all.copy().digest()]);
+            running = running.copy();
+          }
+        }
+        assertBytes(running.digest(), all.digest());
+        for (const [one, expected] of left) {
+          assertBytes(one.digest(), expected);
+        }
+      }),
+      { numRuns: 60 },
+    );
   }
 });
 
