@@ -1,6 +1,13 @@
 /** The plain (unencrypted) parts of Node's networking that the commands need, for the status page above all. */
 
-import { createServer, type RequestListener, type Server } from 'node:http';
+import {
+  type ClientRequest,
+  createServer,
+  type RequestListener,
+  type RequestOptions,
+  request,
+  type Server,
+} from 'node:http';
 import { connect, createServer as createTcpServer, isIP, type Socket, type Server as TcpServer } from 'node:net';
 
 export type { Server as PlainServer } from 'node:http';
@@ -10,6 +17,11 @@ export { isIP };
 /** A plain HTTP server, for loopback only. */
 export function plainServer(handler: RequestListener): Server {
   return createServer(handler);
+}
+
+/** A plain HTTP request, of which the caller sends the head and the body. */
+export function plainRequest(options: RequestOptions): ClientRequest {
+  return request(options);
 }
 
 /** A TCP server that hands each accepted socket on, e.g. to a TLS server's `connection` event. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { connect as http2Connect } from 'node:http2';
+import { connect as http2Connect, type Settings } from 'node:http2';
 import { request } from 'node:https';
 import { after, describe, type TestContext, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -22,6 +22,7 @@ async function upstream(t: TestContext, handler: Handler): Promise<{ server: Ser
 let handle: Handler = () => {};
 const sharedUrl = new Promise<string>((resolve) => {
   const server = createServer((incoming, response) => handle(incoming, response));
+  server.on('checkContinue', (incoming, response) => handle(incoming, response));
   server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(server.address() as { port: number }).port}`));
   after(() => {
     server.closeAllConnections();
@@ -141,6 +142,21 @@ for (const [name, ask] of [
       assert.equal(answer.body, body.toString('latin1'));
     });
 
+    test('waits for 100 Continue when it asks for it, until the upstream server wants the body or refuses it', async () => {
+      const serving = await proxyTo((incoming, response) => {
+        if (incoming.headers.expect === '100-continue' && incoming.url === '/wanted') {
+          response.writeContinue();
+          incoming.pipe(response);
+        } else {
+          response.writeHead(413).end();
+        }
+      });
+      const asked = { method: 'POST', headers: { expect: '100-continue' }, body: 'as asked for' };
+      const wanted = await ask(serving, { ...asked, path: '/wanted' });
+      assert.deepEqual([wanted.status, wanted.body], [200, 'as asked for']);
+      assert.equal((await ask(serving, asked)).status, 413);
+    });
+
     test('loses the headers that belong to one hop, in both directions', async () => {
       let seen: IncomingMessage['headers'] = {};
       const serving = await proxyTo((incoming, response) => {
@@ -232,6 +248,14 @@ test('a slow reader holds the upstream server back', async (t) => {
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
   assert.ok(sent < 64_000_000, `${sent} bytes were sent to a client that reads nothing`);
+});
+
+test('an HTTP/2 connection has no more than 128 requests at a time', async (t) => {
+  const serving = await shared();
+  const session = http2Connect(serving.url, { ca: readFileSync(serving.ca) });
+  t.after(() => session.destroy());
+  const settings = await new Promise<Settings>((resolve) => session.once('remoteSettings', resolve));
+  assert.equal(settings.maxConcurrentStreams, 128);
 });
 
 test('WebSockets pass through, both ways', async (t) => {

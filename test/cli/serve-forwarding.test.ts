@@ -2,109 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
-import { type ClientHttp2Stream, createServer as createHttp2Server, connect as http2Connect } from 'node:http2';
-import { connect, type Server as NetServer, createServer as netServer } from 'node:net';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect, createServer as netServer } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import { requestHeaders, responseHeaders } from '../../src/cli/serve/hop-headers.ts';
-import { createProxy } from '../../src/cli/serve/proxy.ts';
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
-
-async function portOf(t: TestContext, server: NetServer): Promise<number> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => {
-    (server as Partial<Server>).closeAllConnections?.();
-    server.close();
-  });
-  return (server.address() as { port: number }).port;
-}
-
-interface Front {
-  readonly port: number;
-  readonly failures: string[];
-}
-
-/** A proxy in this process, in front of it HTTP/1.1 or HTTP/2 without TLS: they are the same to it. */
-async function front(t: TestContext, upstream: number, http: 1 | 2, upstreamTimeout?: number): Promise<Front> {
-  const failures: string[] = [];
-  const proxy = await createProxy({
-    upstream: new URL(`http://127.0.0.1:${upstream}`),
-    port: () => 443,
-    isDraining: () => false,
-    onFailure: (code) => failures.push(code),
-    upstreamTimeout,
-  });
-  t.after(() => proxy.close());
-  const handle = (incoming: unknown, response: unknown): void => {
-    const exchange = { request: incoming, response } as { request: IncomingMessage; response: ServerResponse };
-    exchange.response.on('error', () => exchange.response.destroy());
-    exchange.request.on('error', () => {});
-    proxy.handle(exchange);
-  };
-  const server = http === 1 ? createServer(handle) : createHttp2Server(handle);
-  return { port: await portOf(t, server as NetServer), failures };
-}
-
-interface Open {
-  write(chunk: Buffer | string): void;
-  end(): void;
-  leave(): void;
-  /** The status, as soon as the headers are here. */
-  readonly status: Promise<number>;
-  readonly headers: () => Record<string, unknown>;
-  readonly body: Promise<string>;
-}
-
-function open1(port: number, method: string): Open {
-  const asked = request({ port, host: '127.0.0.1', method, agent: false });
-  asked.flushHeaders();
-  asked.on('error', () => {});
-  const response = once(asked, 'response').then(([given]) => given as IncomingMessage);
-  let headers: Record<string, unknown> = {};
-  return {
-    write: (chunk) => asked.write(chunk),
-    end: () => asked.end(),
-    leave: () => asked.destroy(),
-    status: response.then((given) => {
-      headers = given.headers;
-      return given.statusCode ?? 0;
-    }),
-    headers: () => headers,
-    body: response.then(textOf),
-  };
-}
-
-function open2(t: TestContext, port: number, method: string): Open {
-  const session = http2Connect(`http://127.0.0.1:${port}`);
-  session.on('error', () => {});
-  t.after(() => session.destroy());
-  const stream = session.request({ ':method': method, ':path': '/' }, { endStream: method === 'GET' });
-  stream.on('error', () => {});
-  let headers: Record<string, unknown> = {};
-  return {
-    write: (chunk) => stream.write(chunk),
-    end: () => stream.end(),
-    leave: () => stream.close(8),
-    status: once(stream, 'response').then(([given]) => {
-      headers = given;
-      return given[':status'];
-    }),
-    headers: () => headers,
-    body: textOf(stream),
-  };
-}
-
-async function textOf(stream: IncomingMessage | ClientHttp2Stream): Promise<string> {
-  let text = '';
-  stream.setEncoding('latin1');
-  stream.on('data', (chunk) => {
-    text += chunk;
-  });
-  await once(stream, 'end');
-  return text;
-}
+import { type Front, front, type Handler, type Open, open1, open2, portOf } from './forwarding-support.ts';
 
 for (const http of [1, 2] as const) {
   describe(`through the proxy, HTTP/${http === 1 ? '1.1' : '2'}:`, () => {
@@ -231,6 +133,21 @@ test('an upstream server that says nothing is answered for with 504', async (t) 
   assert.deepEqual(server.failures, ['UND_ERR_HEADERS_TIMEOUT']);
 });
 
+test('a client that does not read its answer is given up, and the upstream server is let go', async (t) => {
+  const upstream = netServer((socket) => {
+    const more = (): void => {
+      while (socket.write(Buffer.alloc(65_536))) {}
+    };
+    socket.on('error', () => {}).on('drain', more);
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\n\r\n', more));
+  });
+  const server = await front(t, await portOf(t, upstream), 1, 200);
+  const client = connect(server.port, '127.0.0.1', () => client.pause().write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'));
+  t.after(() => client.destroy());
+  const [held] = await once(upstream, 'connection');
+  await new Promise((resolve) => held.once('close', resolve));
+});
+
 test('an upstream server that is no HTTP server, or has too much to say first, is answered for with 502', async (t) => {
   for (const said of ['SSH-2.0-x\r\n', `HTTP/1.1 200 OK\r\nX-Big: ${'x'.repeat(70_000)}\r\n\r\n`]) {
     const upstream = await portOf(
@@ -326,7 +243,7 @@ describe('headers', () => {
         ':path': '/',
         ':authority': 'example.test',
         host: 'other.test',
-        connection: 'x-named, Content-Length, Host',
+        connection: 'x-named, Content-Length, Host, Early-Data',
         'x-named': '1',
         'x-forwarded-for': '203.0.113.9',
         'x-forwarded-user': 'kept',
@@ -334,9 +251,15 @@ describe('headers', () => {
         'transfer-encoding': 'chunked',
         'content-length': '4',
         te: 'trailers',
+        'early-data': '1',
+        // Some servers cannot tell these from those with a hyphen.
+        x_forwarded_for: '203.0.113.9',
+        transfer_encoding: 'chunked',
+        x_kept: '1',
+        'x-real-ip': '203.0.113.9',
+        'client-cert': ':AA==:',
       }),
-      8443,
-      true,
+      { host: 'example.test', port: 8443, hasBody: true },
     );
     const found: Record<string, string> = {};
     for (let i = 0; i < given.length; i += 2) {
@@ -346,13 +269,19 @@ describe('headers', () => {
     assert.deepEqual(found, {
       'x-forwarded-user': 'kept',
       'content-length': '4',
+      'early-data': '1',
+      x_kept: '1',
       host: 'example.test',
       'x-forwarded-host': 'example.test',
       'x-forwarded-for': '192.0.2.1',
       'x-forwarded-proto': 'https',
       'x-forwarded-port': '8443',
     });
-    assert.ok(!requestHeaders(request({ 'content-length': '0' }), 443, false).includes('content-length'));
+    assert.ok(
+      !requestHeaders(request({ 'content-length': '0' }), { host: undefined, port: 443, hasBody: false }).includes(
+        'content-length',
+      ),
+    );
   });
 
   test('for the client keep the transfer coding only where Node frames the body by it', () => {

@@ -73,6 +73,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     ...(flags.policyOptions === undefined ? {} : { policy: flags.policyOptions }),
     sessions: sessionOptions(plan, shared),
     handle: content.handle,
+    ...(content.handleExpecting === undefined ? {} : { handleExpecting: content.handleExpecting }),
     upgrade: content.upgrade,
     onKeyLog: keyLog?.write,
     onFailure: (failure) => output.event('connection-failed', failure),
@@ -180,6 +181,7 @@ function sessionOptions({ flags, ring }: ServePlan, shared: SharedSessions | und
 interface Content {
   readonly what: string;
   readonly handle: SiteOptions['handle'];
+  readonly handleExpecting?: SiteOptions['handleExpecting'];
   readonly upgrade?: SiteOptions['upgrade'];
   close(): void;
 }
@@ -196,7 +198,7 @@ async function createContent(flags: ServeFlags, site: () => Site | undefined): P
     isDraining: () => site()?.draining === true,
     onFailure: (code) => site()?.connections.upstreamFailures.add(code),
   });
-  return { what: upstream.href, handle: proxy.handle, upgrade: proxy.upgrade, close: proxy.close };
+  return { what: upstream.href, ...proxy };
 }
 
 /** What is served, in words: a folder or a URL. */

@@ -6,18 +6,24 @@
 
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
-/**
- * The headers for the upstream server, names and values in turn: what the client said of itself is replaced by what we know.
- * `hasBody`: only then its length is told; without one the body gets a frame of its own.
- */
-export function requestHeaders(request: IncomingMessage, port: number | undefined, hasBody: boolean): string[] {
+export interface RequestFacts {
+  /** Where the client said it wants to go. */
+  readonly host: string | undefined;
+  /** The port that clients connect to. */
+  readonly port: number | undefined;
+  /** Only then its length is told; without one the body gets a frame of its own. */
+  readonly hasBody: boolean;
+}
+
+/** The headers for the upstream server, names and values in turn: what the client said of itself is replaced by what we know. */
+export function requestHeaders(request: IncomingMessage, { host, port, hasBody }: RequestFacts): string[] {
   const { headers } = request;
   const named = namedBy(headers.connection);
   const found: string[] = [];
   for (const name in headers) {
     const value = headers[name];
     const stays = HOP_BY_HOP.has(name) || REPLACED.has(name) || name[0] === ':' || named?.has(name) === true;
-    if (stays || value === undefined || (name === 'content-length' && !hasBody)) {
+    if (stays || value === undefined || (name === 'content-length' && !hasBody) || isDisguised(name)) {
       continue;
     }
     if (typeof value === 'string') {
@@ -28,7 +34,6 @@ export function requestHeaders(request: IncomingMessage, port: number | undefine
       }
     }
   }
-  const host = hostOf(headers);
   if (host !== undefined) {
     found.push('host', host, 'x-forwarded-host', host);
   }
@@ -54,10 +59,13 @@ export function responseHeaders(headers: IncomingHttpHeaders, framed: boolean): 
   return found;
 }
 
-/** Where the client said it wants to go; HTTP/2 has a name of its own for it. */
-function hostOf(headers: IncomingHttpHeaders): string | undefined {
-  const authority = headers[':authority'];
-  return typeof authority === 'string' ? authority : headers.host;
+/** Servers after CGI's manner (RFC 3875 §4.1.18) cannot tell `X_Forwarded_For` from `X-Forwarded-For`. */
+function isDisguised(name: string): boolean {
+  if (!name.includes('_')) {
+    return false;
+  }
+  const plain = name.replaceAll('_', '-');
+  return REPLACED.has(plain) || HOP_BY_HOP.has(plain) || NEVER_NAMED.includes(plain);
 }
 
 /** What Connection says belongs to this hop, without what it must not take away. */
@@ -94,16 +102,28 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
-const NEVER_NAMED = ['transfer-encoding', 'content-length', 'host'];
-/** By what we know ourselves; Expect was answered by our own server. */
+/** RFC 8470 §5.1: that a request came early must not be kept from the upstream server. */
+const NEVER_NAMED = ['transfer-encoding', 'content-length', 'host', 'early-data'];
+/**
+ * By what we know ourselves, or by nothing: only who ends TLS can say these things of a client, and upstream servers believe
+ * them (RFC 9440 §4 on the certificate). Expect was answered by our own server, or is asked for anew.
+ */
 const REPLACED: ReadonlySet<string> = new Set([
   'host',
   'forwarded',
   'expect',
   'x-forwarded-for',
   'x-forwarded-proto',
+  'x-forwarded-protocol',
+  'x-forwarded-scheme',
+  'x-forwarded-ssl',
   'x-forwarded-port',
   'x-forwarded-host',
+  'x-forwarded-server',
+  'x-forwarded-prefix',
+  'x-real-ip',
+  'client-cert',
+  'client-cert-chain',
 ]);
 const SINGLE: ReadonlySet<string> = new Set([
   'age',

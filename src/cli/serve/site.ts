@@ -1,7 +1,7 @@
 /** The HTTPS server of `serve`: HTTP/1.1 and HTTP/2 by ALPN on one port, with its books and an orderly end. */
 
 import type { IncomingMessage } from 'node:http';
-import type { ServerHttp2Session } from 'node:http2';
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
@@ -28,6 +28,8 @@ export interface SiteOptions {
   readonly sessions: SessionOptions;
   readonly policy?: PolicyOptions;
   readonly handle: (exchange: Exchange) => void;
+  /** For clients that wait for `100 Continue` before they send their body; absent: they get it at once. */
+  readonly handleExpecting?: (exchange: Exchange) => void;
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   readonly onKeyLog?: (line: Uint8Array) => void;
   /** A handshake failed or a connection broke. */
@@ -58,6 +60,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
 
   const server = createSecureServer({
     ...protocolOptions(options.http),
+    // RFC 9113 §6.5.2. A connection must not open connections to an upstream server without end.
+    settings: { maxConcurrentStreams: MAX_STREAMS },
     ...secureOptions(options),
     sessions: options.sessions,
     ...(options.policy === undefined ? {} : { policy: options.policy }),
@@ -83,7 +87,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       session.close();
     }
   });
-  server.on('request', (request, response) => {
+  const onRequest = (handle: SiteOptions['handle']) => (request: Http2ServerRequest, response: Http2ServerResponse) => {
     const exchange = { request, response } as unknown as Exchange;
     const entry = connections.find(request.socket);
     const isHttp2 = request.httpVersionMajor >= 2;
@@ -103,8 +107,12 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     if ((draining || options.http === 'close') && !isHttp2) {
       response.setHeader('connection', 'close');
     }
-    options.handle(exchange);
-  });
+    handle(exchange);
+  };
+  server.on('request', onRequest(options.handle));
+  if (options.handleExpecting !== undefined) {
+    server.on('checkContinue', onRequest(options.handleExpecting));
+  }
   server.on(
     'upgrade' as 'request',
     ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -175,6 +183,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     },
   };
 }
+
+/** Of one HTTP/2 connection at a time. No fewer than 100, says the RFC. */
+const MAX_STREAMS = 128;
 
 function secureOptions({
   cert,

@@ -1,0 +1,93 @@
+/**
+ * Where a request wants to go, read strictly: what two servers in a row understand differently lets a client reach what one
+ * of them meant to keep from it.
+ *
+ *   request-target = origin-form / absolute-form / asterisk-form
+ *
+ * RFC 9112 §3.2 (Host), §3.2.2 (absolute-form: its authority counts, not Host), §6.1 (transfer codings that we do not know).
+ */
+
+import type { IncomingMessage } from 'node:http';
+
+export interface Target {
+  readonly path: string;
+  /** Undefined in HTTP/1.0 alone. */
+  readonly host: string | undefined;
+}
+
+export interface Refusal {
+  readonly status: 204 | 400 | 501;
+  readonly text: string;
+}
+
+/** `base`: the path of the upstream URL, which the request is not to leave. */
+export function targetOf(request: IncomingMessage, base: string): Target | Refusal {
+  const { headers, url = '/' } = request;
+  const coding = headers['transfer-encoding'];
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    return { status: 501, text: 'Of transfer codings only chunked is understood.' };
+  }
+  if (request.httpVersionMajor < 2 && hasTwoHosts(request.rawHeaders)) {
+    return refused('There is more than one Host');
+  }
+  const authority = headers[':authority'];
+  let host = typeof authority === 'string' ? authority : headers.host;
+  let path = url;
+  if (url[0] !== '/') {
+    if (url === '*' && request.method === 'OPTIONS') {
+      // RFC 9110 §9.3.7: of the server as a whole, which is this one: nothing more than that it is there.
+      return { status: 204, text: '' };
+    }
+    const absolute = ABSOLUTE.exec(url);
+    if (absolute === null) {
+      return refused('This is no path');
+    }
+    host = absolute[1];
+    path = absolute[2][0] === '/' ? absolute[2] : `/${absolute[2]}`;
+  }
+  if (host !== undefined && !HOST.test(host)) {
+    return refused('This is no host');
+  }
+  if (path.includes('#')) {
+    return refused('A fragment is not for servers');
+  }
+  return base !== '/' && leaves(path) ? refused('This path leaves its folder') : { path, host };
+}
+
+/** The path of the upstream URL goes before the request's. */
+export function pathUnder(base: string, path: string): string {
+  if (base === '/') {
+    return path;
+  }
+  return path === '/' ? base : (base.endsWith('/') ? base.slice(0, -1) : base) + path;
+}
+
+export function isRefusal(target: Target | Refusal): target is Refusal {
+  return 'status' in target;
+}
+
+function refused(text: string): Refusal {
+  return { status: 400, text: `${text}.` };
+}
+
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name.length === 4 && name.toLowerCase() === 'host') {
+      count++;
+    }
+  }
+  return count > 1;
+}
+
+/** Whether one of its segments is `..`, however it is written: the upstream server may resolve it, also one of Windows. */
+function leaves(path: string): boolean {
+  const end = path.indexOf('?');
+  const segments = (end < 0 ? path : path.slice(0, end)).split(/[/\\]|%2f|%5c/i);
+  return segments.some((segment) => /^(\.|%2e){2}(;|$)/i.test(segment));
+}
+
+const ABSOLUTE = /^https?:\/\/([^/?#@]+)([/?].*|)$/is;
+/** RFC 9110 §4.2.1, RFC 3986 §3.2: no user, no path. HTTP allows it to be empty. */
+const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\da-f:.]+\])(?::\d*)?$/i;
