@@ -47,6 +47,14 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return joined;
 }
 
+/**
+ * For the application: a copy on memory of its own. `Buffer.from` and `Buffer.concat` put short ones side by side on memory
+ * that all of them show at their `buffer`, and that is never erased.
+ */
+export function ownBuffer(...parts: readonly Uint8Array[]): Buffer {
+  return Buffer.from(concat(...parts).buffer);
+}
+
 /** Erases key material. A loop, as most of it is short, and `fill` costs a call into V8's runtime. */
 export function wipe(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
   if (end - start > LONGEST_LOOP) {

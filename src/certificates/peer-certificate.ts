@@ -3,7 +3,7 @@
  * carries over.
  */
 
-import { toHex } from '../bytes/bytes.ts';
+import { ownBuffer, toHex } from '../bytes/bytes.ts';
 import { sha1ForKeyId, sha256 } from '../crypto/x509.ts';
 import type { ParsedCertificate } from './certificate.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
@@ -56,17 +56,17 @@ export function peerCertificate(certificate: ParsedCertificate): PeerCertificate
       exponent: `0x${upperHex(publicKey.rsa.exponent)
         .toLowerCase()
         .replace(/^0+(?=.)/, '')}`,
-      pubkey: Buffer.from(publicKey.der),
+      pubkey: ownBuffer(publicKey.der),
     }),
     ...(publicKey.bits !== undefined && { bits: publicKey.bits }),
-    ...(curve !== undefined && { pubkey: Buffer.from(publicKey.key), asn1Curve: curve.name, nistCurve: curve.nist }),
+    ...(curve !== undefined && { pubkey: ownBuffer(publicKey.key), asn1Curve: curve.name, nistCurve: curve.nist }),
     valid_from: opensslTime(certificate.notBefore),
     valid_to: opensslTime(certificate.notAfter),
     fingerprint: fingerprint(sha1ForKeyId(certificate.raw)),
     fingerprint256: fingerprint(sha256(certificate.raw)),
     ...(extKeyUsage !== undefined && { ext_key_usage: [...extKeyUsage] }),
     serialNumber: serialText(certificate.serialNumber),
-    raw: Buffer.from(certificate.raw),
+    raw: ownBuffer(certificate.raw),
   };
 }
 

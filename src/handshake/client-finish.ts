@@ -85,7 +85,7 @@ function sendCertificate(
   const data = certificateVerifyContent('client', hs.transcript.digest());
   const privateKey = keyAtHand(credential);
   if (privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data, credential });
+    hs.host.ask({ kind: 'sign', scheme, data: new Uint8Array(data), credential });
     return 'AwaitClientSignature';
   }
   return onClientSignature(hs, hs.options.provider.sign(scheme, privateKey, data));

@@ -8,7 +8,7 @@ import type { Action } from '../actions.ts';
 import { plainBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import { handshakeTypeName } from '../messages/code-points.ts';
-import { JoinedData } from '../record/joined-data.ts';
+import { JoinedData, withoutPadding } from '../record/joined-data.ts';
 import {
   CONTENT_ALERT,
   CONTENT_APPLICATION_DATA,
@@ -124,7 +124,7 @@ export class Incoming {
       channel.noteRecord(content.length === 0);
       early.take(content.length);
       if (content.length > 0) {
-        this.#host.emit({ kind: 'earlyData', bytes: content });
+        this.#host.emit({ kind: 'earlyData', bytes: withoutPadding(content) });
       }
       return;
     }

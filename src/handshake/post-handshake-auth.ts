@@ -116,7 +116,7 @@ export class ClientAuthenticator {
     const data = certificateVerifyContent('client', this.#running().digest());
     const privateKey = keyAtHand(chosen.credential);
     if (privateKey === undefined) {
-      host.ask({ kind: 'sign', scheme: chosen.scheme, data, credential: chosen.credential });
+      host.ask({ kind: 'sign', scheme: chosen.scheme, data: new Uint8Array(data), credential: chosen.credential });
       return 'AwaitAuthenticationSignature';
     }
     return this.onSignature(provider.sign(chosen.scheme, privateKey, data), makeRoom);

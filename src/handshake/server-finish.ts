@@ -193,7 +193,7 @@ export function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connec
     summary: summarize(hs, suite),
     exporter: new Tls13Exporter(provider, suite.hash, exporterSecret),
     clientRandom: present(hs.hello).random,
-    transcript: present(hs.hello).extensions.postHandshakeAuth === true ? hs.transcript : undefined,
+    transcript: present(hs.hello).extensions.postHandshakeAuth === true ? hs.transcript.fork() : undefined,
     verifyData: { clientVerifyData: verifyData, serverVerifyData: hs.serverVerifyData },
   });
   return 'Connected';

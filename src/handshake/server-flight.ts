@@ -230,7 +230,7 @@ export function onCertificateStatus(hs: ServerHandshake, ocspResponse: Uint8Arra
   hs.host.channel.handshake(certificate);
   const data = certificateVerifyContent('server', hs.transcript.digest());
   if (privateKey === undefined) {
-    hs.host.ask({ kind: 'sign', scheme, data, credential });
+    hs.host.ask({ kind: 'sign', scheme, data: new Uint8Array(data), credential });
     return 'AwaitSignature';
   }
   return onSignature(hs, hs.options.provider.sign(scheme, privateKey, data));

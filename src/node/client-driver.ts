@@ -5,7 +5,7 @@
 
 import { isIP } from 'node:net';
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
-import { plainBytes, toHex } from '../bytes/bytes.ts';
+import { ownBuffer, plainBytes, toHex } from '../bytes/bytes.ts';
 import { Connection } from '../connection.ts';
 import type { ClientOptions, KeyRenewal, ProtocolVersion } from '../connection-options.ts';
 import type { FfdheGroup } from '../crypto/dhe-groups.ts';
@@ -143,7 +143,7 @@ export class ClientDriver implements Driver {
     }
     if (this.#options.requestOCSP === true) {
       const { ocspResponse } = need;
-      socket.emit('OCSPResponse', ocspResponse === undefined ? null : Buffer.from(ocspResponse));
+      socket.emit('OCSPResponse', ocspResponse === undefined ? null : ownBuffer(ocspResponse));
     }
     socket.answer(need, this.#verifier.verdict(need, this.#asked));
   }
@@ -199,7 +199,7 @@ export class ClientDriver implements Driver {
   }
 
   keyLog(socket: TLSSocket, line: Buffer): void {
-    socket.emit('keylog', Buffer.concat([line, LINE_END]));
+    socket.emit('keylog', ownBuffer(line, LINE_END));
   }
 
   keyUpdated(): void {}

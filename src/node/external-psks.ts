@@ -6,7 +6,7 @@
  */
 
 import type { Need } from '../actions.ts';
-import { toHex, utf8 } from '../bytes/bytes.ts';
+import { ownBuffer, toHex, utf8 } from '../bytes/bytes.ts';
 import { Secret } from '../bytes/secret.ts';
 import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
@@ -207,10 +207,10 @@ export class ServerPsks {
   #lookUp(socket: TLSSocket, need: ExternalPskNeed, lookUp: ExternalPskLookUp): void {
     const { identity, imported } = need.query;
     const query = {
-      identity: Buffer.from(identity),
+      identity: ownBuffer(identity),
       ...(imported === undefined
         ? {}
-        : { imported: { identity: Buffer.from(imported.externalIdentity), context: Buffer.from(imported.context) } }),
+        : { imported: { identity: ownBuffer(imported.externalIdentity), context: ownBuffer(imported.context) } }),
     };
     Promise.resolve()
       .then(() => lookUp(query, socket))

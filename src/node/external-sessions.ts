@@ -7,6 +7,7 @@
  */
 
 import type { EventEmitter } from 'node:events';
+import { ownBuffer } from '../bytes/bytes.ts';
 import type { ServerSessionCache } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { type ExternalSessionCache, type StoredSession, StoredSessions } from '../session/external-session-cache.ts';
@@ -34,7 +35,7 @@ export class SessionEvents implements ExternalSessionCache {
           resolve(data ?? undefined);
         }
       };
-      if (!this.#server.emit('resumeSession', Buffer.from(sessionId), answer)) {
+      if (!this.#server.emit('resumeSession', ownBuffer(sessionId), answer)) {
         resolve(undefined);
       }
     });
@@ -42,7 +43,7 @@ export class SessionEvents implements ExternalSessionCache {
 
   set(sessionId: Uint8Array, value: StoredSession): Promise<void> {
     return new Promise((resolve) => {
-      if (!this.#server.emit('newSession', Buffer.from(sessionId), Buffer.from(value), () => resolve())) {
+      if (!this.#server.emit('newSession', ownBuffer(sessionId), ownBuffer(value), () => resolve())) {
         resolve();
       }
     });

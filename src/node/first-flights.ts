@@ -4,9 +4,12 @@
  * it wait for turns of their own, with a look at all other sockets in between.
  *
  *     turn:  read, read, …, read   ─▶   the first hello at once   ─▶   hellos that waited, for a millisecond   ─▶   turn
+ *
+ * A hello in several parts takes a turn for each: only the last one brings the work, and which that is shows too late.
  */
 
 import { AsyncResource } from 'node:async_hooks';
+import type { Connection } from '../connection.ts';
 
 /** What answers a ClientHello that had to wait; it is called once, in the context in which it was given. */
 export type Answer = () => void;
@@ -64,6 +67,11 @@ export class FirstFlights {
 }
 
 const TURN_MS = 1;
+
+/** Of its first hello or, behind a HelloRetryRequest, of its second one not all has come. */
+export function isHelloDue({ role, state }: Connection): boolean {
+  return role === 'server' && (state === 'ExpectClientHello' || state === 'ExpectClientHelloAfterRetry');
+}
 
 /** Of this thread. */
 export const firstFlights: FirstFlights = new FirstFlights();

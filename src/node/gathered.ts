@@ -34,6 +34,18 @@ export class Gathered {
     return this.#stage?.addText(text, encoding) ?? false;
   }
 
+  /** Keeps nothing that is the caller's: whose write is called back may use its memory for the next. */
+  own(): void {
+    if (this.#first !== undefined) {
+      this.#staged();
+    }
+  }
+
+  /** Somebody waits to be called. */
+  get awaited(): boolean {
+    return this.#callbacks !== undefined;
+  }
+
   /** To be called once it is sealed. */
   whenSealed(callback: WriteCallback): void {
     if (this.#callbacks === undefined) {

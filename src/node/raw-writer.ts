@@ -35,14 +35,19 @@ export abstract class RawWriter extends SocketSurface {
   /** What this sends waits for the next write, or for `sendAhead`. */
   protected keepAhead(send: () => void): void {
     this.#keepsAhead = this.raw instanceof Socket && typeof this.raw._writev === 'function';
-    send();
-    this.#keepsAhead = false;
+    try {
+      send();
+    } finally {
+      this.#keepsAhead = false;
+    }
   }
 
   protected sendAhead(): void {
     const ahead = this.#ahead;
     if (ahead !== undefined) {
       this.#ahead = undefined;
+      // Where sealing has failed, the end comes in the midst of `keepAhead`, and nothing follows that this could wait for.
+      this.#keepsAhead = false;
       this.#writeRaw(ahead);
     }
   }
@@ -53,10 +58,12 @@ export abstract class RawWriter extends SocketSurface {
     return raw instanceof Socket ? this.#held > 0 : raw?.writableNeedDrain === true;
   }
 
-  /** The transport is done with the shared memory. */
+  /** Once the transport is done with it: an answer of the peer's may also set free what waits, in the midst of a write. */
   protected returnOutputs(): void {
-    this.#given?.forEach(returnOutput);
-    this.#given = undefined;
+    if (this.#held === 0) {
+      this.#given?.forEach(returnOutput);
+      this.#given = undefined;
+    }
   }
 
   #writeRaw(bytes: Uint8Array): void {

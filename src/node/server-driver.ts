@@ -4,6 +4,7 @@
  */
 
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
+import { ownBuffer } from '../bytes/bytes.ts';
 import { Connection } from '../connection.ts';
 import type { KeyRenewal, ServerContext, ServerOptions } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
@@ -234,7 +235,7 @@ export class ServerDriver implements Driver {
   sessionEnded(): void {}
 
   keyLog(socket: TLSSocket, line: Buffer): void {
-    const withEnd = Buffer.concat([line, LINE_END]);
+    const withEnd = ownBuffer(line, LINE_END);
     socket.emit('keylog', withEnd);
     this.#events?.keyLog(socket, withEnd);
   }

@@ -1,4 +1,4 @@
-/** Handshakes on the running connection that this side asks for: for fresh keys, or for a client's certificate. */
+/** What this side asks for on the running connection: fresh keys, or a client's certificate. */
 
 import type { Action } from '../actions.ts';
 import type { ClientAuthenticationPolicy } from '../connection-options.ts';
@@ -45,6 +45,30 @@ export abstract class SocketHandshakes extends SocketPump {
         ? this.#startRenegotiation(asking)
         : this.#startRequest(asking);
     });
+  }
+
+  /**
+   * Ours: makes new traffic keys for our side, and asks the peer to do so for its own.
+   * @throws TLSError `TLS_ERR_WRONG_STATE`
+   */
+  updateKeys(requestPeer = true): void {
+    const connection = this.openConnection('updateKeys');
+    this.flush();
+    this.perform(connection.updateKeys(requestPeer));
+  }
+
+  /** Renews keys that are due by their age. */
+  override maintainKeys(): void {
+    const { connection } = this;
+    if (connection === undefined || this.destroyed || this.writableEnded) {
+      return;
+    }
+    this.flush();
+    this.run(() => connection.maintain());
+    if (!this.destroyed && connection.state !== 'Connected') {
+      // A client has begun a renegotiation.
+      this.limitHandshake();
+    }
   }
 
   #startRenegotiation(options: LateRequestOptions): Action[] {

@@ -10,7 +10,7 @@ import type { Connection } from '../connection.ts';
 import type { TLSErrorCode } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver, EarlyDelivery } from './driver.ts';
-import { firstFlights, LONGEST_WAITING } from './first-flights.ts';
+import { firstFlights, isHelloDue, LONGEST_WAITING } from './first-flights.ts';
 import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
@@ -33,9 +33,8 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
   /** Of a client: what the caller gave, and what went out. */
   #earlyDataOption: Uint8Array | undefined;
   #earlyDataSent: 'option' | 'writes' | undefined;
-  #isFirst = true;
-  /** At a server: what came first, while it waits for its turn. */
-  #first: Uint8Array | undefined;
+  /** At a server: what came of a ClientHello, while it waits for its turn. */
+  #hello: Uint8Array | undefined;
 
   protected constructor(raw: Duplex | undefined, options: PumpOptions) {
     super(options.driver, {
@@ -52,32 +51,12 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     }
   }
 
-  /**
-   * Ours: makes new traffic keys for our side, and asks the peer to do so for its own.
-   * @throws TLSError `TLS_ERR_WRONG_STATE`
-   */
-  updateKeys(requestPeer = true): void {
-    const connection = this.openConnection('updateKeys');
-    this.flush();
-    this.perform(connection.updateKeys(requestPeer));
-  }
-
   /** Renews keys that are due by their age. */
-  maintainKeys(): void {
-    const { connection } = this;
-    if (connection === undefined || this.destroyed || this.writableEnded) {
-      return;
-    }
-    this.flush();
-    this.#run(() => connection.maintain());
-    if (!this.destroyed && connection.state !== 'Connected') {
-      // A client has begun a renegotiation.
-      this.limitHandshake();
-    }
-  }
+  abstract maintainKeys(): void;
 
   override _destroy(error: Error | null, callback: Callback): void {
     forgetKeys(this);
+    this.#hello = undefined;
     super._destroy(error, callback);
   }
 
@@ -85,7 +64,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
   answer(need: Need, answer: Answers[Need['kind']]): void {
     const { connection } = this;
     if (connection !== undefined && !this.destroyed) {
-      this.#run(() => connection.resume(need, answer));
+      this.run(() => connection.resume(need, answer));
       if (!this.secureConnecting && connection.state === 'Connected') {
         // A client's own answer to a request for its certificate ends without further notice.
         this.handshakeOver();
@@ -114,7 +93,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     if (driver.waits?.(() => this.startHandshake()) === true) {
       return;
     }
-    this.#run(() => {
+    this.run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;
       this.eraseAtExit();
@@ -130,31 +109,42 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     if (connection === undefined || this.destroyed) {
       return true;
     }
-    if (this.#isFirst) {
-      this.#isFirst = false;
-      if (connection.role === 'server' && bytes.length <= LONGEST_WAITING && !firstFlights.mayGo()) {
-        this.#first = new Uint8Array(bytes);
-        firstFlights.wait(() => this.#takeTurn());
-        return false;
-      }
-    } else if (this.#first !== undefined) {
-      this.#first = concat(this.#first, bytes);
-      return false;
-    }
-    return this.#receive(connection, bytes);
+    return this.secureConnecting && isHelloDue(connection)
+      ? this.#receiveHello(connection, bytes)
+      : this.#receive(connection, bytes);
   }
 
-  /** Its ClientHello waits for its turn. */
+  /** Each part of it: which one is the last, and brings the work, is known only once it was read. */
+  #receiveHello(connection: Connection, bytes: Uint8Array): boolean {
+    const before = this.#hello;
+    const hello = before === undefined ? bytes : concat(before, bytes);
+    // A transport that does not pause may bring too much while it waits.
+    if (hello.length > LONGEST_WAITING || (before === undefined && firstFlights.mayGo())) {
+      this.#hello = undefined;
+      return this.#receive(connection, hello);
+    }
+    this.#hello = before === undefined ? new Uint8Array(bytes) : hello;
+    if (before === undefined) {
+      firstFlights.wait(() => this.#takeTurn());
+    }
+    return false;
+  }
+
+  /** Not while its ClientHello waits for its turn. */
   protected override reads(): boolean {
-    return this.#first === undefined && super.reads();
+    return this.#hello === undefined && super.reads();
   }
 
   #takeTurn(): void {
-    const bytes = this.#first;
-    this.#first = undefined;
-    if (this.connection !== undefined && bytes !== undefined && !this.destroyed) {
-      this.#receive(this.connection, bytes);
-      this.readOn();
+    const hello = this.#hello;
+    this.#hello = undefined;
+    if (this.connection !== undefined && hello !== undefined && !this.destroyed) {
+      try {
+        this.#receive(this.connection, hello);
+      } finally {
+        // Also when a listener threw, whose error goes its way.
+        this.readOn();
+      }
     }
   }
 
@@ -200,7 +190,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     this.#hand(actions);
   }
 
-  #run(call: () => Action[]): void {
+  protected run(call: () => Action[]): void {
     let actions: Action[];
     try {
       actions = call();

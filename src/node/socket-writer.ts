@@ -80,6 +80,12 @@ export abstract class SocketWriter extends RawWriter {
     return super.write(chunk, encoding as BufferEncoding, callback);
   }
 
+  /** What was gathered before waits too, perhaps for longer than until its callback comes. */
+  override cork(): void {
+    super.cork();
+    this.#gathered?.own();
+  }
+
   /** What was gathered meanwhile leaves with what the stream kept. */
   override uncork(): void {
     super.uncork();
@@ -103,7 +109,7 @@ export abstract class SocketWriter extends RawWriter {
     }
     if (chunk.length < DIRECT_LENGTH) {
       this.#gather(chunk);
-      callback();
+      this.#taken(callback);
       return;
     }
     this.#send([chunk], callback);
@@ -183,9 +189,7 @@ export abstract class SocketWriter extends RawWriter {
       this.flush();
       this.transmit(connection.close());
     }
-    this.#gathered?.clear(
-      error ?? new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent'),
-    );
+    this.#gathered?.clear(error ?? destroyedUnsent());
     this.#gathered = undefined;
     const callback = this.#waiting?.callback;
     this.#waiting = undefined;
@@ -199,7 +203,7 @@ export abstract class SocketWriter extends RawWriter {
     if (gathered !== undefined) {
       this.#gathered = undefined;
       this.#seal(gathered.bytes());
-      gathered.clear();
+      gathered.clear(this.errored ?? undefined);
     }
   }
 
@@ -246,6 +250,12 @@ export abstract class SocketWriter extends RawWriter {
       this.keepAhead(() => this.flush());
       const sent = this.#sealWhileTaken(chunk);
       this.sendAhead();
+      if (this.destroyed) {
+        // Sealing has failed, or the transport: nobody else knows of this write.
+        this.sealing = false;
+        callback(this.errored ?? destroyedUnsent());
+        return;
+      }
       const rest = chunk.length - sent;
       if (rest > 0 || (this.#busy && i + 1 < chunks.length)) {
         const left = chunks.slice(i + 1);
@@ -259,7 +269,18 @@ export abstract class SocketWriter extends RawWriter {
       this.#waiting = { chunks: [], callback };
       return;
     }
-    callback();
+    this.#gathered?.own();
+    this.#taken(callback);
+  }
+
+  /** For the stream's own accounts; not before the callbacks of writes that went past them. */
+  #taken(callback: Callback): void {
+    const gathered = this.#gathered;
+    if (gathered?.awaited === true) {
+      gathered.whenSealed(callback);
+    } else {
+      callback();
+    }
   }
 
   #sealWhileTaken(chunk: Uint8Array): number {
@@ -341,6 +362,10 @@ export abstract class SocketWriter extends RawWriter {
     }
     return connection;
   }
+}
+
+function destroyedUnsent(): TLSError {
+  return new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent');
 }
 
 /** At the next tick; unless a larger write has flushed in the meantime. */

@@ -6,6 +6,7 @@
 import { type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { HandshakeWarning } from '../actions.ts';
+import { ownBuffer } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
 import type { EarlyDelivery } from './driver.ts';
@@ -138,8 +139,8 @@ class Acceptor implements ServerEvents {
   }
 
   certificateStatus([certificate, issuer]: readonly Uint8Array[], callback: OcspCallback): void {
-    const issuerBuffer = issuer === undefined ? null : Buffer.from(issuer);
-    this.#server.emit('OCSPRequest', Buffer.from(certificate), issuerBuffer, callback);
+    const issuerBuffer = issuer === undefined ? null : ownBuffer(issuer);
+    this.#server.emit('OCSPRequest', ownBuffer(certificate), issuerBuffer, callback);
   }
 
   early(socket: TLSSocket): EarlyDelivery {

@@ -3,6 +3,7 @@
 import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { HandshakeSummary } from '../actions.ts';
+import { ownBuffer } from '../bytes/bytes.ts';
 import { parseCertificate } from '../certificates/certificate.ts';
 import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
@@ -166,7 +167,7 @@ export class TLSSocket extends SocketHandshakes {
   /** The ticket of that session; undefined for one that is resumed by its ID. */
   getTLSTicket(): Buffer | undefined {
     const { ticket } = this.session ?? {};
-    return ticket === undefined || ticket.length === 0 ? undefined : Buffer.from(ticket);
+    return ticket === undefined || ticket.length === 0 ? undefined : ownBuffer(ticket);
   }
 
   /**
@@ -256,7 +257,7 @@ export class TLSSocket extends SocketHandshakes {
 
   #verifyData(role: 'client' | 'server'): Buffer | undefined {
     const verifyData = this.connection?.verifyData(role);
-    return verifyData === undefined ? undefined : Buffer.from(verifyData);
+    return verifyData === undefined ? undefined : ownBuffer(verifyData);
   }
 
   /**
@@ -276,7 +277,7 @@ export class TLSSocket extends SocketHandshakes {
 
   /** Ours, at a client: SerializedSCTs that came by TLS because of `requestSCTs`; empty for none, and when resumed. */
   get signedCertificateTimestamps(): Buffer[] {
-    return (this.#summary?.signedCertificateTimestamps ?? []).map((timestamp) => Buffer.from(timestamp));
+    return (this.#summary?.signedCertificateTimestamps ?? []).map((timestamp) => ownBuffer(timestamp));
   }
 
   getSharedSigalgs(): string[] {

@@ -28,7 +28,7 @@ export class JoinedData {
       const behind = this.#deframer.wholeRecordsAhead(MAX_JOINED);
       if (behind === 0) {
         weigh(content.length);
-        this.#hand(content);
+        this.#hand(withoutPadding(content));
         return;
       }
       this.#bytes = uninitialized(Math.max(content.length, Math.min(MAX_JOINED, content.length + behind)));
@@ -54,8 +54,17 @@ export class JoinedData {
     }
     // Whoever has a view has its whole memory: what lay there before is nobody's business.
     bytes.fill(0, length);
-    this.#hand(bytes.subarray(0, length));
+    this.#hand(withoutPadding(bytes.subarray(0, length)));
   }
+}
+
+/**
+ * Where padding takes most of the memory, a copy without it: a host that reads slowly counts the data that it holds, and a
+ * peer must not make it hold a full record for each byte of that.
+ */
+export function withoutPadding(content: Uint8Array): Uint8Array {
+  const isPadded = content.length < MOST_COPIED && content.buffer.byteLength > 2 * content.length + MOST_SLACK;
+  return isPadded ? new Uint8Array(content) : content;
 }
 
 /** What the record was opened into: in TLS 1.3 without padding it has one byte more, the content type. */
@@ -81,5 +90,9 @@ export let weight: unknown;
 const SMALLEST_WEIGHED = 8192;
 /** Bytes to elements of eight bytes, for a quarter. */
 const WEIGHT_SHIFT = 5;
+/** Bytes: half of what is handed on in one piece, from where on padding cannot be most of it. */
+const MOST_COPIED = 32_768;
+/** Bytes: next to nothing, as `Buffer`s go. */
+const MOST_SLACK = 512;
 /** Bytes: four full records. More would lie longer in caches that the next record needs. */
 const MAX_JOINED = 65_536;

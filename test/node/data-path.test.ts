@@ -77,6 +77,70 @@ describe('writes', () => {
     peer.destroy();
   });
 
+  test('of all lengths, as text and bytes, corked or not, are called back in the order in which they were written', async () => {
+    const { client, peer } = await pair();
+    const received = collect(peer);
+    const next = numbers(5);
+    const expected: Buffer[] = [];
+    const called: number[] = [];
+    for (let i = 0, corks = 0; i < 600; i++) {
+      const length = [1, 10, 5_000, 9_000, 16_384, 16_385, 40_000][next(7)];
+      const done = (): void => void called.push(i);
+      const text = String.fromCharCode(0x61 + (i % 26)).repeat(Math.min(length, 5_000));
+      const kind = next(4);
+      if (kind === 0) {
+        client.write(text, done);
+      } else if (kind === 1) {
+        client.write(text, 'latin1', done);
+      } else {
+        client.write(Buffer.alloc(length, i), done);
+      }
+      expected.push(kind < 2 ? Buffer.from(text) : Buffer.alloc(length, i));
+      if (next(8) === 0) {
+        client.cork();
+        corks++;
+      } else if (corks > 0 && next(3) === 0) {
+        client.uncork();
+        corks--;
+      } else if (next(6) === 0) {
+        await new Promise(setImmediate);
+      }
+    }
+    client.end();
+    assert.ok((await received).equals(Buffer.concat(expected)));
+    peer.end();
+    await once(client, 'close');
+    assert.deepEqual(
+      called,
+      expected.map((_, i) => i),
+    );
+  });
+
+  for (const large of [9_000, 20_000]) {
+    test(`whose sealing fails are called back with the error, and the alert leaves, with ${large} bytes behind them`, async () => {
+      const { client, peer } = await pair();
+      const { channel } = (client as unknown as { connection: { channel: { applicationData: () => void } } })
+        .connection;
+      channel.applicationData = () => {
+        throw new Error('as of a worn key');
+      };
+      const outcomes: string[] = [];
+      const note = (what: string) => (error?: Error | null) =>
+        outcomes.push(`${what} ${error ? 'failed' : 'was sent'}`);
+      client.on('error', () => {});
+      const told = once(peer, 'error');
+      client.write('small', 'utf8', note('small'));
+      client.write(Buffer.alloc(large), note('large'));
+      assert.equal(((await told)[0] as NodeJS.ErrnoException).code, 'TLS_ERR_ALERT_RECEIVED');
+      if (!client.closed) {
+        await once(client, 'close');
+      }
+      // Both were one record at most, or nothing of the large one was taken: neither can have been sent.
+      assert.deepEqual(outcomes, ['small failed', 'large failed']);
+      peer.destroy();
+    });
+  }
+
   test('that nobody reads make write() say no, and drain comes when they are read', async () => {
     const { client, peer } = await pair();
     const chunk = Buffer.alloc(1_000, 'x');

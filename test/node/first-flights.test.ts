@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import { FirstFlights, LONGEST_WAITING } from '../../src/node/first-flights.ts';
 import { connect, createServer, type TLSSocket } from '../../src/node/tls.ts';
@@ -94,7 +95,15 @@ async function clientHello(): Promise<Buffer> {
 }
 
 describe('A server in a flood of ClientHellos', () => {
-  it('answers whoever is connected before it has answered all of them', async () => {
+  // A hello with a hybrid key share takes two packets; of how many it comes in is up to the client.
+  for (const [parts, cut] of [
+    ['in one piece', 0],
+    ['in two pieces', 200],
+  ] as const) {
+    it(`${parts} answers whoever is connected before it has answered all of them`, () => flooded(cut));
+  }
+
+  async function flooded(cut: number): Promise<void> {
     const hello = await clientHello();
     let hellos = 0;
     const server = createServer({
@@ -118,11 +127,14 @@ describe('A server in a flood of ClientHellos', () => {
       ]);
       const flood = await silent(port, FLOOD);
       opened.push(client, ...flood);
+      for (const socket of flood) {
+        socket.write(hello.subarray(0, cut));
+      }
       await delay(50);
       hellos = 0;
       const seen = once(served, 'data').then(() => hellos);
       for (const socket of flood) {
-        socket.write(hello);
+        socket.write(hello.subarray(cut));
       }
       client.write('ping');
       const before = await seen;
@@ -137,6 +149,66 @@ describe('A server in a flood of ClientHellos', () => {
       }
       await closed(server);
     }
+  }
+
+  it('reads on where a listener has thrown while a hello had its turn', async () => {
+    const hello = await clientHello();
+    const server = createServer(serverOptions);
+    const failures: string[] = [];
+    server.on('keylog', () => {
+      throw new Error('of a listener');
+    });
+    server.on('tlsClientError', (error: NodeJS.ErrnoException) => failures.push(error.code ?? ''));
+    const port = await listen(server);
+    let thrown = 0;
+    const listeners = process.rawListeners('uncaughtException') as NodeJS.UncaughtExceptionListener[];
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', () => thrown++);
+    try {
+      const sockets = await silent(port, 4);
+      for (const socket of sockets) {
+        socket.write(hello);
+      }
+      await Promise.all(sockets.map((socket) => once(socket, 'data')));
+      for (const socket of sockets) {
+        socket.write(Buffer.alloc(20, 0x61));
+      }
+      await Promise.all(sockets.map((socket) => once(socket.resume(), 'close')));
+      assert.equal(failures.length, 4, failures.join(' '));
+      assert.ok(thrown >= 4);
+    } finally {
+      process.removeAllListeners('uncaughtException');
+      for (const listener of listeners) {
+        process.on('uncaughtException', listener);
+      }
+      await closed(server);
+    }
+  });
+
+  it('takes in full what comes on a transport that does not pause', async () => {
+    const hello = await clientHello();
+    const failures: string[] = [];
+    const server = createServer(serverOptions);
+    server.on('tlsClientError', (error: NodeJS.ErrnoException) => failures.push(error.code ?? ''));
+    const sent: Buffer[][] = [[], []];
+    const transports = sent.map((chunks) => {
+      const transport = new Duplex({ read() {}, write: (chunk, _encoding, done) => done(void chunks.push(chunk)) });
+      server.emit('connection', transport);
+      return transport;
+    });
+    const answered = transports[1];
+    // The first hello goes at once, and the second one waits: junk behind it, more than is kept, must not wait for ever.
+    transports[0].emit('data', hello);
+    answered.emit('data', hello.subarray(0, 100));
+    answered.emit('data', hello.subarray(100));
+    assert.equal(sent[1].length, 0, 'it waits');
+    answered.emit('data', Buffer.alloc(LONGEST_WAITING, 0x61));
+    assert.equal(Buffer.concat(sent[1])[5], 2, 'a ServerHello');
+    assert.equal(failures.length, 1);
+    for (const transport of transports) {
+      transport.destroy();
+    }
+    await delay(1);
   });
 
   it('answers at once what is too long to be kept, and forgets who has hung up', async () => {

@@ -71,6 +71,15 @@ describe('data of several records', () => {
     assert.ok(new Uint8Array(padded.buffer).subarray(6_000).every((byte) => byte === 0));
   });
 
+  it('that padding would keep on much more memory is handed on without it', () => {
+    for (const count of [1, 5]) {
+      const contents = Array.from({ length: count }, (_, i) => pattern(1, i));
+      const { pieces } = join(contents, 16_000);
+      assert.equal(toHex(concat(...pieces)), toHex(concat(...contents)));
+      assert.ok(pieces.every(({ length, buffer }) => buffer.byteLength === length));
+    }
+  });
+
   it('does not wait for a record that is not whole', () => {
     const deframer = new Deframer();
     const pieces: Uint8Array[] = [];
