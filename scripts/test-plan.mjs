@@ -1,8 +1,9 @@
 // Which test files share a process, and which processes are started first.
 //
-// A process of Node costs 0.2 s before its first test, and compiles what it needs once more: files that only compute share
-// one. Files that start programs, or that change or measure the whole process, have one of their own. Long ones go first, so
-// that none is left over at the end; how long is what the last run took, or else a guess.
+// A process of Node costs 0.2 s before its first test, and compiles what it needs once more: half a second of a core where
+// servers and programs are talked to. Files share one, but for those that mostly wait for time to pass, which would keep
+// the others of their process waiting, and those that change or measure the whole process. Long ones go first, so that none
+// is left over at the end; how long is what the last run took, or else a guess.
 
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,41 +11,106 @@ import { pathToFileURL } from 'node:url';
 
 /** Folders whose files share processes. A folder that is not named here has a process for each file. */
 const sharing = new Set([
-  ...['bytes', 'certificates', 'client-auth', 'combinations', 'compression', 'connection', 'connection12', 'crypto'],
-  ...['early', 'ech', 'fleet', 'handshake', 'handshake12', 'house', 'keys', 'keys12', 'ledger', 'limits', 'messages'],
-  ...['messages12', 'native', 'node', 'policy', 'psk', 'quic', 'record', 'record12', 'renegotiation', 'session'],
-  ...['stapling', 'traces'],
+  ...['agent', 'bogo', 'bytes', 'certificates', 'cli', 'client-auth', 'combinations', 'compression', 'connection'],
+  ...['connection12', 'count', 'crypto', 'early', 'ech', 'fleet', 'fleet-cli', 'fleet-redis', 'handshake'],
+  ...['handshake12', 'house', 'interop', 'keys', 'keys12', 'ledger', 'limits', 'messages', 'messages12', 'native'],
+  ...['node', 'policy', 'psk', 'quic', 'record', 'record12', 'renegotiation', 'session', 'stapling', 'traces'],
 ]);
 
 /** Files in those folders that need a process of their own all the same. */
 const alone = new Map([
   ['node/leaks', 'measures the heap'],
   ['policy/key-renewal', 'looks at a timer that all connections of a process share'],
-  ['policy/cli', 'starts programs'],
   ['crypto/random-pool', 'looks at a pool that all tests of a process share'],
+  ['agent/cli', 'waits for rotations'],
+  ['agent/servers', 'waits for rotations'],
+  ['cli/renewal', 'waits for certificates to be renewed'],
+  ['cli/rotation', 'waits for rotations'],
+  ['count/browsers', 'is long by itself'],
+  ['fleet-cli/fleet', 'waits for epochs'],
+  ['fleet-cli/workers', 'waits for rotations'],
+  ['fleet-redis/fleet', 'waits for epochs'],
 ]);
 
-/** Seconds, before there was a run: only of those that would be missed if they came last. */
+/** Seconds on two cores, before there was a run: of those that take much longer than others. */
 const guesses = {
-  'faults/faults': 25,
-  'fleet-cli/fleet': 14,
-  'count/browsers': 12,
-  'theft/theft': 11,
-  'agent/servers': 12,
-  'fleet-redis/fleet': 10,
-  'agent/cli': 8,
+  'count/browsers': 23,
+  'faults/faults': 23,
+  'cli/serve': 23,
+  'fleet-cli/fleet': 20,
+  'theft/theft': 18,
+  'bench/bench': 17,
+  'fleet-cli/workers': 13,
+  'agent/servers': 13,
+  'cli/status': 13,
+  'autopsy/autopsy': 12,
+  'interop/chromium': 11,
+  'machine-ring/machine-ring': 11,
+  'interop/chromium-12': 11,
+  'node/virtual-hosts': 11,
+  'count/serve': 10,
+  'cli/connect': 10,
+  'cli/renewal': 10,
+  'crypto/key-shares': 10,
   'cli/rotation': 9,
-  'cli/status': 9,
-  'bench/bench': 8,
-  'machine-ring/machine-ring': 8,
-  'cli/connect': 6,
-  'cli/renewal': 6,
-  'cli/serve': 6,
-  'fleet/life': 6,
-  'node/leaks': 6,
-  'interop/chromium': 6,
-  'interop/chromium-12': 6,
-  'fleet-cli/workers': 6,
+  'cli/proxy': 9,
+  'fleet-redis/fleet': 9,
+  'autopsy/surfaces': 9,
+  'interop/firefox-12': 8,
+  'agent/cli': 8,
+  'example/fleet': 7,
+  'fleet-redis/deployments': 7,
+  'bench/work': 7,
+  'node/leaks': 7,
+  'interop/wireshark': 7,
+  'node/late-certificates': 7,
+  'interop/firefox': 7,
+  'handshake/tampered-records': 7,
+  'node/stream-cases': 7,
+  'fleet/outage': 7,
+  'crypto/dhe': 7,
+  'fleet/model': 6,
+  'register/register': 6,
+  'interop/ring-under-load': 6,
+  'interop/java-12': 5,
+  'handshake12/bit-flips': 5,
+  'policy/key-renewal': 5,
+  'fleet/life': 5,
+  'cli/client-certificates': 5,
+  'interop/openssl-server': 5,
+  'connection12/matrix': 5,
+  'cli/serve-refusals': 4,
+  'bogo/shim': 4,
+  'interop/openssl-server-12': 4,
+  'fleet-cli/refusals': 4,
+  'cli/drain': 4,
+  'fleet/making': 4,
+  'interop/openssl-client': 4,
+  'interop/gnutls': 4,
+  'interop/openssl-client-12': 4,
+  'node/connection-life': 3,
+  'interop/java': 3,
+  'interop/node-tls-12': 3,
+  'policy/cli': 3,
+  'early/http': 3,
+  'fleet/ring': 3,
+  'node/client-certificates': 3,
+  'interop/gnutls-12': 3,
+  'renegotiation/limits': 3,
+  'connection/properties': 3,
+  'handshake/unexpected-messages': 3,
+  'renegotiation/data': 3,
+  'node/handshake-cases': 3,
+  'node/http': 3,
+  'interop/quic': 3,
+  'interop/dhe-12': 3,
+  'early/serve': 3,
+  'crypto/signing': 2,
+  'interop/curl': 2,
+  'combinations/cut-off': 2,
+  'interop/psk': 2,
+  'fleet-redis/store': 2,
+  'combinations/combinations': 2,
 };
 
 const SHARED_GUESS = 0.5;

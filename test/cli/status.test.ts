@@ -14,6 +14,8 @@ import { mayflyHosted, type Serving, serve, sharedServer, sleep, status, tempora
 const demo = join(projectRoot, 'demo');
 /** For tests that do not look at its counts. */
 const server = sharedServer(['--root', demo]);
+/** For those that do: each leaves it without open connections, and the first finds that nothing was counted before. */
+const counting = sharedServer(['--root', demo, '--rotate', '1h', '--lifetime', '2h']);
 
 interface Answer {
   readonly status: number;
@@ -45,8 +47,15 @@ function visit(serving: Serving, ...flags: string[]) {
   return mayflyHosted(['connect', `localhost:${serving.port}`, '--ca', serving.ca, '--json', ...flags]);
 }
 
-test('status.json and metrics tell the handshakes, the ring and the connections', async (t) => {
-  const serving = await serve(t, ['--root', demo, '--rotate', '1h', '--lifetime', '2h']);
+/** Connections are counted a moment after their ends know of them. */
+async function untilOpen(serving: Serving, count: number): Promise<void> {
+  for (let tries = 0; tries < 500 && (await status(serving)).connections.open !== count; tries++) {
+    await sleep(10);
+  }
+}
+
+test('status.json and metrics tell the handshakes, the ring and the connections', async () => {
+  const serving = await counting();
   await visit(serving);
   const told = await status(serving);
   assert.deepEqual(told.handshakes, {
@@ -106,7 +115,8 @@ test('handshakes are told apart by version and by what named the session, and th
 });
 
 test('the table of connections tells versions, and that a resumed TLS 1.2 one had no key exchange', async (t) => {
-  const serving = await serve(t, ['--root', demo]);
+  const serving = await counting();
+  await untilOpen(serving, 0);
   const open = (options: object) => {
     const socket = connect({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca), ...options });
     t.after(() => socket.destroy());
@@ -118,9 +128,7 @@ test('the table of connections tells versions, and that a resumed TLS 1.2 one ha
   const first = await open({ maxVersion: 'TLSv1.2' });
   await open({ maxVersion: 'TLSv1.2', session: first.getSession() });
   await open({ ecdhCurve: 'secp384r1' });
-  for (let tries = 0; tries < 200 && (await status(serving)).connections.open < 3; tries++) {
-    await sleep(10);
-  }
+  await untilOpen(serving, 3);
   const list = (await status(serving)).connections.list.map(({ version, resumedBy, namedGroup }) => [
     version,
     resumedBy ?? 'full',

@@ -58,8 +58,8 @@ export class ServerFleet {
   /** Waits until it is so of all processes; no assertion on speed. */
   async until(site: string, what: string, met: (status: ProcessStatus[string]) => boolean): Promise<void> {
     for (let attempt = 0; !(await this.status(site)).every(met); attempt++) {
-      assert(attempt < 600, `${site}: waited in vain: ${what}\n${JSON.stringify(await this.status(site))}`);
-      await delay(100);
+      assert(attempt < 300, `${site}: waited in vain: ${what}\n${JSON.stringify(await this.status(site))}`);
+      await delay(200);
     }
   }
 
@@ -121,9 +121,12 @@ class ServerProcess {
   async status(): Promise<ProcessStatus> {
     const order = `status-${++this.#asked}`;
     this.#process.write(`${order}\n`);
+    // What it said before is long after a while, and there is nothing to be found in it.
+    const asked = this.#process.bytes.length;
     const answer = new RegExp(`${order} (.*)\n`);
-    await this.#process.until(answer);
-    return JSON.parse((answer.exec(this.#process.text) as RegExpExecArray)[1]) as ProcessStatus;
+    const said = () => this.#process.bytes.subarray(asked).toString('utf8');
+    await this.#process.until(() => answer.test(said()));
+    return JSON.parse((answer.exec(said()) as RegExpExecArray)[1]) as ProcessStatus;
   }
 
   async stop(signal: NodeJS.Signals): Promise<void> {

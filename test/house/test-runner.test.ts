@@ -42,7 +42,11 @@ const good = `describe('a suite', () => { test('good', () => {}); });`;
 
 describe('npm test', { concurrency: true }, () => {
   test('ends with 0 where all is well', async () => {
-    const { code, text, ...counts } = await runTests('good', { 'record/a': good, 'record/b': good, 'cli/c': good });
+    const { code, text, ...counts } = await runTests('good', {
+      'record/a': good,
+      'record/b': good,
+      'register/c': good,
+    });
     assert.equal(code, 0, text);
     assert.deepEqual(counts, { tests: 3, pass: 3, fail: 0 });
   });
@@ -66,12 +70,12 @@ describe('npm test', { concurrency: true }, () => {
       'record/a': good,
       // What it told before takes its time to arrive.
       'record/b': `test('deadly', () => new Promise(() => setTimeout(() => process.kill(process.pid, 'SIGKILL'), 300)));`,
-      'cli/c': good,
+      'register/c': good,
     });
     assert.equal(code, 1, text);
     assert.match(text, /the process for record\/a, record\/b failed/);
     assert.match(text, /still running when its process ended: record\/b\n/);
-    assert.match(text, /✔ cli\/c/);
+    assert.match(text, /✔ register\/c/);
   });
 
   test('runs each file in one process, those that take long first', async () => {
@@ -80,17 +84,17 @@ describe('npm test', { concurrency: true }, () => {
     };
     const names = [
       'bytes/a',
-      'cli/long',
-      'cli/short',
+      'register/long',
+      'register/short',
       'node/leaks',
       ...Array.from({ length: 30 }, (_, i) => `record/${i}`),
     ];
     const files = names.map((name) => ({ name, path: join(folder, `${name}.test.js`) }));
-    const times = { 'cli/long': 99, 'cli/short': 0.1 };
+    const times = { 'register/long': 99, 'register/short': 0.1 };
     const processes = plan(files, { times, folder: join(folder, 'plan') });
     assert.deepEqual(processes.flatMap((one) => one.names).sort(), [...names].sort());
-    assert.deepEqual(processes[0].names, ['cli/long']);
-    assert.deepEqual(processes.at(-1)?.names, ['cli/short']);
+    assert.deepEqual(processes[0].names, ['register/long']);
+    assert.deepEqual(processes.at(-1)?.names, ['register/short']);
     assert.deepEqual(processes.find((one) => one.names.includes('node/leaks'))?.names, ['node/leaks']);
     assert(processes.length <= 7, 'files that only compute share processes');
     for (const { names: inside, path } of processes) {

@@ -10,7 +10,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo, Server as NetServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { derToPem } from '../../src/certificates/pem.ts';
 import {
   type ConnectionOptions,
@@ -123,13 +122,6 @@ export interface Visit {
 /** For `describe`: what hangs fails, instead of taking the whole run with it. No assertion on speed. */
 export const hangGuard: { readonly timeout: number } = { timeout: 90_000 };
 
-const started = new Set<LineServer>();
-after(() => {
-  for (const server of started) {
-    server.stop();
-  }
-});
-
 /** A Mayfly server that reverses lines, and remembers who came. */
 export class LineServer {
   readonly server: Server;
@@ -147,11 +139,11 @@ export class LineServer {
     this.server.on('tlsClientError', (error) => this.failures.push(error));
   }
 
-  /** Listens on a free port up to the end of the test file. */
+  /** Listens on a free port, and keeps no process alive: it may stay until the tests have ended. */
   static async start(options: TlsOptions): Promise<LineServer> {
     const made = new LineServer(options);
     made.port = await listen(made.server);
-    started.add(made);
+    made.server.unref();
     return made;
   }
 

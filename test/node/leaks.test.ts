@@ -1,4 +1,4 @@
-/** Thousands of connections leave nothing behind: no secret, no listener, no handle. */
+/** A thousand connections leave nothing behind: no secret, no listener, no handle. */
 
 import assert from 'node:assert/strict';
 import { constants } from 'node:crypto';
@@ -9,7 +9,7 @@ import { type SecretBorn, type SecretEnded, secretBorn, secretEnded } from '../.
 import * as tls from '../../src/node/tls.ts';
 import { closing, delay, listen, serverOptions, trust } from './support.ts';
 
-const CONNECTIONS = 2_000;
+const CONNECTIONS = 1_050;
 const AT_ONCE = 25;
 
 /** Each ends in its own way. */

@@ -9,7 +9,7 @@ import { policyCommand } from '../../src/cli/policy.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
 import { explainPolicy } from '../../src/policy/explain.ts';
 import { resolvePolicy } from '../../src/policy/policy.ts';
-import { mayfly, refusedHere, serve, temporaryFolder } from '../cli/support.ts';
+import { mayfly, mayflyHosted, refusedHere, serve, temporaryFolder } from '../cli/support.ts';
 import { projectRoot } from '../support/project.ts';
 
 test('mayfly policy prints the presets side by side, and --explain what docs/policy.md shows', async () => {
@@ -114,9 +114,9 @@ test('serve --policy strict speaks TLS 1.3 with the hybrid alone, and warns of a
   assert.match(String(warning.message), /sealUntil 20m \(policy: 15m\)/);
   const to = `localhost:${serving.port}`;
   const [hybrid, old, classical] = await Promise.all([
-    mayfly(['connect', to, '--ca', serving.ca, '--json']),
-    mayfly(['connect', to, '--ca', serving.ca, '--tls', '1.2']),
-    mayfly(['connect', to, '--ca', serving.ca, '--group', 'x25519']),
+    mayflyHosted(['connect', to, '--ca', serving.ca, '--json']),
+    mayflyHosted(['connect', to, '--ca', serving.ca, '--tls', '1.2']),
+    mayflyHosted(['connect', to, '--ca', serving.ca, '--group', 'x25519']),
   ]);
   assert.equal(hybrid.code, 0, hybrid.stderr);
   assert.match(hybrid.stdout, /X25519MLKEM768/);

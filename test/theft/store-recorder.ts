@@ -17,7 +17,9 @@ export class RecordedRedis {
   readonly server: RedisServer;
   readonly #monitor: Socket;
   readonly #control: RedisConnection;
+  /** Of the monitor's stream, what is not yet among the commands. */
   readonly #heard: Buffer[] = [];
+  readonly #commands: (readonly Uint8Array[])[] = [];
   readonly #images: Buffer[] = [];
 
   private constructor(server: RedisServer, monitor: Socket, control: RedisConnection) {
@@ -60,14 +62,21 @@ export class RecordedRedis {
     // The monitor hears of a command no later than its sender gets the answer, but on another connection.
     const mark = `mark ${Math.random()}`;
     await this.#control.command('x', ['ECHO', mark]);
-    while (!Buffer.concat(this.#heard).includes(mark)) {
+    while (!this.#unread().includes(mark)) {
       await new Promise((resolve) => this.#monitor.once('data', resolve));
     }
-    const lines = Buffer.concat(this.#heard).toString('latin1').split('\r\n');
+    const lines = this.#unread().split('\r\n');
+    // The last line has not ended, and is read the next time.
+    this.#heard.splice(0, this.#heard.length, Buffer.from(lines.pop() ?? '', 'latin1'));
+    this.#commands.push(...lines.map(argumentsOf).filter((command) => command.length > 0));
     return {
-      commands: lines.map(argumentsOf).filter((command) => command.length > 0),
+      commands: [...this.#commands],
       files: [...this.#images, ...this.#appendOnlyFiles()],
     };
+  }
+
+  #unread(): string {
+    return Buffer.concat(this.#heard).toString('latin1');
   }
 
   async stop(): Promise<void> {

@@ -9,7 +9,8 @@
  * too late to be of use. The client goes on trying to connect. Only the first attempt is waited for.
  */
 
-import { createClient, createCluster, createSentinel, RESP_TYPES, type RedisClientOptions } from '@redis/client';
+import { createRequire } from 'node:module';
+import type { RedisClientOptions } from '@redis/client';
 import { TLSError } from '../../errors.ts';
 import { STORE_TIMEOUT } from '../store.ts';
 import { type Client, Line, pauseAfter } from './line.ts';
@@ -105,6 +106,7 @@ function openClient(address: Address, ca: string | undefined): RedisClient {
     reconnectStrategy: pauseAfter,
     ...(address.tls ? { tls: true as const, ...(ca === undefined ? {} : { ca }) } : {}),
   } as RedisSocketOptions;
+  const { RESP_TYPES, createClient, createCluster, createSentinel } = loadClient();
   const commandOptions = { timeout: STORE_TIMEOUT, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } };
   const common = { username, password, socket, disableOfflineQueue: true };
   if (scheme === 'cluster') {
@@ -130,6 +132,11 @@ function openClient(address: Address, ca: string | undefined): RedisClient {
     commandOptions,
   });
   return withSend(client, (_key, args) => client.sendCommand([...args], commandOptions));
+}
+
+/** When a store is connected to, and not before: its hundreds of files would be paid for by all who have none. */
+function loadClient(): typeof import('@redis/client') {
+  return createRequire(import.meta.url)('@redis/client');
 }
 
 /** The three clients' types have little in common, though what is used of them is the same. */
