@@ -17,6 +17,8 @@ interface KeyKind {
   readonly type: KeyType;
   /** The only hash that an RSA-PSS key with parameters allows. */
   readonly restrictedTo: RestrictedHash | undefined;
+  /** Bytes of each signature: RSA's are as long as the modulus. Undefined where the signature itself says. */
+  readonly signatureLength?: number;
 }
 
 export class NodePrivateKey implements PrivateKey {
@@ -43,11 +45,13 @@ export class NodePublicKey implements PublicKey {
   readonly type: KeyType;
   readonly schemes: readonly SignatureScheme[];
   readonly restrictedTo: RestrictedHash | undefined;
+  readonly signatureLength: number | undefined;
   readonly #key: KeyObject;
 
   constructor(kind: KeyKind, key: KeyObject) {
     this.type = kind.type;
     this.restrictedTo = kind.restrictedTo;
+    this.signatureLength = kind.signatureLength;
     this.schemes = schemesOf(kind);
     this.#key = key;
   }
@@ -172,11 +176,11 @@ function kindOf(key: KeyObject, code: TLSErrorCode): KeyKind {
     case 'ed448':
       return { type: key.asymmetricKeyType, restrictedTo: undefined };
     case 'rsa':
-      checkRsa(details, code);
-      return { type: 'rsa', restrictedTo: undefined };
-    case 'rsa-pss':
-      checkRsa(details, code);
-      return { type: 'rsa-pss', restrictedTo: pssRestriction(details, code) };
+      return { type: 'rsa', restrictedTo: undefined, signatureLength: checkRsa(details, code) };
+    case 'rsa-pss': {
+      const signatureLength = checkRsa(details, code);
+      return { type: 'rsa-pss', restrictedTo: pssRestriction(details, code), signatureLength };
+    }
     default:
       throw new TLSError(code, `keys of type ${key.asymmetricKeyType ?? key.type} are not supported`);
   }
@@ -184,7 +188,8 @@ function kindOf(key: KeyObject, code: TLSErrorCode): KeyKind {
 
 type KeyDetails = NonNullable<KeyObject['asymmetricKeyDetails']>;
 
-function checkRsa(details: KeyDetails, code: TLSErrorCode): void {
+/** Returns the bytes of the modulus. */
+function checkRsa(details: KeyDetails, code: TLSErrorCode): number {
   const bits = details.modulusLength ?? 0;
   if (bits < SMALLEST_RSA || bits > LARGEST_RSA) {
     throw new TLSError(code, `an RSA key has ${bits} bits: ${SMALLEST_RSA} to ${LARGEST_RSA} are accepted`);
@@ -193,6 +198,7 @@ function checkRsa(details: KeyDetails, code: TLSErrorCode): void {
   if (exponent < 3n || exponent > LARGEST_EXPONENT) {
     throw new TLSError(code, 'an RSA key has a public exponent outside 3 to 2^64 - 1');
   }
+  return Math.ceil(bits / 8);
 }
 
 /** The one hash that the key's parameters leave, or undefined for a key without parameters. */

@@ -107,6 +107,10 @@ export function verifyWithKey(
   if (!(key instanceof NodePublicKey) || (key.restrictedTo !== undefined && key.restrictedTo !== hash)) {
     return false;
   }
+  // RFC 8017 §8.1.2, §8.2.2: OpenSSL takes one with leading zeros left out, too.
+  if (key.signatureLength !== undefined && signature.length !== key.signatureLength) {
+    return false;
+  }
   try {
     return nodeVerify(hash, data, keyInput(NodePublicKey.handle(key), hash, padding), signature);
   } catch {

@@ -86,6 +86,28 @@ test('every scheme is made and checked by keys of its type, and by no others', (
   }
 });
 
+test('an RSA signature that begins with a zero is none without it, nor with one more', () => {
+  for (const [handle, scheme] of [
+    [rsa, 'rsa_pss_rsae_sha256'],
+    [handles['rsa-pss'], 'rsa_pss_pss_sha256'],
+    [rsa, 'rsa_pkcs1_sha256'],
+  ] as const) {
+    const key = nodeProvider.importPrivateKey(handle);
+    const publicKey = nodeProvider.importPublicKey(key.publicKeySpki);
+    let content = data;
+    let signature = new Uint8Array([1]);
+    // One in 256 does.
+    for (let i = 0; signature[0] !== 0; i++) {
+      assert(i < 20_000, 'no signature that begins with a zero');
+      content = new TextEncoder().encode(`content ${i}`);
+      signature = Uint8Array.from(nodeProvider.sign(scheme, key, content));
+    }
+    assert.equal(nodeProvider.verify(scheme, publicKey, content, signature), true);
+    assert.equal(nodeProvider.verify(scheme, publicKey, content, signature.subarray(1)), false, scheme);
+    assert.equal(nodeProvider.verify(scheme, publicKey, content, Uint8Array.of(0, ...signature)), false, scheme);
+  }
+});
+
 test('a signature of one RSA scheme is none of another', () => {
   const key = nodeProvider.importPrivateKey(rsa);
   const publicKey = nodeProvider.importPublicKey(key.publicKeySpki);
