@@ -11,9 +11,9 @@ export interface FloorRatio {
   readonly outOfReach: boolean;
 }
 
-/** Undefined where the floor took no part. */
+/** Undefined where the floor took no part, or, in a run too short for memory, did not even grow. */
 export function floorRatio({ row, floor, nodeTls, ratio }: Result): FloorRatio | undefined {
-  if (floor === undefined) {
+  if (floor === undefined || floor.value <= 0) {
     return undefined;
   }
   const highest = row.lowerIsBetter === true ? nodeTls.value / floor.value : floor.value / nodeTls.value;
