@@ -155,17 +155,31 @@ export async function run(
   return { code, text: tool.text, bytes: tool.bytes };
 }
 
-/** A port that was free a moment ago, for programs that cannot choose one themselves. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * A port that was free a moment ago, for programs that cannot choose one themselves: below those that connections going out
+ * are given, one of which may take any other at any moment.
+ */
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries++) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
+    if (await isFree(port)) {
+      return port;
+    }
+  }
+  throw new Error('no free port was found');
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
+
+const LOWEST_PORT = 15_000;
+/** Linux gives outgoing connections ports from 32768 on, others from 49152 on. */
+const HIGHEST_PORT = 32_000;
 
 process.on('exit', () => {
   for (const tool of running) {
