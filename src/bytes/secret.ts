@@ -66,8 +66,8 @@ export class Secret {
 
   /**
    * Keeps the bytes where they are, without a copy: `source` lies outside of the moving heap, as results of
-   * `CryptoProvider.hmac` do, on an allocation that holds nothing but secrets, and nobody else keeps it. Of it `length` bytes are the secret; the rest is
-   * erased now. `from`, `last` and `uses`: as of `create` and `take`.
+   * `CryptoProvider.hmac` do, on an allocation that holds nothing but secrets, and nobody else keeps it. Of it `length` bytes
+   * are the secret; the rest is erased now. `from`, `last` and `uses`: as of `create` and `take`.
    */
   static adopt(
     kind: string,

@@ -59,10 +59,7 @@ function hashInner(name: HashName, pads: Pads, key: Uint8Array, data: Uint8Array
     outer[i] = byte ^ OPAD;
   }
   inner.set(data, blockLength);
-  const digest = hashOnce(name, view(pads, blockLength + data.length), 'binary');
-  for (let i = 0; i < digest.length; i++) {
-    outer[blockLength + i] = digest.charCodeAt(i);
-  }
+  putBinary(hashOnce(name, view(pads, blockLength + data.length), 'binary'), outer, blockLength);
 }
 
 /** The pads are key material. */
@@ -77,10 +74,14 @@ function clear({ inner, outer, blockLength }: Pads, keyLength: number, dataLengt
 
 function fromBinary(value: string): Uint8Array {
   const bytes = shortLived(value.length);
-  for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = value.charCodeAt(i);
-  }
+  putBinary(value, bytes, 0);
   return bytes;
+}
+
+function putBinary(value: string, target: Uint8Array, at: number): void {
+  for (let i = 0; i < value.length; i++) {
+    target[at + i] = value.charCodeAt(i);
+  }
 }
 
 /**

@@ -1,11 +1,14 @@
-/** Connections to servers that drive OpenSSL, which sends no new ticket of TLS 1.3 where one was just used. */
+/**
+ * Connections that bring one session, or tell whether a server takes one. OpenSSL sends no new ticket of TLS 1.3 where one was
+ * just used.
+ */
 
 import * as nodeTls from 'node:tls';
 import { closing, only, type Version } from '../node/support.ts';
 
 /** A session that a full handshake brings. */
 export async function fullSession(port: number, version: Version): Promise<Buffer> {
-  const socket = open(port, version, undefined);
+  const socket = open(port, version, UNTRUSTED);
   const session = new Promise<Buffer>((resolve, reject) => {
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('closed without a session')));
@@ -18,9 +21,17 @@ export async function fullSession(port: number, version: Version): Promise<Buffe
   }
 }
 
-/** Whether it resumes there; if not, there is a full handshake. */
-export async function resumes(port: number, version: Version, session: Buffer): Promise<boolean> {
-  const socket = open(port, version, session);
+/**
+ * Whether it resumes there; if not, there is a full handshake. No new session is waited for: a member of a fleet that holds a
+ * key opens what others sealed before it seals under it itself.
+ */
+export async function resumes(
+  port: number,
+  version: Version,
+  session: Buffer,
+  options: nodeTls.ConnectionOptions = UNTRUSTED,
+): Promise<boolean> {
+  const socket = open(port, version, { ...options, session });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
     socket.once('secureConnect', () => resolve());
@@ -30,16 +41,11 @@ export async function resumes(port: number, version: Version, session: Buffer): 
   return reused;
 }
 
-function open(port: number, version: Version, session: Buffer | undefined): nodeTls.TLSSocket {
-  return nodeTls.connect({
-    host: '127.0.0.1',
-    port,
-    servername: 'localhost',
-    session,
-    rejectUnauthorized: false,
-    ...only(version),
-  });
+function open(port: number, version: Version, options: nodeTls.ConnectionOptions): nodeTls.TLSSocket {
+  return nodeTls.connect({ host: '127.0.0.1', port, servername: 'localhost', ...only(version), ...options });
 }
+
+const UNTRUSTED: nodeTls.ConnectionOptions = { rejectUnauthorized: false };
 
 async function leave(socket: nodeTls.TLSSocket): Promise<void> {
   const closed = closing(socket);

@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { toHex } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
 import { type SecretBorn, type SecretEnded, secretBorn, secretEnded } from '../../src/ledger/channels.ts';
+import { collectGarbage } from '../support/collect.ts';
 import { refuses } from '../support/refusals.ts';
 
 /** Every way to make one. */
@@ -21,6 +22,7 @@ describe('Secret', () => {
   it('its memory lies outside the heap that V8 compacts', () => {
     // Arrays of up to 64 bytes inside that heap do not count as array buffers; allocations of their own do.
     const count = 20_000;
+    collectGarbage();
     const before = process.memoryUsage().arrayBuffers;
     const secrets = Array.from({ length: count }, () => Secret.create('test', 32, () => {}));
     const grown = process.memoryUsage().arrayBuffers - before;

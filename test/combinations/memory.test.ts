@@ -2,8 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import type { Action } from '../../src/actions.ts';
 import { utf8 } from '../../src/bytes/bytes.ts';
@@ -13,6 +11,7 @@ import type { Connection } from '../../src/connection.ts';
 import type { QuicAction } from '../../src/quic.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
 import { QuicLink } from '../quic/support.ts';
+import { collectGarbage } from '../support/collect.ts';
 import { World } from '../support/connections.ts';
 import { Conversation, Dice, type Ends } from './conversation.ts';
 import { CombinedWorld, clientFeatures, serverFeatures } from './features.ts';
@@ -94,8 +93,6 @@ function talk(ends: Ends, seed: number, offered?: ClientSession): Kept | undefin
 const course = fc.record({ ends: fc.record({ client: clientFeatures, server: serverFeatures }), seed: fc.nat() });
 
 test('whatever the features, nothing that is handed out shares its memory, and a connection at rest pins no slab', async () => {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as () => void;
   const slabs = new Set<WeakRef<ArrayBufferLike>>();
   const resting: Kept[] = [];
   fc.assert(
@@ -119,7 +116,7 @@ test('whatever the features, nothing that is handed out shares its memory, and a
   }
   // A WeakRef holds what it points to up to the end of the turn in which it was made or read.
   await new Promise(setImmediate);
-  gc();
+  collectGarbage();
   const pinned = [...slabs].filter((slab) => slab.deref() !== undefined);
   assert.equal(pinned.length, 0, `${pinned.length} slabs of ${slabs.size} are alive, ${resting.length} connections`);
 });

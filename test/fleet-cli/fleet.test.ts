@@ -9,6 +9,7 @@ import { type RingReport, reportOf } from '../../src/cli/ring/report.ts';
 import { askForSessions, type SessionsReport } from '../../src/cli/ring/sessions.ts';
 import { ringCommand } from '../../src/cli/ring.ts';
 import { createIdentityFiles, nodeProvider } from '../../src/node/fleet.ts';
+import { resumes } from '../agent/visits.ts';
 import {
   certificateFiles,
   mainFile,
@@ -25,7 +26,7 @@ import { RedisServer } from '../fleet-redis/redis-server.ts';
 import { ToolProcess } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
 import { skipUnless } from '../support/tools.ts';
-import { resumes, visit } from './visit.ts';
+import { visit } from './visit.ts';
 
 const timing = ['--rotate', '8s', '--lifetime', '16s'];
 

@@ -15,46 +15,27 @@ export async function visit(
   session: Buffer | undefined,
   options: nodeTls.ConnectionOptions,
 ): Promise<Visit> {
-  return connected(port, version, { ...options, session }, (socket, resolve) => {
+  const socket = nodeTls.connect({
+    host: '127.0.0.1',
+    port,
+    servername: 'localhost',
+    session,
+    ...only(version),
+    ...options,
+  });
+  const found = await new Promise<Visit>((resolve, reject) => {
     const leave = (made: Buffer) => resolve({ reused: socket.isSessionReused(), session: made });
-    if (version === 'TLSv1.3') {
-      socket.once('session', leave);
-    } else {
-      socket.once('secureConnect', () => leave(socket.getSession() as Buffer));
-    }
-  });
-}
-
-/**
- * Whether the server takes the session. It need not give a new one: a member that holds a key opens what others sealed
- * before it seals under it itself.
- */
-export async function resumes(
-  port: number,
-  version: Version,
-  session: Buffer,
-  options: nodeTls.ConnectionOptions,
-): Promise<boolean> {
-  return connected(port, version, { ...options, session }, (socket, resolve) => {
-    socket.once('secureConnect', () => resolve(socket.isSessionReused()));
-  });
-}
-
-async function connected<T>(
-  port: number,
-  version: Version,
-  options: nodeTls.ConnectionOptions,
-  look: (socket: nodeTls.TLSSocket, resolve: (found: T) => void) => void,
-): Promise<T> {
-  const socket = nodeTls.connect({ host: '127.0.0.1', port, servername: 'localhost', ...only(version), ...options });
-  const found = await new Promise<T>((resolve, reject) => {
     const guard = setTimeout(() => socket.destroy(new Error(`no ticket within ${GUARD} ms`)), GUARD);
     socket.once('error', reject);
     socket.once('close', () => {
       clearTimeout(guard);
       reject(new Error('closed without a session'));
     });
-    look(socket, resolve);
+    if (version === 'TLSv1.3') {
+      socket.once('session', leave);
+    } else {
+      socket.once('secureConnect', () => leave(socket.getSession() as Buffer));
+    }
   });
   socket.end();
   socket.resume();

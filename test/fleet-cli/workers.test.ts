@@ -5,9 +5,10 @@ import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { resumes } from '../agent/visits.ts';
 import { mayfly, type Serving, type StatusJson, serve, sleep, status, temporaryFolder } from '../cli/support.ts';
 import { projectRoot } from '../support/project.ts';
-import { resumes, visit } from './visit.ts';
+import { visit } from './visit.ts';
 
 interface WorkersJson extends StatusJson {
   readonly resumptionRatio?: number;

@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { HeldElsewhere } from '../../src/bytes/held-elsewhere.ts';
 import { Secret } from '../../src/bytes/secret.ts';
@@ -18,6 +16,7 @@ import {
 } from '../../src/ledger/channels.ts';
 import { KeyLedger, type LedgerEntry } from '../../src/ledger/key-ledger.ts';
 import { keyLedger, startKeyLedger, stopKeyLedger } from '../../src/ledger/process-ledger.ts';
+import { collectGarbage } from '../support/collect.ts';
 import { World } from '../support/connections.ts';
 import { projectRoot } from '../support/project.ts';
 import { nodes, outline } from './support.ts';
@@ -182,8 +181,6 @@ describe('the ledger', () => {
   });
 
   test('holds no secret alive, nor its bytes', async () => {
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
     const ledger = new KeyLedger().start();
     const watched = (() => {
       const secret = Secret.copy('lost', new Uint8Array(1000).fill(7));
@@ -191,22 +188,20 @@ describe('the ledger', () => {
     })();
     // What a WeakRef was made of or asked for stays until the end of the turn.
     await new Promise((resolve) => setImmediate(resolve));
-    collect();
+    collectGarbage();
     assert.equal(watched.secret.deref(), undefined);
     assert.equal(watched.bytes.deref(), undefined);
     assert.equal(ledger.entry(watched.id)?.kind, 'lost');
     // Nobody erased it: its end is told once the collector's own turn has come, for nothing is to count as alive for ever.
     while (ledger.entry(watched.id)?.endedAt === undefined) {
       await new Promise((resolve) => setImmediate(resolve));
-      collect();
+      collectGarbage();
     }
     assert.equal(ledger.entry(watched.id)?.why, 'collected');
     ledger.stop();
   });
 
   test('tells the end of a connection that was dropped without a word, and of a key share with it', async () => {
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
     const ledger = new KeyLedger().start();
     const owners = (() => {
       const link = world.connect();
@@ -217,7 +212,7 @@ describe('the ledger', () => {
     assert.ok(alive().some(({ kind }) => kind === 'keyShare') && alive().some(({ kind }) => kind === 'aeadKey'));
     while (alive().length > 0) {
       await new Promise((resolve) => setImmediate(resolve));
-      collect();
+      collectGarbage();
     }
     const whys = owners.flatMap((owner) => ledger.entriesOf(owner)).map(({ why }) => why);
     assert.ok(whys.includes('collected'));

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
+import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
@@ -67,6 +68,10 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     ...(options.policy === undefined ? {} : { policy: options.policy }),
   });
 
+  server.on('connection', (transport: TcpSocket) => {
+    // Asked for once, a socket keeps it: of a peer that has reset the connection meanwhile, nobody can tell any more.
+    void transport.remoteAddress;
+  });
   server.on('secureConnection', (accepted: unknown) => {
     const socket = accepted as TLSSocket;
     connections.opened(socket);
