@@ -28,16 +28,14 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
   const page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(90_000);
   const problems: string[] = [];
-  // Not the icon of the page before, which may be on its way still.
-  const begun = new Set<Request>();
-  const onRequest = (request: Request) => void begun.add(request);
   const onFailed = (request: Request) => {
-    if (begun.has(request)) {
+    // The icon of the page before may be asked for late, and is then given up.
+    if (request.resourceType() !== 'other') {
       problems.push(`${request.url()}: ${request.failure()?.errorText}`);
     }
   };
   const onError = (error: Error) => problems.push(String(error));
-  page.on('request', onRequest).on('requestfailed', onFailed).on('pageerror', onError);
+  page.on('requestfailed', onFailed).on('pageerror', onError);
   await page.goto(site.url, { waitUntil: 'load' });
   const seen = await page.evaluate(`(async () => ({
     title: document.title,
@@ -55,7 +53,7 @@ export async function visit(site: Site, context: BrowserContext, version = 'TLSv
     widths: number[];
     hashes: string[];
   };
-  page.off('request', onRequest).off('requestfailed', onFailed).off('pageerror', onError);
+  page.off('requestfailed', onFailed).off('pageerror', onError);
   assert.deepEqual(problems, []);
   assert.deepEqual(
     site.failures.map((error) => (error as NodeJS.ErrnoException).code),
