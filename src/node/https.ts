@@ -76,7 +76,7 @@ export class Agent extends nodeHttps.Agent {
 
   /** Node's agent takes the socket that is returned. */
   override createConnection(options: object): TLSSocket {
-    const { servername, session: _, ...rest } = options as ConnectionOptions;
+    const { servername, ...rest } = options as ConnectionOptions;
     return connect({
       allowTruncation: isDelimited,
       requestTickets: TICKETS,

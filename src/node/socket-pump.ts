@@ -168,6 +168,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
       if (this.flushDue) {
         this.flush();
       }
+      this.sendAhead();
     }
     if (!this.secureConnecting && connection.state !== 'Connected') {
       // The peer has begun a handshake, and may leave it at that.
@@ -185,8 +186,13 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     }
   }
 
+  /** What ends our side of the handshake leaves in one write with what listeners then send at once. */
   protected override perform(actions: readonly Action[]): void {
-    this.transmit(actions);
+    if (this.receiving && this.secureConnecting && actions.some(completesHandshake)) {
+      this.keepAhead(() => this.transmit(actions));
+    } else {
+      this.transmit(actions);
+    }
     this.#hand(actions);
   }
 
@@ -382,6 +388,10 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     }
     this.kept.replace(session, (newest) => this.driver.remember(this as unknown as TLSSocket, newest));
   }
+}
+
+function completesHandshake({ kind }: Action): boolean {
+  return kind === 'handshakeComplete';
 }
 
 function handRest(pump: SocketPump, actions: readonly Action[]): void {

@@ -98,6 +98,24 @@ for (const [name, serverHttps, clientHttps, version] of versions.flatMap((versio
       agent.destroy();
     });
 
+    test('a session that the caller brings is offered', async () => {
+      const options = {
+        host: '127.0.0.1',
+        servername: 'localhost',
+        port,
+        method: 'POST',
+        agent: false,
+        ...trust,
+      } as const;
+      const first = clientHttps.request(options);
+      const brought = new Promise<Buffer>((resolve) => {
+        first.once('socket', (socket) => socket.once('session', resolve));
+      });
+      await ask(first, '1');
+      const { response } = await ask(clientHttps.request({ ...options, session: await brought }), '2');
+      assert.equal(response.headers['x-resumed'], 'true');
+    });
+
     test('an untrusted certificate fails the request', async () => {
       const made = clientHttps.request({ host: '127.0.0.1', servername: 'localhost', port, agent: false });
       made.end();
