@@ -3,6 +3,7 @@
  * what each record was opened into is given back at once.
  */
 
+import { Ballast } from '../bytes/ballast.ts';
 import { uninitialized } from '../bytes/bytes.ts';
 import { giveBack } from '../bytes/give-back.ts';
 import type { Deframer } from './deframer.ts';
@@ -27,7 +28,7 @@ export class JoinedData {
     if (this.#bytes === undefined) {
       const behind = this.#deframer.wholeRecordsAhead(MAX_JOINED);
       if (behind === 0) {
-        weigh(content.length);
+        ballast.add(content.length);
         this.#hand(withoutPadding(content));
         return;
       }
@@ -47,7 +48,7 @@ export class JoinedData {
     const length = this.#length;
     this.#bytes = undefined;
     this.#length = 0;
-    weigh(length);
+    ballast.add(length);
     if (length === bytes.length) {
       this.#hand(bytes);
       return;
@@ -73,23 +74,8 @@ function opened(content: Uint8Array): Uint8Array {
   return buffer.byteLength === length + 1 ? new Uint8Array(buffer) : content;
 }
 
-/**
- * Memory that is handed out hangs outside of V8's heap. 64 MiB of it start a collection of the whole heap, however little of
- * that is garbage, unless a collection of the young comes first; and that comes by what the young heap itself holds, which
- * is next to nothing per record. So each piece brings a quarter of its weight into the young heap, as garbage: it dies at
- * once and costs a hundredth of the transfer, the full collections a fifth, and more in a program with a large heap.
- */
-function weigh(length: number): void {
-  if (length >= SMALLEST_WEIGHED) {
-    weight = new Array(length >>> WEIGHT_SHIFT);
-  }
-}
-
-/** The last one: kept, and exported, or the compiler would see that nobody reads it and leave it out. */
-export let weight: unknown;
-const SMALLEST_WEIGHED = 8192;
-/** Bytes to elements of eight bytes, for a quarter. */
-const WEIGHT_SHIFT = 5;
+/** Shared: the heap is one. */
+const ballast = new Ballast();
 /** Bytes: half of what is handed on in one piece, from where on padding cannot be most of it. */
 const MOST_COPIED = 32_768;
 /** Bytes: next to nothing, as `Buffer`s go. */
