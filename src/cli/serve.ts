@@ -12,6 +12,7 @@ export interface ServeFlags {
   readonly clientCert?: string;
   readonly root?: string;
   readonly upstream?: string;
+  readonly upstreamConnections?: string;
   readonly tls: string;
   readonly http: string;
   readonly rotate: string;
@@ -49,6 +50,10 @@ export function serveCommand(): Command {
     )
     .addOption(new Option('--root <dir>', 'folder to serve (default: the current one)').conflicts('upstream'))
     .option('--upstream <url>', 'pass requests on to this http:// URL instead')
+    .option(
+      '--upstream-connections <count>',
+      'connections to it at a time, those of WebSockets with them, of each process; requests beyond them wait for up to 10 seconds and then get 503 (default: 1024)',
+    )
     .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
     .option(
       '--http <version>',

@@ -3,10 +3,12 @@
 import {
   type ClientRequest,
   createServer,
+  type IncomingMessage,
   type RequestListener,
   type RequestOptions,
   request,
   type Server,
+  ServerResponse,
 } from 'node:http';
 import { connect, createServer as createTcpServer, isIP, type Socket, type Server as TcpServer } from 'node:net';
 
@@ -22,6 +24,13 @@ export function plainServer(handler: RequestListener): Server {
 /** A plain HTTP request, of which the caller sends the head and the body. */
 export function plainRequest(options: RequestOptions): ClientRequest {
   return request(options);
+}
+
+/** A response to a request to upgrade, which comes without one. Not for keeping: the connection ends with it. */
+export function plainResponse(incoming: IncomingMessage): ServerResponse {
+  const response = new ServerResponse(incoming);
+  response.shouldKeepAlive = false;
+  return response;
 }
 
 /** A TCP server that hands each accepted socket on, e.g. to a TLS server's `connection` event. */

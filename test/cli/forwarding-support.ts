@@ -10,7 +10,7 @@ import {
 } from 'node:http2';
 import { connect, type Server as NetServer, type Socket } from 'node:net';
 import type { Exchange } from '../../src/cli/serve/exchange.ts';
-import { createProxy } from '../../src/cli/serve/proxy.ts';
+import { createProxy, type ProxyOptions } from '../../src/cli/serve/upstream/proxy.ts';
 import type { Owner } from './support.ts';
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -31,7 +31,14 @@ export interface Front {
 }
 
 /** A proxy in this process, in front of it HTTP/1.1 or HTTP/2 without TLS: they are the same to it. */
-export async function front(t: Owner, upstream: number, http: 1 | 2, upstreamTimeout?: number): Promise<Front> {
+export async function front(
+  t: Owner,
+  upstream: number,
+  http: 1 | 2,
+  upstreamTimeout?: number,
+  options: Partial<ProxyOptions> = {},
+  onExchange: (exchange: Exchange) => void = () => {},
+): Promise<Front> {
   const failures: string[] = [];
   const proxy = await createProxy({
     upstream: new URL(`http://127.0.0.1:${upstream}`),
@@ -39,6 +46,7 @@ export async function front(t: Owner, upstream: number, http: 1 | 2, upstreamTim
     isDraining: () => false,
     onFailure: (code) => failures.push(code),
     upstreamTimeout,
+    ...options,
   });
   t.after(() => proxy.close());
   const by =
@@ -47,10 +55,14 @@ export async function front(t: Owner, upstream: number, http: 1 | 2, upstreamTim
       const exchange = { request: incoming, response } as Exchange;
       exchange.response.on('error', () => exchange.response.destroy());
       exchange.request.on('error', () => {});
+      onExchange(exchange);
       handle(exchange);
     };
   const server = http === 1 ? createServer(by(proxy.handle)) : createHttp2Server(by(proxy.handle));
   server.on('checkContinue', by(proxy.handleExpecting));
+  if (http === 1) {
+    server.on('upgrade', proxy.upgrade);
+  }
   return { port: await portOf(t, server as NetServer), failures };
 }
 

@@ -178,9 +178,11 @@ for (const [name, ask] of [
       for (const header of ['keep-alive', 'proxy-authenticate', 'x-hop']) {
         assert.equal(answer.headers[header], undefined, header);
       }
-      for (const header of ['x-mine', 'keep-alive', 'te', 'proxy-authorization']) {
+      for (const header of ['x-mine', 'keep-alive', 'proxy-authorization']) {
         assert.equal(seen[header], undefined, header);
       }
+      // That trailers are taken is said for this hop anew.
+      assert.deepEqual([seen.te, seen.connection], ['trailers', 'keep-alive, TE']);
     });
 
     test('cannot carry a second request in its body', async () => {

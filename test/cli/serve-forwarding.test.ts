@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, createServer as netServer } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
-import { requestHeaders, responseHeaders } from '../../src/cli/serve/hop-headers.ts';
+import { requestHeaders, responseHeaders } from '../../src/cli/serve/upstream/hop-headers.ts';
 import { type Front, front, type Handler, type Open, open1, open2, portOf } from './forwarding-support.ts';
 
 for (const http of [1, 2] as const) {
@@ -259,7 +259,7 @@ describe('headers', () => {
         'x-real-ip': '203.0.113.9',
         'client-cert': ':AA==:',
       }),
-      { host: 'example.test', port: 8443, hasBody: true },
+      { host: 'example.test', port: 8443, hasBody: true, takesTrailers: true, trailers: undefined },
     );
     const found: Record<string, string> = {};
     for (let i = 0; i < given.length; i += 2) {
@@ -270,6 +270,7 @@ describe('headers', () => {
       'x-forwarded-user': 'kept',
       'content-length': '4',
       'early-data': '1',
+      te: 'trailers',
       x_kept: '1',
       host: 'example.test',
       'x-forwarded-host': 'example.test',
@@ -278,9 +279,13 @@ describe('headers', () => {
       'x-forwarded-port': '8443',
     });
     assert.ok(
-      !requestHeaders(request({ 'content-length': '0' }), { host: undefined, port: 443, hasBody: false }).includes(
-        'content-length',
-      ),
+      !requestHeaders(request({ 'content-length': '0' }), {
+        host: undefined,
+        port: 443,
+        hasBody: false,
+        takesTrailers: false,
+        trailers: undefined,
+      }).includes('content-length'),
     );
   });
 

@@ -37,6 +37,11 @@ test('serve refuses wrong flags with code 2', async (t) => {
     [['--key', keyPath], /--cert is missing/],
     [['--upstream', 'localhost:3000'], /--upstream: "localhost:3000" is not an http:\/\/ URL/],
     [['--upstream', 'ftp://localhost'], /--upstream/],
+    [['--upstream-connections', '5'], /--upstream is missing/],
+    [
+      ['--upstream', 'http://localhost', '--upstream-connections', '0'],
+      /--upstream-connections: "0" is not a number from 1/,
+    ],
     [['--root', folder, '--upstream', 'http://localhost:1'], /--root.*--upstream/],
     [['--cert', certPath, '--key', keyPath, '--ca-out', join(folder, 'out')], /--ca-out/],
     [['--status', '0.0.0.0:0', '--listen', 'localhost:0'], /--status: 0\.0\.0\.0 can be reached from other machines/],

@@ -15,10 +15,10 @@ import type { ServingFacts, SharedRingStatus, StatusSource } from '../status/sna
 import type { ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
 import type { ServePlan } from './plan.ts';
-import { createProxy, parseUpstream } from './proxy.ts';
 import type { Renewable } from './renewal.ts';
 import { openSite, type Site, type SiteOptions } from './site.ts';
 import { StoreErrors } from './store-errors.ts';
+import { createProxy, parseUpstream } from './upstream/proxy.ts';
 
 /** A ring that others have too, and what goes with it. */
 export interface SharedSessions {
@@ -60,7 +60,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     startKeyLedger();
   }
   let site: Site | undefined;
-  const content = await createContent(flags, () => site);
+  const content = await createContent(plan, () => site);
   const running = await openSite({
     cert: credentials.cert,
     key: credentials.key,
@@ -186,7 +186,10 @@ interface Content {
   close(): void;
 }
 
-async function createContent(flags: ServeFlags, site: () => Site | undefined): Promise<Content> {
+async function createContent(
+  { flags, upstreamConnections: connections }: ServePlan,
+  site: () => Site | undefined,
+): Promise<Content> {
   if (flags.upstream === undefined) {
     const folder = resolve(flags.root ?? '.');
     return { what: folder, handle: createFileHandler(folder), close() {} };
@@ -197,6 +200,7 @@ async function createContent(flags: ServeFlags, site: () => Site | undefined): P
     port: () => site()?.addresses[0].port,
     isDraining: () => site()?.draining === true,
     onFailure: (code) => site()?.connections.upstreamFailures.add(code),
+    ...(connections === undefined ? {} : { connections }),
   });
   return { what: upstream.href, ...proxy };
 }

@@ -26,6 +26,8 @@ export interface ServePlan {
   readonly fleet: FleetOptions | undefined;
   /** Undefined: this process serves by itself. */
   readonly workers: number | undefined;
+  /** Connections to the upstream server at a time; undefined: as many as is usual. */
+  readonly upstreamConnections: number | undefined;
 }
 
 const HOUR = 3_600_000;
@@ -35,6 +37,8 @@ const LIFETIME_CAP = 23 * HOUR;
 const OPEN_CAP = 24 * HOUR;
 /** More than any machine has processors for: a slip of the pen. */
 const MAX_WORKERS = 255;
+/** There are no more ports to connect from. */
+const MAX_UPSTREAM_CONNECTIONS = 65_535;
 /** An epoch of a shared ring: below it there is no time to hand the key on. */
 const SHARED_ROTATE_MIN = 6_000;
 
@@ -53,6 +57,7 @@ export function planServing(flags: ServeFlags): ServePlan {
   const versions = parseVersions(flags.tls);
   const http = parseHttp(flags.http);
   const workers = parseWorkers(flags.workers);
+  const upstreamConnections = parseUpstreamConnections(flags);
   const times = parseRing(flags);
   if (flags.clientCert !== undefined && flags.clientCa === undefined) {
     throw new Problem('usage', '--client-ca is missing', '--client-cert needs to know which certificates are good.');
@@ -67,7 +72,7 @@ export function planServing(flags: ServeFlags): ServePlan {
     sharedBy: fleet !== undefined ? 'fleet' : workers !== undefined ? 'machine' : 'process',
     ...(fleet === undefined ? {} : { fleetName: planFleet(fleet).file.fleetName }),
   };
-  return { flags, address, statusAddress, versions, http, ring, fleet, workers };
+  return { flags, address, statusAddress, versions, http, ring, fleet, workers, upstreamConnections };
 }
 
 function checkEarlyData(flags: ServeFlags, versions: Versions): void {
@@ -102,16 +107,23 @@ function parseRing(flags: ServeFlags): Pick<RingSettings, 'enabled' | 'rotate' |
 }
 
 function parseWorkers(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : parseCount(text, '--workers', MAX_WORKERS, 'One per processor will do.');
+}
+
+function parseUpstreamConnections({ upstream, upstreamConnections: text }: ServeFlags): number | undefined {
   if (text === undefined) {
     return undefined;
   }
+  if (upstream === undefined) {
+    throw new Problem('usage', '--upstream is missing', '--upstream-connections goes with it.');
+  }
+  return parseCount(text, '--upstream-connections', MAX_UPSTREAM_CONNECTIONS, 'Leave it out for 1024.');
+}
+
+function parseCount(text: string, flag: string, most: number, remedy: string): number {
   const count = Number(text);
-  if (!/^\d+$/.test(text) || count < 1 || count > MAX_WORKERS) {
-    throw new Problem(
-      'usage',
-      `--workers: "${text}" is not a number from 1 to ${MAX_WORKERS}`,
-      'One per processor will do.',
-    );
+  if (!/^\d+$/.test(text) || count < 1 || count > most) {
+    throw new Problem('usage', `${flag}: "${text}" is not a number from 1 to ${most}`, remedy);
   }
   return count;
 }

@@ -1,5 +1,8 @@
 /**
- * Takes `100 Continue` out of what an upstream server sends: it may come unasked, and undici ends the connection at it.
+ * Stands between a connection and undici, for two things that undici does not bear. It takes `100 Continue` out of what the
+ * upstream server sends: it may come unasked, and undici ends the connection at it. And it holds back what comes while the
+ * client is not ready for more: undici's own pause ends the process when the connection then ends or breaks in an answer
+ * without a length.
  *
  *   response = *( 1xx-status-line headers CRLF )  final-status-line headers CRLF  body
  *
@@ -9,17 +12,39 @@
 
 import type { Socket } from 'node:net';
 
-export class InterimResponses {
+export class UpstreamReading {
+  readonly #socket: Socket;
   #awaitsHead = false;
+  #isHeld = false;
   /** The beginning of a head that is not all here. */
   #held: Buffer | undefined;
 
   constructor(socket: Socket) {
+    this.#socket = socket;
     const read = socket.read;
     socket.read = (size) => {
+      if (this.#isHeld) {
+        return null;
+      }
       const chunk = read.call(socket, size);
       return this.#awaitsHead && chunk !== null ? this.pass(chunk) : chunk;
     };
+  }
+
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    if (this.#isHeld) {
+      this.#isHeld = false;
+      process.nextTick(readOn, this.#socket);
+    }
+  }
+
+  /** The answer is over: nothing of it is left to be held back. */
+  endAnswer(): void {
+    this.#isHeld = false;
   }
 
   /** A request leaves: what comes next is the head of a response. */
@@ -52,6 +77,11 @@ export class InterimResponses {
     this.#awaitsHead = false;
     return kept.length === 0 ? rest : Buffer.concat([...kept, rest]);
   }
+}
+
+/** undici listens to this. It reads up to the end, if that has come. */
+function readOn(socket: Socket): void {
+  socket.emit('readable');
 }
 
 /** True also of nothing: an interim response may follow. */

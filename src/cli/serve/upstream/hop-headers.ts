@@ -13,17 +13,23 @@ export interface RequestFacts {
   readonly port: number | undefined;
   /** Only then its length is told; without one the body gets a frame of its own. */
   readonly hasBody: boolean;
+  /** RFC 9110 §10.1.4: the client takes trailers. */
+  readonly takesTrailers: boolean;
+  /** Those that will follow the body, which then has no length. */
+  readonly trailers: string | undefined;
 }
 
 /** The headers for the upstream server, names and values in turn: what the client said of itself is replaced by what we know. */
-export function requestHeaders(request: IncomingMessage, { host, port, hasBody }: RequestFacts): string[] {
+export function requestHeaders(request: IncomingMessage, facts: RequestFacts): string[] {
+  const { host, port, hasBody, takesTrailers, trailers } = facts;
   const { headers } = request;
   const named = namedBy(headers.connection);
+  const isSized = hasBody && trailers === undefined;
   const found: string[] = [];
   for (const name in headers) {
     const value = headers[name];
     const stays = HOP_BY_HOP.has(name) || REPLACED.has(name) || name[0] === ':' || named?.has(name) === true;
-    if (stays || value === undefined || (name === 'content-length' && !hasBody) || isDisguised(name)) {
+    if (stays || value === undefined || (name === 'content-length' && !isSized) || isDisguised(name)) {
       continue;
     }
     if (typeof value === 'string') {
@@ -36,6 +42,12 @@ export function requestHeaders(request: IncomingMessage, { host, port, hasBody }
   }
   if (host !== undefined) {
     found.push('host', host, 'x-forwarded-host', host);
+  }
+  if (takesTrailers) {
+    found.push('te', 'trailers');
+  }
+  if (trailers !== undefined) {
+    found.push('trailer', trailers);
   }
   // A client cannot be believed about its own address: the chain starts here.
   found.push('x-forwarded-for', request.socket.remoteAddress ?? '');
@@ -57,6 +69,11 @@ export function responseHeaders(headers: IncomingHttpHeaders, framed: boolean): 
     }
   }
   return found;
+}
+
+/** Whether a field must not come after the body, as it must not cross in the header (`connection`: as said there). */
+export function isOfThisHop(name: string, connection: string | undefined): boolean {
+  return HOP_BY_HOP.has(name) || REPLACED.has(name) || namedBy(connection)?.has(name) === true || isDisguised(name);
 }
 
 /** Servers after CGI's manner (RFC 3875 §4.1.18) cannot tell `X_Forwarded_For` from `X-Forwarded-For`. */

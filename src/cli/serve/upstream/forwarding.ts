@@ -4,9 +4,11 @@
  */
 
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from '../exchange.ts';
 import { responseHeaders } from './hop-headers.ts';
-import type { Controller, UpstreamHandler } from './upstream-pool.ts';
+import { passInterim } from './informational.ts';
+import type { Controller, UpstreamHandler } from './lane.ts';
+import { announcedTrailers, crossingTrailers, takesTrailers } from './trailers.ts';
 
 export interface ForwardingOptions {
   readonly exchange: Exchange;
@@ -17,7 +19,7 @@ export interface ForwardingOptions {
    * upstream server may just have closed.
    */
   readonly onFailure: (error: Error, wasIdle: boolean) => void;
-  /** Milliseconds without a byte taken by the client before it counts as gone. */
+  /** Milliseconds without a byte taken by the client, or one that comes from the upstream server, before it counts as gone. */
   readonly timeout: number;
 }
 
@@ -42,7 +44,13 @@ export class Forwarding implements UpstreamHandler {
   #head: Head | undefined;
   #first: Buffer | undefined;
   #listensToDrain = false;
+  /** The request is known to have arrived. */
+  #hasInterim = false;
+  /** Of this hop: what `Connection` of the answer names. */
+  #connection: string | undefined;
   readonly #timeout: number;
+  /** Runs while there is more to come of an answer. */
+  #silence: NodeJS.Timeout | undefined;
   /** Runs while the client is to read. */
   #stalled: NodeJS.Timeout | undefined;
   #leftToRead = 0;
@@ -67,7 +75,8 @@ export class Forwarding implements UpstreamHandler {
       return;
     }
     if (status < 200) {
-      this.#passHints(status, headers.link);
+      this.#hasInterim = true;
+      passInterim(this.#exchange, status, headers);
       return;
     }
     const coding = headers['transfer-encoding'];
@@ -85,6 +94,13 @@ export class Forwarding implements UpstreamHandler {
       // RFC 9110 §8.6: not even 0.
       delete outgoing['content-length'];
     }
+    this.#connection = headers.connection;
+    if (headers.trailer !== undefined && coding !== undefined && !this.#bodiless && takesTrailers(request)) {
+      const announced = announcedTrailers(headers);
+      if (announced !== undefined) {
+        outgoing.trailer = announced;
+      }
+    }
     if (isHttp1) {
       outgoing.connection = this.#closes() ? 'close' : 'keep-alive';
     }
@@ -98,22 +114,26 @@ export class Forwarding implements UpstreamHandler {
       this.#first = chunk;
       return;
     }
+    this.#silence?.refresh();
     this.writeHead();
     this.#write(controller, chunk);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(trailers: IncomingHttpHeaders = {}): void {
     this.#controller = undefined;
+    clearTimeout(this.#silence);
     const first = this.#first;
     this.#first = undefined;
     if (this.#beginAnswer()) {
       this.#over = true;
+      this.#addTrailers(trailers);
       this.#exchange.response.end(first);
     }
   }
 
   onResponseError(error: Error, wasIdle: boolean): void {
     this.#controller = undefined;
+    clearTimeout(this.#silence);
     if (this.#over) {
       return;
     }
@@ -128,7 +148,7 @@ export class Forwarding implements UpstreamHandler {
       // With an error: without one HTTP/2 would end the stream as if the answer were whole.
       this.#exchange.response.destroy(error);
     } else {
-      this.#onFailure(error, wasIdle);
+      this.#onFailure(error, wasIdle && !this.#hasInterim);
     }
   }
 
@@ -145,26 +165,32 @@ export class Forwarding implements UpstreamHandler {
     if (this.#bodiless) {
       this.#over = true;
       this.#exchange.response.end();
-    } else if (first === undefined) {
-      this.#exchange.response.flushHeaders();
+      return;
+    }
+    this.#silence = setTimeout(upstreamIsSilent, this.#timeout, this);
+    if (first === undefined) {
+      flushHead(this.#exchange);
     } else {
       this.#write(this.#controller, first);
     }
   }
 
-  /**
-   * RFC 9110 §15.2: interim responses are to be passed on. 100 is none of ours: who asked for it has seen to it. Of the
-   * others only 103 has a meaning today, and only its Link (RFC 8297 §2).
-   */
-  #passHints(status: number, links: string | readonly string[] | undefined): void {
-    const { request, response } = this.#exchange;
-    if (status !== 103 || links === undefined || request.httpVersion === '1.0') {
-      return;
+  /** No byte has come for as long as one may take. */
+  breakOff(): void {
+    if (this.#stalled === undefined) {
+      this.#controller?.abort(new Error('the upstream server does not go on'));
+    } else {
+      // It is the client that does not read.
+      this.#silence?.refresh();
     }
-    try {
-      response.writeEarlyHints({ link: (typeof links === 'string' ? [links] : [...links]).flatMap(eachLink) });
-    } catch {
-      // Not such as Node's HTTP passes on. The answer has them too.
+  }
+
+  #addTrailers(trailers: IncomingHttpHeaders): void {
+    const { request, response } = this.#exchange;
+    const crossing = crossingTrailers(trailers, this.#connection);
+    if (crossing !== undefined && !this.#bodiless && takesTrailers(request)) {
+      // Node's HTTP/1.1 leaves them out where the body is not in chunks.
+      response.addTrailers(crossing);
     }
   }
 
@@ -232,6 +258,7 @@ export class Forwarding implements UpstreamHandler {
   #clientGone(): void {
     const whole = this.#exchange.response.writableEnded;
     this.#endStall();
+    clearTimeout(this.#silence);
     this.#over = true;
     this.#head = undefined;
     this.#first = undefined;
@@ -241,13 +268,21 @@ export class Forwarding implements UpstreamHandler {
   }
 }
 
-function writeHead(forwarding: Forwarding): void {
-  forwarding.writeHead();
+function flushHead({ request, response }: Exchange): void {
+  if (request.httpVersionMajor >= 2) {
+    response.flushHeaders();
+  } else {
+    // As HTTP/1.1 has it (RFC 9112 §2.2): Node's flushHeaders writes values as UTF-8, which would encode them twice.
+    response.write('', 'latin1');
+  }
 }
 
-/** A field may hold several; only their beginnings have `<` after a comma. */
-function eachLink(links: string): string[] {
-  return links.split(/,\s*(?=<)/);
+function upstreamIsSilent(forwarding: Forwarding): void {
+  forwarding.breakOff();
+}
+
+function writeHead(forwarding: Forwarding): void {
+  forwarding.writeHead();
 }
 
 /** RFC 9112 §4, as Node checks it. */

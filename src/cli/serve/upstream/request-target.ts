@@ -16,13 +16,17 @@ export interface Target {
 }
 
 export interface Refusal {
-  readonly status: 204 | 400 | 501;
+  readonly status: 204 | 400 | 501 | 505;
   readonly text: string;
 }
 
 /** `base`: the path of the upstream URL, which the request is not to leave. */
 export function targetOf(request: IncomingMessage, base: string): Target | Refusal {
   const { headers, url = '/' } = request;
+  if (request.httpVersionMajor !== 1 && headers[':method'] === undefined) {
+    // Node takes 0.9 and 2.0 in a request line too. What follows from a version must be true of the connection.
+    return { status: 505, text: 'Only HTTP/1.0 and HTTP/1.1 are written like this.' };
+  }
   const coding = headers['transfer-encoding'];
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
     return { status: 501, text: 'Of transfer codings only chunked is understood.' };

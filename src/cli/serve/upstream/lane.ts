@@ -1,27 +1,26 @@
 /**
- * The connections to the upstream server, each with at most one request on it. An idle one is used again, the last one
- * first; one that broke or was closed is forgotten.
+ * One connection to the upstream server, opened when it is needed and again when it was closed.
  *
- * Not undici's own pool, because it does not tell on which connection a request goes: whether that one had been idle says
- * whether the request may be tried again (RFC 9112 §9.3.1), and how that one ended says whether a response that has no
- * length is whole (RFC 9112 §8).
+ * Whether it had been idle says whether a request may be tried again (RFC 9112 §9.3.1), and how it ended says whether a
+ * response that has no length is whole (RFC 9112 §8).
  */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { buildConnector, Client, Dispatcher } from 'undici';
-import { InterimResponses } from './interim-responses.ts';
+import { UpstreamReading } from './reading.ts';
+import { isFramed, RequestWire, type WireExtras } from './request-wire.ts';
 
 /** How a request is stopped, or its answer held back. */
 export type Controller = Pick<Dispatcher.DispatchController, 'abort' | 'pause' | 'resume'>;
-type Connector = buildConnector.connector;
+export type Connector = buildConnector.connector;
 
 /** What becomes of a request. */
 export interface UpstreamHandler {
   onRequestStart(controller: Controller): void;
   onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders, message?: string): void;
   onResponseData(controller: Controller, chunk: Buffer): void;
-  onResponseEnd(): void;
+  onResponseEnd(trailers?: IncomingHttpHeaders): void;
   /** `wasIdle`: the connection had carried a request before; the upstream server may have closed it just then. */
   onResponseError(error: Error, wasIdle: boolean): void;
 }
@@ -34,75 +33,31 @@ export interface UpstreamRequest {
   readonly body: Dispatcher.DispatchOptions['body'];
   /** False: the connection stays open, though undici would end it after such a request. */
   readonly reset: false | null;
+  /** Undefined for most requests without a body. */
+  readonly extras: WireExtras | undefined;
 }
 
-export interface UpstreamPoolOptions {
-  readonly origin: string;
-  /** Milliseconds without a byte from the upstream server. */
-  readonly timeout: number;
-}
-
-export class UpstreamPool {
-  readonly #open = new Set<Lane>();
-  readonly #idle: Lane[] = [];
-  readonly #createClient: (connect: (connector: Connector) => Connector) => Client;
-
-  constructor(undici: typeof import('undici'), { origin, timeout }: UpstreamPoolOptions) {
-    const connector = undici.buildConnector({});
-    this.#createClient = (connect) =>
-      new undici.Client(origin, { headersTimeout: timeout, bodyTimeout: timeout, connect: connect(connector) });
-  }
-
-  /** `fresh`: on a connection of its own. */
-  dispatch(request: UpstreamRequest, handler: UpstreamHandler, fresh = false): void {
-    const lane = fresh ? undefined : this.#idle.pop();
-    (lane ?? this.#openLane()).dispatch(request, handler);
-  }
-
-  close(): void {
-    for (const lane of this.#open) {
-      lane.destroy();
-    }
-    this.#open.clear();
-    this.#idle.length = 0;
-  }
-
-  #openLane(): Lane {
-    const lane = new Lane(this.#createClient, {
-      onIdle: () => {
-        if (this.#open.has(lane)) {
-          this.#idle.push(lane);
-        }
-      },
-      onGone: () => {
-        const at = this.#idle.indexOf(lane);
-        // A lane with a request on it connects again.
-        if (at >= 0) {
-          this.#idle.splice(at, 1);
-          this.#open.delete(lane);
-          lane.destroy();
-        }
-      },
-    });
-    this.#open.add(lane);
-    return lane;
-  }
-}
-
-interface LaneEvents {
+export interface LaneEvents {
   readonly onIdle: () => void;
   readonly onGone: () => void;
 }
 
-/** One connection. */
-class Lane implements Dispatcher.DispatchHandler {
+export class Lane implements Dispatcher.DispatchHandler {
   readonly #client: Client;
   readonly #events: LaneEvents;
   #socket: Socket | undefined;
-  #interim: InterimResponses | undefined;
+  #reading: UpstreamReading | undefined;
   #handler: UpstreamHandler | undefined;
+  #extras: WireExtras | undefined;
+  #wire: RequestWire | undefined;
+  /** The answer says itself where it ends. */
+  #isFramed = false;
   /** The connection that there is has carried a request to its end. */
   #wasUsed = false;
+
+  /** In place of undici's. */
+  readonly #pause = (): void => this.#reading?.hold();
+  readonly #resume = (): void => this.#reading?.release();
 
   constructor(createClient: (connect: (connector: Connector) => Connector) => Client, events: LaneEvents) {
     this.#events = events;
@@ -113,7 +68,7 @@ class Lane implements Dispatcher.DispatchHandler {
           return;
         }
         this.#socket = socket;
-        this.#interim = new InterimResponses(socket);
+        this.#reading = new UpstreamReading(socket);
         this.#wasUsed = false;
         callback(null, socket);
       });
@@ -124,6 +79,7 @@ class Lane implements Dispatcher.DispatchHandler {
 
   dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
     this.#handler = handler;
+    this.#extras = request.extras;
     this.#client.dispatch(request as unknown as Dispatcher.DispatchOptions, this);
   }
 
@@ -132,11 +88,20 @@ class Lane implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Controller): void {
-    this.#interim?.expectHead();
+    this.#reading?.expectHead();
+    controller.pause = this.#pause;
+    controller.resume = this.#resume;
+    if (this.#extras !== undefined && this.#socket !== undefined) {
+      this.#wire = new RequestWire(this.#socket, this.#extras);
+    }
     this.#handler?.onRequestStart(controller);
   }
 
   onResponseStart(controller: Controller, status: number, headers: IncomingHttpHeaders, message?: string): void {
+    if (this.#wire !== undefined && status >= 200) {
+      this.#wire.isAnswered = true;
+      this.#isFramed = isFramed(headers);
+    }
     this.#handler?.onResponseStart(controller, status, headers, message);
   }
 
@@ -144,28 +109,34 @@ class Lane implements Dispatcher.DispatchHandler {
     this.#handler?.onResponseData(controller, chunk);
   }
 
-  onResponseEnd(): void {
+  onResponseEnd(_controller: Controller, trailers: IncomingHttpHeaders): void {
     const handler = this.#handler;
-    const error = this.#socket?.errored;
+    const error = this.#socket?.errored ?? (this.#isFramed ? undefined : this.#wire?.refusal);
     const wasUsed = this.#wasUsed;
     this.#release();
     if (error) {
       // A body that ends with its connection is not whole when that was reset.
       handler?.onResponseError(error, wasUsed);
     } else {
-      handler?.onResponseEnd();
+      handler?.onResponseEnd(trailers);
     }
   }
 
   onResponseError(_controller: Controller, error: Error): void {
     const handler = this.#handler;
     const wasUsed = this.#wasUsed;
+    if (handler === undefined) {
+      return;
+    }
     this.#release();
-    handler?.onResponseError(error, wasUsed);
+    handler.onResponseError(error, wasUsed);
   }
 
   #release(): void {
     this.#handler = undefined;
+    this.#wire?.restore();
+    this.#wire = undefined;
+    this.#reading?.endAnswer();
     this.#wasUsed = true;
     this.#events.onIdle();
   }

@@ -1,20 +1,24 @@
 /**
  * Passes requests on to an upstream server that speaks plain HTTP: HTTP/1.1 and HTTP/2 in, HTTP/1.1 out, WebSocket
- * upgrades, streaming both ways. `undici` carries requests, `httpxy` upgrades; which headers may cross is decided here
- * (RFC 9110 §7.6.1).
+ * upgrades, streaming both ways. `undici` carries most requests; who decides what may cross is called from here.
  */
 
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createProxyServer } from 'httpxy';
-import { errorCode, messageOf, Problem } from '../problem.ts';
-import { answer, type Exchange } from './exchange.ts';
+import { Problem } from '../../problem.ts';
+import { answer, type Exchange } from '../exchange.ts';
 import { forwardExpecting } from './expectation.ts';
+import { answerFailure, isHangUp } from './failures.ts';
 import { Forwarding } from './forwarding.ts';
 import { requestHeaders } from './hop-headers.ts';
+import type { UpstreamRequest } from './lane.ts';
+import { UpstreamPool } from './pool.ts';
 import { bodyOf, hasBody } from './request-body.ts';
 import { isRefusal, pathUnder, type Refusal, targetOf } from './request-target.ts';
-import { UpstreamPool, type UpstreamRequest } from './upstream-pool.ts';
+import type { WireExtras } from './request-wire.ts';
+import { announcedTrailers, asksForTrailers, trailersOf } from './trailers.ts';
+import { forwardUpgrade, upgradeExchange } from './upgrade.ts';
+import type { WaitingRoomOptions } from './waiting-room.ts';
 
 export interface Proxy {
   handle(exchange: Exchange): void;
@@ -35,9 +39,19 @@ export interface ProxyOptions {
   readonly onFailure: (code: string) => void;
   /** Milliseconds without a byte from the upstream server before it counts as dead, and of a client that is to read. Default 120000. */
   readonly upstreamTimeout?: number;
+  /** Milliseconds until a connection must be there. Default 10000. */
+  readonly connectTimeout?: number;
+  /** Connections to the upstream server at a time. Default 1024. */
+  readonly connections?: number;
+  /** For requests beyond that. Default 1024 of them, 10000 milliseconds each. */
+  readonly queue?: WaitingRoomOptions;
 }
 
+/** `--upstream-connections`, for each process: less than what the system lets a process open, or a server take. */
+export const DEFAULT_CONNECTIONS = 1024;
 const UPSTREAM_TIMEOUT = 120_000;
+const CONNECT_TIMEOUT = 10_000;
+const QUEUE: WaitingRoomOptions = { size: 1024, patience: 10_000 };
 /** Milliseconds for the upstream server to answer a WebSocket upgrade. */
 const UPGRADE_TIMEOUT = 30_000;
 
@@ -55,16 +69,21 @@ export function parseUpstream(text: string): URL {
 }
 
 export async function createProxy(options: ProxyOptions): Promise<Proxy> {
-  const { upstream, upstreamTimeout = UPSTREAM_TIMEOUT } = options;
+  const { upstream, upstreamTimeout: timeout = UPSTREAM_TIMEOUT, connectTimeout = CONNECT_TIMEOUT } = options;
   // Only who needs it pays for loading it.
-  const pool = new UpstreamPool(await import('undici'), { origin: upstream.origin, timeout: upstreamTimeout });
-  const upgrades = createProxyServer({ target: upstream, agent: false, xfwd: false, upgradeTimeout: UPGRADE_TIMEOUT });
+  const pool = new UpstreamPool(await import('undici'), {
+    origin: upstream.origin,
+    timeout,
+    connectTimeout,
+    limit: options.connections ?? DEFAULT_CONNECTIONS,
+    queue: options.queue ?? QUEUE,
+  });
 
   const failed = (exchange: Exchange, error: unknown): void => {
-    const code = failureCode(error);
-    options.onFailure(code);
-    const [status, text] = TIMEOUTS.has(code) ? [504, 'in time'] : [502, `(${reason(code, error)})`];
-    answer(exchange, status, `The upstream server ${upstream.host} did not answer ${text}.`);
+    const code = answerFailure(exchange, upstream.host, error);
+    if (code !== undefined) {
+      options.onFailure(code);
+    }
   };
 
   const forward = (exchange: Exchange, expects: boolean): void => {
@@ -76,25 +95,34 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
     }
     const withBody = hasBody(exchange);
     const waits = expects && withBody;
+    const takesTrailers = asksForTrailers(request.headers);
+    const trailers = withBody ? trailersToCome(request) : undefined;
     const method = request.method as string;
     // Without a 100 nobody can know whether the body still comes.
     let wantsClose = waits || request.httpVersion === '1.0' || CLOSE.test(request.headers.connection ?? '');
     const asked: UpstreamRequest = {
       method,
       path: pathUnder(upstream.pathname, target.path),
-      headers: requestHeaders(request, { host: target.host, port: options.port(), hasBody: withBody }),
+      headers: requestHeaders(request, {
+        host: target.host,
+        port: options.port(),
+        hasBody: withBody,
+        takesTrailers,
+        trailers,
+      }),
       // undici ends a connection after HEAD, as some servers answer it with a body. Such a body ends it anyway.
       reset: method === 'HEAD' && !withBody ? false : null,
-      body: withBody && !waits ? bodyOf(exchange) : null,
+      body: withBody && !waits ? bodyOf(exchange, { timeout, inChunks: trailers !== undefined }) : null,
+      extras: withBody || takesTrailers ? extrasOf(request, withBody, takesTrailers, trailers) : undefined,
     };
     let tries = 0;
     const handler = new Forwarding({
       exchange,
       closes: () => wantsClose || options.isDraining(),
-      timeout: upstreamTimeout,
+      timeout,
       onFailure(error, wasIdle) {
         // RFC 9110 §9.2.2, RFC 9112 §9.3.1: the upstream server had closed the connection before it saw the request.
-        if (wasIdle && tries++ === 0 && !withBody && IDEMPOTENT.has(method) && HANG_UPS.has(failureCode(error))) {
+        if (wasIdle && tries++ === 0 && !withBody && IDEMPOTENT.has(method) && isHangUp(error)) {
           pool.dispatch(asked, handler, true);
         } else {
           failed(exchange, error);
@@ -107,10 +135,13 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
     }
     forwardExpecting({
       exchange,
+      pool,
       upstream,
       request: asked,
+      extras: asked.extras,
       handler,
-      timeout: upstreamTimeout,
+      connectTimeout,
+      timeout,
       onContinue() {
         wantsClose = CLOSE.test(request.headers.connection ?? '');
       },
@@ -122,22 +153,50 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
     handleExpecting: (exchange) => forward(exchange, true),
     upgrade(request, socket, head) {
       socket.on('error', () => socket.destroy());
+      const exchange = upgradeExchange(request, socket);
+      if (exchange === undefined) {
+        socket.destroy();
+        return;
+      }
       if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
-        refuseUpgrade(socket, '501 Not Implemented', 'Only WebSocket upgrades are passed on.');
+        answer(exchange, 501, 'Only WebSocket upgrades are passed on.');
         return;
       }
       const target = targetOf(request, upstream.pathname);
       if (isRefusal(target)) {
-        refuseUpgrade(socket, '400 Bad Request', target.text);
+        refuse(exchange, target);
         return;
       }
-      request.url = target.path;
-      prepareUpgrade(request, target.host, options.port());
-      upgrades.ws(request, socket as never, {}, head).catch((error: unknown) => {
-        const code = failureCode(error);
-        options.onFailure(code);
-        refuseUpgrade(socket, '502 Bad Gateway', `The upstream server did not answer (${reason(code, error)}).`);
+      const facts = {
+        host: target.host,
+        port: options.port(),
+        hasBody: false,
+        takesTrailers: false,
+        trailers: undefined,
+      };
+      const handler = new Forwarding({
+        exchange,
+        closes: () => true,
+        timeout,
+        onFailure: (error) => failed(exchange, error),
       });
+      forwardUpgrade(
+        {
+          pool,
+          upstream,
+          request: {
+            method: 'GET',
+            path: pathUnder(upstream.pathname, target.path),
+            headers: requestHeaders(request, facts),
+          },
+          handler,
+          connectTimeout,
+          timeout: Math.min(timeout, UPGRADE_TIMEOUT),
+          socket,
+          head,
+        },
+        exchange,
+      );
     },
     close() {
       pool.close();
@@ -145,14 +204,22 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
   };
 }
 
-/** With the headers that may cross, and those that ask for the upgrade. */
-function prepareUpgrade(request: IncomingMessage, host: string | undefined, port: number | undefined): void {
-  const crossing = requestHeaders(request, { host, port, hasBody: false });
-  const headers: IncomingHttpHeaders = {};
-  for (let i = 0; i < crossing.length; i += 2) {
-    headers[crossing[i]] = crossing[i + 1];
-  }
-  request.headers = { ...headers, connection: 'upgrade', upgrade: 'websocket' };
+/** Those that a request announces, where its framing has room for them. */
+function trailersToCome({ headers, httpVersionMajor }: IncomingMessage): string | undefined {
+  return httpVersionMajor >= 2 || headers['transfer-encoding'] !== undefined ? announcedTrailers(headers) : undefined;
+}
+
+function extrasOf(
+  request: IncomingMessage,
+  withBody: boolean,
+  takesTrailers: boolean,
+  trailers: string | undefined,
+): WireExtras {
+  return {
+    hasBody: withBody,
+    takesTrailers,
+    trailers: trailers === undefined ? undefined : () => trailersOf(request, trailers),
+  };
 }
 
 /** Before the request goes anywhere. */
@@ -162,36 +229,9 @@ function refuse(exchange: Exchange, { status, text }: Refusal): void {
     return;
   }
   // Where its body ends may be in doubt: nothing more is read.
-  answer(exchange, status, text, exchange.request.httpVersionMajor < 2 ? { connection: 'close' } : {});
+  const isHttp1 = exchange.request.headers[':method'] === undefined;
+  answer(exchange, status, text, isHttp1 ? { connection: 'close' } : {});
 }
 
-function refuseUpgrade(socket: Duplex, status: string, text: string): void {
-  if (socket.destroyed || !socket.writable) {
-    return;
-  }
-  const body = `${status.slice(0, 3)} ${text}\n`;
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
-
-/** As the status page and the metrics name it. */
-function failureCode(error: unknown): string {
-  const code = errorCode(error) ?? 'UPSTREAM';
-  // The other side closed: without an error of the system's.
-  return code === 'UND_ERR_SOCKET' ? 'ECONNRESET' : code;
-}
-
-function reason(code: string, error: unknown): string {
-  return REASONS[code] ?? (code === 'UPSTREAM' ? messageOf(error) : code);
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'it hung up',
-};
 const CLOSE = /(^|,)\s*close\s*(,|$)/i;
-const TIMEOUTS: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT']);
-const HANG_UPS: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE']);
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE']);
