@@ -4,7 +4,7 @@
  */
 
 import { ownBuffer, toHex } from '../bytes/bytes.ts';
-import { sha1ForKeyId, sha256 } from '../crypto/x509.ts';
+import { sha1ForKeyId, sha256, sha512 } from '../crypto/x509.ts';
 import type { ParsedCertificate } from './certificate.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
 import { type GeneralName, ipAddressText } from './general-name.ts';
@@ -31,9 +31,10 @@ export interface PeerCertificate {
   /** `Nov 21 00:00:00 2026 GMT` */
   readonly valid_from: string;
   readonly valid_to: string;
-  /** SHA-1 and SHA-256 of the DER, upper-case hex with colons. */
+  /** SHA-1, SHA-256 and SHA-512 of the DER, upper-case hex with colons. */
   readonly fingerprint: string;
   readonly fingerprint256: string;
+  readonly fingerprint512: string;
   /** OIDs. */
   readonly ext_key_usage?: readonly string[];
   readonly serialNumber: string;
@@ -64,6 +65,7 @@ export function peerCertificate(certificate: ParsedCertificate): PeerCertificate
     valid_to: opensslTime(certificate.notAfter),
     fingerprint: fingerprint(sha1ForKeyId(certificate.raw)),
     fingerprint256: fingerprint(sha256(certificate.raw)),
+    fingerprint512: fingerprint(sha512(certificate.raw)),
     ...(extKeyUsage !== undefined && { ext_key_usage: [...extKeyUsage] }),
     serialNumber: serialText(certificate.serialNumber),
     raw: ownBuffer(certificate.raw),

@@ -7,12 +7,14 @@
  * RFC 5280 §4.1.1.2; RFC 4055 §3.1, §5 (RSA); RFC 5758 §3.2 (ECDSA); RFC 8410 §3 (EdDSA); RFC 8017 §A.2.3 (PSS).
  */
 
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
 import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import { importSpki } from './keys.ts';
 import type { KeyType, SignatureScheme } from './signatures.ts';
 import { verifyWithKey } from './signing.ts';
+
+export type { X509Certificate } from 'node:crypto';
 
 export interface CertificateSignature {
   /** Dotted decimal, e.g. `1.2.840.10045.4.3.2`. */
@@ -85,6 +87,32 @@ export function generateCertificateKey(): CertificateKey {
 
 export function sha256(data: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha256').update(data).digest());
+}
+
+export function sha512(data: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash('sha512').update(data).digest());
+}
+
+/**
+ * A chain as objects of `node:crypto`, each with the next at `issuerCertificate`; the leaf's, or undefined for no chain. What
+ * OpenSSL cannot read is as if it had not come: behind a leaf that is let pass a peer may send anything.
+ */
+export function x509Chain(chain: readonly Uint8Array[]): X509Certificate | undefined {
+  return chain.reduceRight<X509Certificate | undefined>((issuer, der) => {
+    const certificate = readX509(der);
+    // Node's own getter knows only what its TLS has read.
+    return (
+      certificate && Object.defineProperty(certificate, 'issuerCertificate', { value: issuer, configurable: true })
+    );
+  }, undefined);
+}
+
+function readX509(der: Uint8Array): X509Certificate | undefined {
+  try {
+    return new X509Certificate(der);
+  } catch {
+    return undefined;
+  }
 }
 
 /** SHA-1, for key identifiers only (RFC 5280 §4.2.1.2), where nothing rests on its strength. */

@@ -4,7 +4,9 @@
  *
  *     merge((g, S), (h, T)) = (max(g, h), S ∪ T), and one more if the higher of the two did not know all of S ∪ T
  *
- * Why one more: keys of a generation were handed to everyone whom its makers did not know to be evicted.
+ * Why one more: keys of a generation were handed to everyone whom its makers did not know to be evicted. At the largest
+ * number there is no more: it stays, and the set alone tells generations apart. So nobody who says that number keeps others
+ * from evicting him.
  */
 
 import { sameBytes, toHex } from '../bytes/bytes.ts';
@@ -28,14 +30,14 @@ export function isEvicted({ evicted }: Generation, memberId: Uint8Array): boolea
 /** What an order makes of it: flush, or evict one. */
 export function nextGeneration(generation: Generation, evict?: Uint8Array): Generation {
   const evicted = evict === undefined ? generation.evicted : union(generation.evicted, [evict]);
-  return { number: generation.number + 1, evicted };
+  return { number: oneMore(generation.number), evicted };
 }
 
 export function mergeGenerations(a: Generation, b: Generation): Generation {
   const evicted = union(a.evicted, b.evicted);
   const number = Math.max(a.number, b.number);
   const unaware = [a, b].some((one) => one.number === number && one.evicted.length < evicted.length);
-  return { number: unaware ? number + 1 : number, evicted };
+  return { number: unaware ? oneMore(number) : number, evicted };
 }
 
 export function sameGeneration(a: Generation, b: Generation): boolean {
@@ -69,6 +71,10 @@ export function readGeneration(reader: Reader, allows: (memberId: Uint8Array) =>
     evicted.push(memberId);
   }
   return { number, evicted: union(evicted, []) };
+}
+
+function oneMore(number: number): number {
+  return Math.min(number + 1, MAX_GENERATION);
 }
 
 function union(a: readonly Uint8Array[], b: readonly Uint8Array[]): readonly Uint8Array[] {

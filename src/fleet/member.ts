@@ -13,7 +13,7 @@ import { Alarms } from './alarms.ts';
 import { Announcer } from './announcer.ts';
 import { EpochMaker, type MakerView } from './epoch-maker.ts';
 import { epochAt } from './epoch-rules.ts';
-import { type Generation, isEvicted, nextGeneration } from './generation.ts';
+import { type Generation, isEvicted, nextGeneration, sameGeneration } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
 import { HeldKeys } from './held-keys.ts';
 import { shortName } from './identity.ts';
@@ -131,7 +131,8 @@ export class Member {
 
   /** @param began when the first answer of this view was asked for */
   visited(now: Moment, began: Moment, view: StoreView): readonly RingAction[] {
-    if (elapsed(began, now) > STORE_TIMEOUT || this.#phase !== 'running') {
+    // A time that is none would make keys whose end never comes.
+    if (elapsed(began, now) > STORE_TIMEOUT || this.#phase !== 'running' || !Number.isFinite(view.time)) {
       return this.visitFailed(now);
     }
     this.#schedule.end(now);
@@ -290,6 +291,12 @@ export class Member {
   #order(now: Moment, generation: Generation): readonly RingAction[] {
     if (this.#phase !== 'running') {
       throw new TLSError('TLS_ERR_WRONG_STATE', `a member that is ${this.#phase} cannot give orders`);
+    }
+    if (sameGeneration(generation, this.#generation)) {
+      throw new TLSError(
+        'TLS_ERR_WRONG_STATE',
+        'the ring has had all orders that it can count: it needs a new allow-list',
+      );
     }
     const visit = this.#lastVisit;
     const issuedAt = Math.floor(visit === undefined ? now.wall : ringTime(visit.anchor, now));

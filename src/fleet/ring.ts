@@ -111,6 +111,7 @@ export class Ring {
 
   /** Resolves when all writes among them are done. */
   #carryOut(actions: readonly RingAction[]): Promise<void> {
+    const events: RingEvent[] = [];
     for (const action of actions) {
       switch (action.kind) {
         case 'visit':
@@ -123,11 +124,15 @@ export class Ring {
           this.#worker ??= this.#clock.setTimer(() => this.#work(), 1);
           break;
         case 'event':
-          this.#onEvent?.(action.event);
+          events.push(action.event);
           break;
         default:
           this.#writes = this.#writes.then(() => this.#write(action));
       }
+    }
+    // Last: a listener that throws must not keep the ring from waking, and so keys from ending.
+    for (const event of events) {
+      this.#onEvent?.(event);
     }
     return this.#writes;
   }

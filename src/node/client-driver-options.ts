@@ -12,6 +12,8 @@ export type CheckServerIdentity = (hostname: string, certificate: PeerCertificat
 export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
   readonly host?: string;
   readonly port?: number;
+  /** A pipe or Unix domain socket instead of host and port. */
+  readonly path?: string;
   readonly secureContext?: SecureContext;
   /** The name to send and to verify. Default: `host`, where that is a name. */
   readonly servername?: string;
@@ -42,7 +44,7 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
   readonly keyRenewal?: KeyRenewal | false;
   /**
    * A connection that ends without close_notify ends as usual, or where the function says so. Default false: it fails,
-   * since data may be missing.
+   * since data may be missing; but not when we have ended both directions before, and heard nothing since.
    */
   readonly allowTruncation?: boolean | ((socket: TLSSocket) => boolean);
   /**

@@ -6,6 +6,7 @@
 import { isIP } from 'node:net';
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
 import { ownBuffer, plainBytes, toHex } from '../bytes/bytes.ts';
+import type { ParsedCertificate } from '../certificates/certificate.ts';
 import { Connection } from '../connection.ts';
 import type { ClientOptions, KeyRenewal, ProtocolVersion } from '../connection-options.ts';
 import type { FfdheGroup } from '../crypto/dhe-groups.ts';
@@ -185,7 +186,9 @@ export class ClientDriver implements Driver {
     return { made() {} };
   }
 
-  failedHandshake(): void {}
+  failedHandshake(): boolean {
+    return false;
+  }
 
   remember(socket: TLSSocket, session: ClientSession): boolean {
     if (socket.listenerCount('session') > 0) {
@@ -217,6 +220,14 @@ export class ClientDriver implements Driver {
     this.#sessions.end();
   }
 
+  eraseKeys(): void {
+    this.#sessions.erase();
+  }
+
+  trustedPath(_socket: TLSSocket, chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined {
+    return this.#verifier.pathOf(chain);
+  }
+
   ownCertificates(): readonly Uint8Array[] {
     return this.#ownCertificates;
   }
@@ -239,13 +250,16 @@ export class ClientDriver implements Driver {
   }
 
   #cacheKey(cache: ClientSessions, host: string): string {
+    const { path } = this.#options;
+    // Nothing else tells the servers of two pipes apart; and unlike a host's name its case counts.
+    const pipe = path ? JSON.stringify(path) : '';
     return cache.key({
       host,
       port: Number(this.#options.port ?? 0),
       serverName: this.#serverName,
       alpnProtocols: this.#alpnProtocols,
       // With whom we can be: to the server a session is proof of it.
-      trustPolicy: `${this.#verifier.policyName} ${this.#context.identity} ${this.#pskNames}`,
+      trustPolicy: `${this.#verifier.policyName} ${this.#context.identity} ${this.#pskNames}${pipe}`,
     });
   }
 }

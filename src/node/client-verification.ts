@@ -5,7 +5,7 @@
 
 import type { HandshakeSummary } from '../actions.ts';
 import { concat } from '../bytes/bytes.ts';
-import { parseCertificate } from '../certificates/certificate.ts';
+import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { pemToDer } from '../certificates/pem.ts';
 import type { ClientAuthenticationPolicy } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
@@ -93,6 +93,16 @@ export class ClientVerifier {
         : nodeProvider.importPublicKey(parseCertificate(chain[0]).publicKey.der);
     } catch (error) {
       return asTLSError(error);
+    }
+  }
+
+  /** Leaf first, root last; undefined where no root is trusted. */
+  pathOf(socket: TLSSocket, chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined {
+    const trust = this.#asked.get(socket)?.trust;
+    try {
+      return trust === undefined ? undefined : verifyClientChain(trust, chain).path;
+    } catch {
+      return undefined;
     }
   }
 

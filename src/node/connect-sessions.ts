@@ -106,12 +106,17 @@ export class ConnectSessions {
     this.#kept = [];
   }
 
-  /** The socket is gone. */
-  end(): void {
+  /** Erases what was not given away yet. */
+  erase(): void {
     this.#offered?.secret.erase('used');
     this.#offered = undefined;
     this.#found?.secret.erase('closed');
     this.#found = undefined;
+  }
+
+  /** The socket is gone. */
+  end(): void {
+    this.erase();
     this.#turn?.end();
   }
 

@@ -1,6 +1,7 @@
 /** What a TLSSocket asks of its side of the handshake: one driver serves all sockets of a server, or of one connect. */
 
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
+import type { ParsedCertificate } from '../certificates/certificate.ts';
 import type { Connection } from '../connection.ts';
 import type { ClientAuthenticationPolicy, KeyRenewal, ServerContext } from '../connection-options.ts';
 import type { TLSError } from '../errors.ts';
@@ -58,8 +59,11 @@ export interface Driver {
    * @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`
    */
   lateRequest(socket: TLSSocket, options: LateRequestOptions): LateRequest;
-  /** The handshake failed, or the socket was closed before its end: the socket is destroyed afterwards. */
-  failedHandshake(socket: TLSSocket, error: TLSError | NodeJS.ErrnoException): void;
+  /**
+   * The handshake failed, or the socket was closed before its end: the socket is destroyed afterwards. True when a server of the
+   * socket has told of it.
+   */
+  failedHandshake(socket: TLSSocket, error: TLSError | NodeJS.ErrnoException): boolean;
   /** A ticket arrived. True when the driver took it over and erases its secret. */
   remember(socket: TLSSocket, session: ClientSession): boolean;
   /** TLS 1.2, client: a fatal alert has ended the session of this connection, which must not be resumed any more. */
@@ -72,6 +76,10 @@ export interface Driver {
   warned(socket: TLSSocket, warning: HandshakeWarning): void;
   /** Our own chain, DER, leaf first. */
   ownCertificates(socket: TLSSocket): readonly Uint8Array[];
+  /** From the peer's certificate to a root that we trust, leaf first; undefined where there is none. */
+  trustedPath(socket: TLSSocket, chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined;
+  /** The process exits: what is held for the socket is erased, and nothing else done. */
+  eraseKeys?(): void;
   /** The socket is gone; `error` is what ended it. */
   closed(socket: TLSSocket, error: Error | undefined): void;
 }

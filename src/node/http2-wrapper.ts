@@ -22,6 +22,15 @@ export function guardWrapper(session: Http2Session, socket: TLSSocket): void {
   // When a connection breaks, Node ends the session with a last GOAWAY: by then the wrapper is gone.
   socket.prependListener('error', () => wrapper.destroy());
   refuseOverlaps(wrapper as Duplex & { doWrite?: Write });
+  // Whether the process stays for the sake of a session is its socket's to say: the wrapper has nothing that would keep it.
+  Object.assign(wrapper, { ref: lend(wrapper, () => socket.ref()), unref: lend(wrapper, () => socket.unref()) });
+}
+
+function lend(wrapper: Duplex, call: () => void): () => Duplex {
+  return () => {
+    call();
+    return wrapper;
+  };
 }
 
 /** A stream that ends beside the session's own end sends RST_STREAM: that comes too late, and is told so. */

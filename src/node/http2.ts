@@ -21,12 +21,22 @@ import type { Duplex } from 'node:stream';
 import { TLSError } from '../errors.ts';
 import { guardEarlyRequests, socketOfSession } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
-import { guardWrapper } from './http2-wrapper.ts';
+import { guardWrapper, wrapperOf } from './http2-wrapper.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect as tlsConnect } from './tls-connect.ts';
 import { TLSSocket } from './tls-socket.ts';
 
-export { constants, getDefaultSettings, getPackedSettings, getUnpackedSettings, sensitiveHeaders } from 'node:http2';
+export {
+  constants,
+  createServer,
+  getDefaultSettings,
+  getPackedSettings,
+  getUnpackedSettings,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  performServerHandshake,
+  sensitiveHeaders,
+} from 'node:http2';
 
 export type SecureServerOptions = TlsServerOptions & Omit<NodeSecureServerOptions, keyof TlsServerOptions>;
 export type SecureClientOptions = ConnectionOptions & Omit<ClientSessionOptions, keyof ConnectionOptions>;
@@ -79,6 +89,8 @@ export function connect(
   const session = nodeConnect(authority, { ...httpClientOptions(given), createConnection: () => socket });
   if (socket instanceof TLSSocket) {
     guardWrapper(session, socket);
+    // Known before the handshake too, as with a socket of node:tls.
+    (session.socket as { encrypted?: boolean }).encrypted = true;
     holdConnect(session, socket);
   }
   if (onConnect !== undefined) {
@@ -167,17 +179,26 @@ function describe(session: Http2Session, socket: TLSSocket): void {
     port: socket.remotePort,
     family: socket.remoteFamily,
   };
-  shown._sockname = { address: socket.localAddress, port: socket.localPort, family: socket.localFamily };
+  // A net.Socket asks its handle for these, and the wrapper's has none.
+  const { localAddress, localPort, localFamily } = socket;
+  Object.defineProperties(wrapperOf(session), {
+    localAddress: { value: localAddress, configurable: true },
+    localPort: { value: localPort, configurable: true },
+    localFamily: { value: localFamily, configurable: true },
+  });
   for (const name of LENT_METHODS) {
     shown[name] = (socket[name] as (...args: unknown[]) => unknown).bind(socket);
   }
 }
 
 const LENT_METHODS = [
+  'address',
   'getProtocol',
   'getCipher',
   'getPeerCertificate',
   'getCertificate',
+  'getPeerX509Certificate',
+  'getX509Certificate',
   'getEphemeralKeyInfo',
   'getSession',
   'isSessionReused',

@@ -43,8 +43,8 @@ export class Server extends nodeHttps.Server implements TlsServerSurface {
   declare setTicketKeys: (keys: unknown) => never;
 
   /** @throws TLSError `TLS_ERR_CONFIG`, `TLS_ERR_NOT_SUPPORTED`, `TLS_ERR_BAD_KEY`, `TLS_ERR_KEY_MISMATCH` */
-  constructor(options: ServerOptions | RequestListener = {}, listener?: RequestListener) {
-    const given = typeof options === 'function' ? {} : options;
+  constructor(options?: ServerOptions | RequestListener | null, listener?: RequestListener) {
+    const given = typeof options === 'function' ? {} : (options ?? {});
     const onRequest = typeof options === 'function' ? options : listener;
     super(httpOptions(given) as nodeHttps.ServerOptions, onRequest);
     const withProtocol = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
@@ -58,8 +58,8 @@ export class Server extends nodeHttps.Server implements TlsServerSurface {
 }
 
 export function createServer(listener?: RequestListener): Server;
-export function createServer(options: ServerOptions, listener?: RequestListener): Server;
-export function createServer(options?: ServerOptions | RequestListener, listener?: RequestListener): Server {
+export function createServer(options: ServerOptions | null, listener?: RequestListener): Server;
+export function createServer(options?: ServerOptions | RequestListener | null, listener?: RequestListener): Server {
   return new Server(options, listener);
 }
 
@@ -67,11 +67,16 @@ export function createServer(options?: ServerOptions | RequestListener, listener
 export class Agent extends nodeHttps.Agent {
   readonly sessions: ClientSessions;
   readonly #early: EarlyAgent | undefined;
+  /** `maxCachedSessions: 0`, as in `node:https`: connections resume nothing. */
+  readonly #resumes: boolean;
 
   constructor(options: AgentOptions = {}) {
     super(options as nodeHttps.AgentOptions);
+    const { maxCachedSessions } = options as nodeHttps.AgentOptions;
+    this.#resumes = maxCachedSessions !== 0;
     this.#early = options.earlyRequests === true ? new EarlyAgent() : undefined;
-    this.sessions = options.sessionCache ?? new ClientSessions();
+    this.sessions =
+      options.sessionCache ?? new ClientSessions(maxCachedSessions ? { maxSessions: maxCachedSessions } : {});
   }
 
   /** Node's agent takes the socket that is returned. */
@@ -79,12 +84,11 @@ export class Agent extends nodeHttps.Agent {
     const { servername, ...rest } = options as ConnectionOptions;
     return connect({
       allowTruncation: isDelimited,
-      requestTickets: TICKETS,
-      shareHandshakes: true,
+      ...(this.#resumes ? { requestTickets: TICKETS, shareHandshakes: true } : {}),
       ...rest,
       // As in node:https, an empty name means that the Host header holds an address.
       ...(servername ? { servername } : {}),
-      sessionCache: this.sessions,
+      ...(this.#resumes ? { sessionCache: this.sessions } : {}),
       ...(this.#early === undefined ? {} : { earlyWrites: this.#early.allows }),
     });
   }

@@ -26,6 +26,7 @@ import { MemoryStore } from '../fleet/memory-store.ts';
 import { Ring } from '../fleet/ring.ts';
 import { type RingTicketKeys, ticketKeyUses } from '../fleet/ring-keys.ts';
 import type { RingStore } from '../fleet/store.ts';
+import type { ClockTimer } from '../session/clock.ts';
 import type { TicketKey, TicketKeySource, TicketKeyStatus } from '../session/ticket-key.ts';
 import { systemClock } from './clock.ts';
 import { eraseAtExit } from './erase-at-exit.ts';
@@ -154,8 +155,10 @@ export class MachineRing implements TicketKeySource {
       store.close();
       link.end?.();
     });
+    let again: ClockTimer | undefined;
+    this.#endings.push(() => again?.cancel());
     const ask = (attempt: number): void => {
-      const again = systemClock.setTimer(() => ask(attempt + 1), HELLO_TIMEOUT);
+      again = systemClock.setTimer(() => ask(attempt + 1), HELLO_TIMEOUT);
       if (attempt === ATTEMPTS_BEFORE_WARNING) {
         process.emitWarning('no ring of ticket keys was found on this machine: call machineRing() in the primary too', {
           type: 'MayflyWarning',
@@ -164,7 +167,7 @@ export class MachineRing implements TicketKeySource {
       }
       store.hello().then(
         (hello) => {
-          again.cancel();
+          again?.cancel();
           if (!this.#closed && this.#ring === undefined) {
             this.#start(store, hello as Hello, options);
             if (isMainThread) {
@@ -174,7 +177,6 @@ export class MachineRing implements TicketKeySource {
         },
         () => {},
       );
-      this.#endings.push(() => again.cancel());
     };
     ask(1);
   }

@@ -56,7 +56,13 @@ export function readOption(): { buffer: Uint8Array; callback: (nread: number, bu
 }
 
 function hasReadBuffer(raw: Duplex): boolean {
-  return socketFields !== undefined && (raw as unknown as Record<symbol, unknown>)[socketFields.buffer] === readBuffer;
+  // Without one, what has no such field at all would seem to have it.
+  const { buffer } = socketFields ?? {};
+  return (
+    buffer !== undefined &&
+    readBuffer !== undefined &&
+    (raw as unknown as Record<symbol, unknown>)[buffer] === readBuffer
+  );
 }
 
 function giveReadBuffer(raw: Duplex): boolean {

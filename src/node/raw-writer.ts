@@ -110,11 +110,17 @@ export abstract class RawWriter extends SocketSurface {
   #written(error: Error | null | undefined): void {
     this.#held--;
     if (error) {
-      this.rawFailed(error);
+      // As in node:tls: the peer need not wait for our close_notify, and what it has sent is still to be read.
+      if (!this.saidAll) {
+        this.rawFailed(error);
+      }
     } else if (this.#held === 0 && !this.sealing && (this.holdsWrites || this.#given !== undefined)) {
       this.rawDrained();
     }
   }
+
+  /** Our close_notify was handed to the transport. */
+  protected abstract get saidAll(): boolean;
 
   /** Plaintext waits for the transport. */
   protected abstract get holdsWrites(): boolean;

@@ -4,6 +4,7 @@ import { concat, toHex } from '../bytes/bytes.ts';
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { keyMatchesCertificate } from '../certificates/key-match.ts';
 import { pemToDer } from '../certificates/pem.ts';
+import type { TrustStore } from '../certificates/trust-store.ts';
 import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
@@ -13,6 +14,7 @@ import type { CipherSuiteName } from '../crypto/suites.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { sha256 } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
+import { completeChain } from './chain-completion.ts';
 import { DEFAULT_CIPHERS, parseCiphers } from './cipher-names.ts';
 import type { ClientCertificateOptions } from './client-verification.ts';
 import { type CredentialOptions, readBesideChain, readCompressions } from './credential-options.ts';
@@ -33,7 +35,10 @@ export interface SecureContextOptions extends VersionOptions, CredentialOptions 
   readonly requestCert?: boolean;
   /** At a server, beside `requestCert`; at a client see `connect`. Default true. */
   readonly rejectUnauthorized?: boolean;
-  /** PEM, leaf first; an array holds one chain per key type. */
+  /**
+   * PEM, leaf first; an array holds one chain per key type. To a leaf alone the issuers that stand in `ca` are added, as in
+   * `node:tls`.
+   */
   readonly cert?: PemOption | readonly PemOption[];
   /** PEM or a `KeyObject`; an array holds one key per chain, in any order. */
   readonly key?: KeyOption | readonly KeyOption[];
@@ -102,11 +107,11 @@ export class SecureContext {
         ? undefined
         : { requestCert: Boolean(options.requestCert), rejectUnauthorized: options.rejectUnauthorized !== false };
     this.sign = options.sign;
-    this.#ca = options.ca ?? undefined;
+    this.#ca = options.ca || undefined;
     if (this.#ca !== undefined) {
       this.#trust = trustFor(this.#ca);
     }
-    this.credentials = readCredentials(options);
+    this.credentials = readCredentials(options, this.#trust?.roots);
   }
 
   /** As in `node:tls`, where the native object hangs here. */
@@ -151,10 +156,12 @@ export function toSecureContext(given: SecureContext | SecureContextOptions): Se
   return new SecureContext(given);
 }
 
-function readCredentials(options: SecureContextOptions): Credential[] {
-  const chains = asList(options.cert).map(readChain);
+function readCredentials(options: SecureContextOptions, roots: TrustStore | undefined): Credential[] {
+  const chains = asList(options.cert)
+    .map(readChain)
+    .map(({ ders, leaf }) => ({ ders: completeChain(ders, leaf, roots), leaf }));
   const keys = asList<KeyOption>(options.key as KeyOption | readonly KeyOption[]).map((key) =>
-    readKey(key, options.passphrase),
+    readKey(key, options.passphrase ?? undefined),
   );
   const allowed = readSchemes(options.sigalgs);
   if (chains.length === 0) {
@@ -244,8 +251,9 @@ function readSchemes(sigalgs: string | undefined): SignatureScheme[] | undefined
   });
 }
 
+/** As in `node:tls` an option that is empty or false was not given. */
 function asList<T>(value: T | readonly T[] | undefined | null): readonly T[] {
-  if (value === undefined || value === null) {
+  if (!value) {
     return [];
   }
   return Array.isArray(value) ? value : [value as T];

@@ -99,3 +99,11 @@ export function checkTimeout(ms: number): number {
   }
   return ms;
 }
+
+/** Of what a host's own code threw or said. */
+export function asTlsError(cause: unknown): TLSError {
+  if (cause instanceof TLSError) {
+    return cause;
+  }
+  return new TLSError('TLS_ERR_CONFIG', cause instanceof Error ? cause.message : String(cause), { cause });
+}

@@ -5,12 +5,14 @@
 
 import type { HandshakeSummary, HandshakeWarning, Need } from '../actions.ts';
 import { ownBuffer } from '../bytes/bytes.ts';
+import type { ParsedCertificate } from '../certificates/certificate.ts';
 import { Connection } from '../connection.ts';
 import type { KeyRenewal, ServerContext, ServerOptions } from '../connection-options.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import { schemesInTls12 } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
+import { askForStatus } from './certificate-status.ts';
 import { ClientVerifier } from './client-verification.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
 import { ServerPsks } from './external-psks.ts';
@@ -20,12 +22,11 @@ import { type SecureContext, type SecureContextOptions, toSecureContext } from '
 import { ServerCounters } from './server-counters.ts';
 import {
   type ALPNCallback,
+  asTlsError,
   checkTimeout,
   chooseProtocol,
-  type OcspCallback,
   type ServerDriverOptions,
   type ServerEvents,
-  type SNICallback,
   servedSuites12,
 } from './server-driver-options.ts';
 import { type EffectivePolicy, ServerPolicy } from './server-policy.ts';
@@ -33,6 +34,7 @@ import { ServerSessions } from './sessions.ts';
 import { answerSign } from './signing.ts';
 import { parseAlpn, refuseUnsupported, SSL_OP_NO_TICKET } from './tls-options.ts';
 import type { TLSSocket } from './tls-socket.ts';
+import { VirtualHosts } from './virtual-hosts.ts';
 
 export class ServerDriver implements Driver {
   readonly role = 'server' as const;
@@ -45,8 +47,7 @@ export class ServerDriver implements Driver {
   readonly #events: ServerEvents | undefined;
   readonly #alpnProtocols: readonly string[];
   readonly #alpnCallback: ALPNCallback | undefined;
-  readonly #sniCallback: SNICallback | undefined;
-  readonly #named: { readonly pattern: RegExp; readonly context: SecureContext }[] = [];
+  readonly #hosts: VirtualHosts;
   /** What each SecureContext is to the core, with this server's protocols and sessions. */
   #contexts = new WeakMap<SecureContext, ServerContext>();
   /** The context of connections that were not served by the default one, for `sign` needs. */
@@ -59,7 +60,6 @@ export class ServerDriver implements Driver {
   readonly #allowLegacyMasterSecret: boolean;
   readonly #clientRenegotiations: number | undefined;
   readonly #policy: ServerPolicy;
-  #default: SecureContext;
   #options: ServerOptions | undefined;
 
   /** @throws TLSError as `createSecureContext`, and `TLS_ERR_CONFIG` */
@@ -70,7 +70,6 @@ export class ServerDriver implements Driver {
     this.#allowTruncation = options.allowTruncation ?? true;
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
     this.#alpnCallback = options.ALPNCallback;
-    this.#sniCallback = options.SNICallback;
     this.#allowLegacyMasterSecret = options.allowLegacyMasterSecret === true;
     this.#clientRenegotiations = options.clientRenegotiations;
     if (this.#alpnCallback !== undefined && options.ALPNProtocols !== undefined) {
@@ -84,24 +83,25 @@ export class ServerDriver implements Driver {
       sessions instanceof ServerSessions
         ? sessions
         : new ServerSessions({ ...this.#policy.sessions, ...noTickets, ...sessions }, sessionTimeout);
-    this.#default = toSecureContext(options.secureContext ?? options);
-    servedSuites12(this.#default);
+    const context = toSecureContext(options.secureContext ?? options);
+    servedSuites12(context);
+    this.#hosts = new VirtualHosts(context, options.SNICallback || undefined);
     this.#clients = new ClientVerifier(options);
     this.#psks = new ServerPsks({ ...options, dangerouslyAllowPskKe: this.#policy.pskKe });
-    if (this.#psks.some && this.#clients.checkOf(this.#default)?.policy.required === true) {
+    if (this.#psks.some && this.#clients.checkOf(this.#hosts.default)?.policy.required === true) {
       throw new TLSError(
         'TLS_ERR_CONFIG',
         'PSKs cannot stand beside client certificates that are required: see rejectUnauthorized',
       );
     }
-    const { clientCertificates } = this.#default;
+    const { clientCertificates } = this.#hosts.default;
     if (
       options.requestCert !== undefined &&
       (clientCertificates?.requestCert ?? options.requestCert) !== options.requestCert
     ) {
       throw new TLSError('TLS_ERR_CONFIG', 'requestCert: the server and its secureContext say opposite things');
     }
-    this.policy = this.#policy.settle(this.#default, this.sessions);
+    this.policy = this.#policy.settle(this.#hosts.default, this.sessions);
   }
 
   /**
@@ -114,20 +114,16 @@ export class ServerDriver implements Driver {
     this.#policy.limit(context);
     for (const socket of open) {
       if (!this.#chosen.has(socket)) {
-        this.#chosen.set(socket, this.#default);
+        this.#chosen.set(socket, this.#hosts.default);
       }
     }
-    this.#default = context;
+    this.#hosts.default = context;
     this.#options = undefined;
   }
 
-  /** Serves names that match `hostname`, where `*` stands for one label. The one added last goes first. */
+  /** See `VirtualHosts.add`. */
   addContext(hostname: string, context: SecureContext | SecureContextOptions): void {
-    if (typeof hostname !== 'string' || hostname === '') {
-      throw new TLSError('TLS_ERR_CONFIG', 'addContext: a host name is missing');
-    }
-    const escaped = hostname.replace(/[.^$+?\-\\[\]{}()|]/g, '\\$&').replaceAll('*', '[^.]*');
-    this.#named.unshift({ pattern: new RegExp(`^${escaped}$`, 'i'), context: toSecureContext(context) });
+    this.#hosts.add(hostname, context);
     this.#options = undefined;
   }
 
@@ -136,7 +132,7 @@ export class ServerDriver implements Driver {
   }
 
   createConnection(socket: TLSSocket): Connection {
-    this.#clients.asks(socket, this.#clients.checkOf(this.#default));
+    this.#clients.asks(socket, this.#clients.checkOf(this.#hosts.default));
     const wantsKeyLog = this.#events?.wantsKeyLog() ?? false;
     if (this.#options === undefined || this.#options.exportKeyLog !== wantsKeyLog) {
       this.#options = this.#makeOptions(wantsKeyLog);
@@ -151,9 +147,13 @@ export class ServerDriver implements Driver {
 
   answer(socket: TLSSocket, need: Need): void {
     if (need.kind === 'context') {
-      this.#chooseContext(socket, need);
+      this.#hosts.choose(
+        need.clientHello.serverName,
+        (context) => this.#serve(socket, need, context),
+        (error) => socket.giveUp('internal_error', error),
+      );
     } else if (need.kind === 'sign') {
-      answerSign(socket, need, (this.#chosen.get(socket) ?? this.#default).sign);
+      answerSign(socket, need, (this.#chosen.get(socket) ?? this.#hosts.default).sign);
     } else if (need.kind === 'claimTicket') {
       this.sessions.claim(need.ticketId, need.expiresAt).then((claim) => {
         process.nextTick(() => socket.answer(need, claim));
@@ -163,13 +163,17 @@ export class ServerDriver implements Driver {
     } else if (need.kind === 'externalPsk') {
       this.#psks.answer(socket, need);
     } else if (need.kind === 'certificateStatus') {
-      this.#askForStatus(socket, need);
+      askForStatus(
+        (callback) => this.#events?.certificateStatus(need.certificateChain, callback),
+        (response) => socket.answer(need, response),
+        (error) => socket.giveUp('internal_error', error),
+      );
     }
   }
 
   /** Where clients are asked for certificates nothing is done for one that may be a recording. */
   earlyDataTaken(socket: TLSSocket): EarlyDelivery {
-    const asksForCertificate = this.#clients.checkOf(this.#chosen.get(socket) ?? this.#default) !== undefined;
+    const asksForCertificate = this.#clients.checkOf(this.#chosen.get(socket) ?? this.#hosts.default) !== undefined;
     const delivery = asksForCertificate ? 'held' : (this.#events?.early(socket) ?? 'held');
     if (delivery === 'stream') {
       this.#handedOut.add(socket);
@@ -193,6 +197,7 @@ export class ServerDriver implements Driver {
       return;
     }
     // As in node:tls: the client may come back with its session as soon as it has seen data.
+    socket.heldBack = true;
     storing.then(() => process.nextTick(() => this.#announce(socket)));
   }
 
@@ -208,7 +213,7 @@ export class ServerDriver implements Driver {
     if (requestCert === undefined && rejectUnauthorized === undefined && ca === undefined) {
       return { made() {} };
     }
-    const served = this.#chosen.get(socket) ?? this.#default;
+    const served = this.#chosen.get(socket) ?? this.#hosts.default;
     const check = this.#clients.lateCheck(socket, served, options);
     const { clientAuthentication: _, ...context } = this.#contextOf(served);
     const sessionCache = this.#external.get(socket) ?? context.sessionCache;
@@ -223,9 +228,10 @@ export class ServerDriver implements Driver {
     };
   }
 
-  failedHandshake(socket: TLSSocket, error: Error): void {
+  failedHandshake(socket: TLSSocket, error: Error): boolean {
     this.counters.failed(error);
     this.#events?.failed(socket, error);
+    return this.#events !== undefined;
   }
 
   remember(_socket: TLSSocket, _session: ClientSession): boolean {
@@ -256,8 +262,12 @@ export class ServerDriver implements Driver {
     this.#events?.closed(socket);
   }
 
+  trustedPath(socket: TLSSocket, chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined {
+    return this.#clients.pathOf(socket, chain);
+  }
+
   ownCertificates(socket: TLSSocket): readonly Uint8Array[] {
-    const { credentials } = this.#chosen.get(socket) ?? this.#default;
+    const { credentials } = this.#chosen.get(socket) ?? this.#hosts.default;
     const scheme = socket.mayfly?.signatureScheme;
     // Of several, the one that signed; a resumption has none that did.
     const signer = credentials.find(({ schemes }) => scheme !== undefined && schemesInTls12(schemes).includes(scheme));
@@ -265,6 +275,10 @@ export class ServerDriver implements Driver {
   }
 
   #announce(socket: TLSSocket): void {
+    if (socket.heldBack) {
+      socket.heldBack = false;
+      socket.endUnread();
+    }
     if (!socket.destroyed) {
       socket.emit('secure');
       if (!this.#handedOut.has(socket)) {
@@ -274,16 +288,15 @@ export class ServerDriver implements Driver {
   }
 
   #makeOptions(exportKeyLog: boolean): ServerOptions {
-    const asks = this.#named.length > 0 || this.#sniCallback !== undefined;
-    const { cipherSuites, certificateCompression } = this.#default;
-    const { versions, namedGroups } = this.#policy.limit(this.#default);
+    const { cipherSuites, certificateCompression } = this.#hosts.default;
+    const { versions, namedGroups } = this.#policy.limit(this.#hosts.default);
     const { keyRenewal } = this;
     const { usageLimit } = this.#policy;
-    const cipherSuites12 = servedSuites12(this.#default);
+    const cipherSuites12 = servedSuites12(this.#hosts.default);
     return {
       provider: nodeProvider,
       now: Date.now,
-      context: asks ? 'ask' : this.#contextOf(this.#default),
+      context: this.#hosts.differ ? 'ask' : this.#contextOf(this.#hosts.default),
       exportKeyLog,
       allocate: allocateOutput,
       versions,
@@ -339,47 +352,13 @@ export class ServerDriver implements Driver {
       : new ConnectionSessions({
           keys: sessions,
           cache: store,
-          onError: (cause) => this.#giveUp(socket, asError(cause)),
+          onError: (cause) => socket.giveUp('internal_error', asTlsError(cause)),
         });
-  }
-
-  #chooseContext(socket: TLSSocket, need: ContextNeed): void {
-    const hello = need.clientHello;
-    const named = this.#named.find(({ pattern }) => hello.serverName !== '' && pattern.test(hello.serverName));
-    const own = named?.context ?? this.#default;
-    if (this.#sniCallback === undefined || hello.serverName === '') {
-      this.#serve(socket, need, own);
-      return;
-    }
-    let answered = false;
-    const answer = (error: Error | null, context?: SecureContext | SecureContextOptions | null) => {
-      if (answered) {
-        return;
-      }
-      answered = true;
-      if (error) {
-        this.#giveUp(
-          socket,
-          new TLSError('TLS_ERR_UNRECOGNIZED_NAME', `SNICallback: ${error.message}`, { cause: error }),
-        );
-        return;
-      }
-      try {
-        this.#serve(socket, need, context ? toSecureContext(context) : own);
-      } catch (failure) {
-        this.#giveUp(socket, failure as Error);
-      }
-    };
-    try {
-      this.#sniCallback(hello.serverName, answer);
-    } catch (error) {
-      answer(error as Error);
-    }
   }
 
   #serve(socket: TLSSocket, need: ContextNeed, context: SecureContext): void {
     // Also where it is the default: another may have been that when the connection began.
-    if (context !== this.#default || this.#chosen.has(socket)) {
+    if (context !== this.#hosts.default || this.#chosen.has(socket)) {
       this.#chosen.set(socket, context);
     }
     this.#clients.asks(socket, this.#clients.checkOf(context));
@@ -399,41 +378,8 @@ export class ServerDriver implements Driver {
       sessions.find(sessionId).then(() => process.nextTick(answer));
     }
   }
-
-  #askForStatus(socket: TLSSocket, need: Extract<Need, { kind: 'certificateStatus' }>): void {
-    let answered = false;
-    const answer: OcspCallback = (error, response) => {
-      if (answered) {
-        return;
-      }
-      answered = true;
-      if (error) {
-        this.#giveUp(socket, error);
-      } else if (response === undefined || response === null) {
-        socket.answer(need, undefined);
-      } else if (ArrayBuffer.isView(response) && response.length > 0) {
-        socket.answer(need, new Uint8Array(response));
-      } else {
-        this.#giveUp(socket, new TLSError('TLS_ERR_CONFIG', 'OCSPRequest: expected the bytes of an OCSPResponse'));
-      }
-    };
-    try {
-      this.#events?.certificateStatus(need.certificateChain, answer);
-    } catch (error) {
-      answer(asError(error));
-    }
-  }
-
-  #giveUp(socket: TLSSocket, error: Error): void {
-    const wrapped = error instanceof TLSError ? error : new TLSError('TLS_ERR_CONFIG', error.message, { cause: error });
-    socket.giveUp('internal_error', wrapped);
-  }
 }
 
 type ContextNeed = Extract<Need, { kind: 'context' }>;
-
-function asError(cause: unknown): Error {
-  return cause instanceof Error ? cause : new Error(String(cause));
-}
 
 const LINE_END = Buffer.from('\n');

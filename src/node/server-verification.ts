@@ -69,6 +69,15 @@ export class ServerVerifier {
     }
   }
 
+  /** Leaf first, root last; undefined where no root is trusted. */
+  pathOf(chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined {
+    try {
+      return verifyServerChain(this.#trust, chain, '', false).path;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Whether the chain of a session would be trusted now. */
   trusts(chain: readonly Uint8Array[]): boolean {
     return this.#problemOf(chain) === undefined;
@@ -93,7 +102,7 @@ export class ServerVerifier {
 
   #verifyChain(chain: readonly Uint8Array[], hostname: string) {
     const verified = verifyServerChain(this.#trust, chain, hostname, this.#check === undefined);
-    this.#checkIdentity(chain, hostname);
+    this.#checkIdentity(verified.path, hostname);
     return verified;
   }
 
@@ -112,11 +121,11 @@ export class ServerVerifier {
     }
   }
 
-  #checkIdentity(chain: readonly Uint8Array[], hostname: string): void {
+  #checkIdentity(path: readonly ParsedCertificate[], hostname: string): void {
     if (this.#check === undefined) {
       return;
     }
-    const certificate = peerCertificateChain(chain.map((der) => parseCertificate(der)));
+    const certificate = peerCertificateChain(path);
     const refusal = this.#check(hostname, certificate as PeerCertificate);
     if (refusal) {
       throw refusal;

@@ -9,6 +9,7 @@ import { nodeProvider } from '../crypto/node-provider.ts';
 import { TLSError } from '../errors.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
 import { LocalTicketKeys, type TicketKeyEvent } from '../session/local-ticket-keys.ts';
+import { RingBoundSessions } from '../session/ring-bound-sessions.ts';
 import { SessionCache, type SessionCacheStats } from '../session/session-cache.ts';
 import type { SharedSingleUseRegister, TicketClaim } from '../session/single-use-register.ts';
 import { checkSessionLifetimes, checkTicketPolicy } from '../session/ticket-issuance.ts';
@@ -99,6 +100,8 @@ export class ServerSessions implements TicketKeySource {
   readonly #makeCache: () => SessionCache;
   #own: LocalTicketKeys | undefined;
   #cache: SessionCache | undefined;
+  /** Where the ring is a given one. */
+  #bound: RingBoundSessions | undefined;
 
   /** @throws TLSError `TLS_ERR_CONFIG` */
   constructor(options: SessionOptions = {}, sessionTimeout?: number) {
@@ -182,7 +185,11 @@ export class ServerSessions implements TicketKeySource {
     }
     if (options.sessionIds ?? withTickets) {
       this.#cache = this.#makeCache();
-      this.byId = {
+      const { lifetimes } = this;
+      this.#bound =
+        options.keys &&
+        new RingBoundSessions({ keys: options.keys, cache: () => this.#sessions, lifetimes, clock: systemClock });
+      this.byId = this.#bound ?? {
         set: (sessionId, state) => this.#sessions.set(sessionId, state),
         get: (sessionId, now) => this.#sessions.get(sessionId, now),
         delete: (sessionId) => this.#cache?.delete(sessionId),
@@ -223,7 +230,10 @@ export class ServerSessions implements TicketKeySource {
    */
   flush(): void {
     this.#cache?.clear('flush');
-    if (this.policy !== undefined || this.byId === undefined) {
+    if (this.#own !== undefined) {
+      // Also without tickets: its keys seal sessions for a cache outside.
+      this.#own.flush();
+    } else if (this.policy !== undefined || this.byId === undefined) {
       this.#ring('flush').flush();
     }
   }
@@ -232,6 +242,7 @@ export class ServerSessions implements TicketKeySource {
   close(): void {
     this.#own?.close();
     this.#own = undefined;
+    this.#bound?.close();
     this.#cache?.close();
     this.#cache = undefined;
     this.#registers.close();

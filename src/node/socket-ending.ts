@@ -20,7 +20,11 @@ export abstract class SocketEnding extends SocketWriter {
   #handshakeTimer: NodeJS.Timeout | undefined;
   #rawClosed = false;
   #peerClosed = false;
+  /** All that the peer has sent is in the stream, and its end. */
+  #received = false;
   #truncated = false;
+  /** Data came after our close_notify. */
+  protected cameAfterEnd = false;
   /** An alert is on its way: the transport must not be cut off. */
   #alerted = false;
   #hadError = false;
@@ -31,8 +35,11 @@ export abstract class SocketEnding extends SocketWriter {
     this.driver = driver;
   }
 
-  /** The newest session of a client. */
-  protected get session(): ClientSession | undefined {
+  /** A server's: it is handed out when its session is stored, and does not end before that. */
+  heldBack = false;
+
+  /** Of a client. Not `session`: what has one is to undici a stream of HTTP/2. */
+  protected get newestSession(): ClientSession | undefined {
     return this.kept.newest;
   }
 
@@ -68,6 +75,7 @@ export abstract class SocketEnding extends SocketWriter {
   /** For the end of the process: nothing is sent any more. */
   eraseKeys(): void {
     this.connection?.erase('exit');
+    this.driver.eraseKeys?.();
     this.kept.end();
   }
 
@@ -99,7 +107,7 @@ export abstract class SocketEnding extends SocketWriter {
     this.#peerClosed = true;
     this.handshakeOver();
     if (!this.destroyed) {
-      this.push(null);
+      this.#endReading();
     }
   }
 
@@ -109,9 +117,9 @@ export abstract class SocketEnding extends SocketWriter {
       return;
     }
     this.#truncated = true;
-    if (!this.secureConnecting && this.driver.allowsTruncation(this as unknown as TLSSocket)) {
+    if (!this.secureConnecting && (this.#hungUp || this.driver.allowsTruncation(this as unknown as TLSSocket))) {
       // The core is not told, so that our side may still answer.
-      this.push(null);
+      this.#endReading();
       return;
     }
     const failed = connection?.transportEnded().find((action) => action.kind === 'failed');
@@ -125,6 +133,30 @@ export abstract class SocketEnding extends SocketWriter {
     } else {
       destroyOnceRead(this, error);
     }
+  }
+
+  #endReading(): void {
+    this.#received = true;
+    this.push(null);
+    this.endUnread();
+  }
+
+  /**
+   * As with a net.Socket, 'end', and with it the close, comes also where nobody ever reads. Later, as whoever waits for
+   * 'secureConnect' with a promise has the socket only then.
+   */
+  endUnread(): void {
+    if (this.#received && this.readableFlowing !== true) {
+      setImmediate(readNothing, this);
+    }
+  }
+
+  /**
+   * We have ended both directions and nothing has come since, as after the QUIT of so many protocols: it is the end that was
+   * asked for. A peer that is no longer heard need not be waited for (RFC 9846 §6.1); an answer that was begun must be ended.
+   */
+  get #hungUp(): boolean {
+    return this.saidAll && !this.cameAfterEnd && !this.allowHalfOpen;
   }
 
   override rawFailed(error: Error): void {
@@ -191,9 +223,10 @@ export abstract class SocketEnding extends SocketWriter {
       return;
     }
     if (this.secureConnecting && this.driver.role === 'server') {
-      // Control was never handed to a listener: the server tells of it by 'tlsClientError'.
-      this.driver.failedHandshake(this as unknown as TLSSocket, error);
-      this.destroy();
+      // Control was never handed to a listener: the server tells of it by 'tlsClientError'. A socket without a server tells
+      // of it itself; as in node:tls not of a peer that just hangs up.
+      const told = this.driver.failedHandshake(this as unknown as TLSSocket, error);
+      this.destroy(told || error.code === 'TLS_ERR_TRUNCATED' ? undefined : error);
       return;
     }
     this.destroy(error);
@@ -202,6 +235,12 @@ export abstract class SocketEnding extends SocketWriter {
 
 function onHandshakeTimeout(socket: SocketEnding): void {
   socket.handshakeTimedOut();
+}
+
+function readNothing(socket: SocketEnding): void {
+  if (!socket.destroyed && !socket.heldBack) {
+    socket.read(0);
+  }
 }
 
 function onRawDead(socket: SocketEnding): void {

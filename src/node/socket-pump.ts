@@ -46,7 +46,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     if (raw !== undefined) {
       this.adopt(raw);
     }
-    if (options.signal !== undefined) {
+    if (options.signal) {
       addAbortSignal(options.signal, this);
     }
   }
@@ -215,7 +215,14 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
         if (action.kind === 'handshakeComplete' && action.summary.version === 'TLSv1.2') {
           this.#foresee(actions[done]);
         }
-        this.#do(action);
+        if (action.kind === 'data' && this.awaitsReadable) {
+          const end = actions.findIndex(({ kind }, i) => i >= done && kind !== 'data');
+          const more = actions.slice(done, end < 0 ? undefined : end) as (typeof action)[];
+          done += more.length;
+          this.deliver(more.length === 0 ? action.bytes : concat(action.bytes, ...more.map(({ bytes }) => bytes)));
+        } else {
+          this.#do(action);
+        }
       }
     } finally {
       if (done < actions.length) {

@@ -13,6 +13,7 @@ export abstract class SocketReader extends SocketEnding {
 
   protected noteReceived(bytes: Uint8Array): void {
     this.#plaintextIn += bytes.length;
+    this.cameAfterEnd = this.saidAll;
   }
 
   override _read(): void {
@@ -47,6 +48,14 @@ export abstract class SocketReader extends SocketEnding {
         this.raw?.pause();
       }
     }
+  }
+
+  /**
+   * 'readable' comes once for all that arrives at once, and many read once for it: since Node 26 they get one chunk of it, so it
+   * must be one.
+   */
+  protected get awaitsReadable(): boolean {
+    return this.readableFlowing === false && this.listenerCount('readable') > 0;
   }
 
   /** `push` would do nothing but emit, and then ask for more at the next tick, which comes by itself. */

@@ -41,6 +41,7 @@ export abstract class SocketWriter extends RawWriter {
   #waiting: Waiting | undefined;
   #finishing: Callback | undefined;
   #plaintextOut = 0;
+  #saidAll = false;
 
   protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
     super(raw, options);
@@ -141,8 +142,14 @@ export abstract class SocketWriter extends RawWriter {
       callback();
       return;
     }
+    this.#saidAll = true;
     this.transmit(connection.close());
-    raw.end(callback);
+    // A transport that fails tells by 'error', one that is destroyed meanwhile by 'close'; its owner may have ended it already.
+    raw.end((error?: Error | null) => {
+      if (!error || !raw.destroyed) {
+        callback();
+      }
+    });
   }
 
   /** What was written before the handshake, to be sent as early data; undefined unless it is all there and no more than `max`. */
@@ -180,14 +187,19 @@ export abstract class SocketWriter extends RawWriter {
     }
   }
 
-  /** On the way out: what was accepted leaves and the peer learns that it was all; or nothing does. */
+  /**
+   * On the way out: what was accepted leaves, where the transport takes it at once; after an error too, as answers to bad
+   * requests are written and the socket then destroyed with the reason. That it was all, the peer learns without one.
+   */
   protected endWriting(error: Error | null): Callback | undefined {
     const { connection, raw } = this;
     // The alert, when sealing has failed.
     this.sendAhead();
-    if (error === null && connection?.canSend && raw !== undefined && !raw.destroyed && !this.#busy) {
+    if (connection?.canSend && raw !== undefined && !raw.destroyed && !this.#busy) {
       this.flush();
-      this.transmit(connection.close());
+      if (error === null) {
+        this.transmit(connection.close());
+      }
     }
     this.#gathered?.clear(error ?? destroyedUnsent());
     this.#gathered = undefined;
@@ -210,6 +222,10 @@ export abstract class SocketWriter extends RawWriter {
   /** There is something to be flushed, and no cork holds it. */
   get flushDue(): boolean {
     return this.#flushDue && this.writableCorked === 0;
+  }
+
+  protected override get saidAll(): boolean {
+    return this.#saidAll;
   }
 
   protected override get holdsWrites(): boolean {

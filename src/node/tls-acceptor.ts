@@ -3,6 +3,7 @@
  * handshake succeeds are handed out as 'secureConnection'. Shared by tls, https and http2.
  */
 
+import type { ServerResponse } from 'node:http';
 import { type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { HandshakeWarning } from '../actions.ts';
@@ -26,10 +27,14 @@ export interface TlsServerOptions extends ServerDriverOptions {
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
+  /** Sockets are handed out paused: nothing is read before `resume()`. */
   readonly pauseOnConnect?: boolean;
   /** Ours, of HTTP servers: sockets with early data are handed out at once, as requests of safe methods may be in it. */
   readonly earlyRequests?: boolean;
-  /** Milliseconds after which a connection on which nothing came or went is closed; 0 for never. Default 120000. */
+  /**
+   * Milliseconds after which a connection on which nothing came or went is closed; 0 for never. Default 120000. Not while an
+   * answer of HTTP/1 takes its time.
+   */
   readonly idleTimeout?: number;
 }
 
@@ -120,6 +125,9 @@ class Acceptor implements ServerEvents {
       allowHalfOpen: this.#options.allowHalfOpen,
       highWaterMark: this.#options.highWaterMark,
     });
+    if (this.#options.pauseOnConnect === true) {
+      socket.pause();
+    }
     if (!socket.destroyed) {
       this.sockets.add(socket);
       this.#watch();
@@ -201,12 +209,21 @@ class Acceptor implements ServerEvents {
   #sweep(): void {
     for (const socket of this.sockets) {
       socket.idleSweeps++;
-      if (socket.idleSweeps > SWEEPS && !socket.secureConnecting) {
+      if (socket.idleSweeps > SWEEPS && !socket.secureConnecting && !isAnswering(socket)) {
         this.driver.counters.idleClosed++;
         closeIdle(socket);
       }
     }
   }
+}
+
+/**
+ * Of HTTP/1: the request was read whole, and its answer takes its time. The silence is ours, as long as nothing waits for the
+ * client to read on.
+ */
+function isAnswering(socket: TLSSocket): boolean {
+  const { _httpMessage: response } = socket as { _httpMessage?: ServerResponse | null };
+  return response?.req?.complete === true && socket.bufferSize === 0;
 }
 
 /** With close_notify; without, where the peer has stopped to read. */

@@ -3,6 +3,7 @@
 import type { SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClientDriverOptions } from './client-driver-options.ts';
+import { readConnectArguments } from './connect-arguments.ts';
 import { TLSSocket } from './tls-socket.ts';
 
 export interface ConnectionOptions
@@ -31,8 +32,9 @@ export function connect(port: number, host?: string, options?: ConnectionOptions
 export function connect(port: number, options?: ConnectionOptions, listener?: Listener): TLSSocket;
 export function connect(path: string, options?: ConnectionOptions, listener?: Listener): TLSSocket;
 export function connect(...args: unknown[]): TLSSocket {
-  const { options, listener } = normalize(args);
-  const { socket: transport } = options;
+  const { options, listener } = readConnectArguments<ConnectionOptions>(args);
+  // As in node:tls, null means none.
+  const transport = options.socket ?? undefined;
   const given = transport as (Duplex & { _host?: string }) | undefined;
   const host = options.host ?? (given?._host || undefined);
   const socket = new TLSSocket(transport, host === options.host ? options : { ...options, host });
@@ -55,27 +57,4 @@ function withoutSignal(options: ConnectionOptions): ConnectionOptions {
   }
   const { signal: _, ...opening } = options;
   return opening;
-}
-
-function normalize(args: readonly unknown[]): { options: ConnectionOptions; listener: Listener | undefined } {
-  let options: ConnectionOptions = {};
-  let listener: Listener | undefined;
-  for (const [i, arg] of args.entries()) {
-    if (typeof arg === 'function') {
-      listener = arg as Listener;
-    } else if (typeof arg === 'object' && arg !== null) {
-      options = { ...options, ...arg };
-    } else if (i === 0 && isPath(arg)) {
-      options = { ...options, path: arg };
-    } else if (i === 0) {
-      options = { ...options, port: Number(arg) };
-    } else if (typeof arg === 'string') {
-      options = { ...options, host: arg };
-    }
-  }
-  return { options, listener };
-}
-
-function isPath(arg: unknown): arg is string {
-  return typeof arg === 'string' && !/^\d+$/.test(arg);
 }

@@ -9,6 +9,7 @@ import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../
 import type { ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
+import { type X509Certificate, x509Chain } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import type { SecretOwner } from '../ledger/channels.ts';
 import type { KeyTree } from '../ledger/key-tree.ts';
@@ -18,6 +19,7 @@ import { type ChannelBindingType, channelBinding } from './channel-binding.ts';
 import { opensslCipherName } from './cipher-names.ts';
 import { ClientDriver } from './client-driver.ts';
 import type { ClientDriverOptions } from './client-driver-options.ts';
+import { isConnecting, readConnectArguments } from './connect-arguments.ts';
 import type { Driver } from './driver.ts';
 import { passOnOpening, readOption } from './raw-reader.ts';
 import { ServerDriver } from './server-driver.ts';
@@ -52,17 +54,20 @@ export class TLSSocket extends SocketHandshakes {
   server: unknown;
   #summary: HandshakeSummary | undefined;
 
-  constructor(socket?: Duplex, options: TLSSocketOptions = {}) {
-    super(socket, {
+  constructor(socket?: Duplex | null, options: TLSSocketOptions = {}) {
+    super(socket ?? undefined, {
       driver: options.driver ?? (options.isServer ? new ServerDriver(options) : new ClientDriver(options)),
       allowHalfOpen: options.allowHalfOpen,
       highWaterMark: options.highWaterMark,
       signal: options.signal,
     });
     this.server = options.server;
-    if (socket !== undefined) {
-      if ((socket as Partial<Socket>).connecting) {
-        socket.once('connect', () => this.startHandshake());
+    if (socket) {
+      if (isConnecting(socket)) {
+        socket.once('connect', () => {
+          this.emit('connect');
+          this.startHandshake();
+        });
       } else if (this.driver.role === 'server') {
         this.startHandshake();
       } else {
@@ -72,8 +77,16 @@ export class TLSSocket extends SocketHandshakes {
     }
   }
 
-  /** Opens a TCP or pipe connection and starts the handshake over it. Takes `net.Socket.connect`'s options. */
-  connect(options: TcpSocketConnectOpts & SocketConstructorOpts, listener?: () => void): this {
+  /**
+   * Opens a TCP or pipe connection and starts the handshake over it. Takes `net.Socket.connect`'s options, or its port and
+   * host.
+   */
+  connect(options: TcpSocketConnectOpts & SocketConstructorOpts, listener?: () => void): this;
+  connect(port: number, host?: string, listener?: () => void): this;
+  connect(port: number, listener?: () => void): this;
+  connect(path: string, listener?: () => void): this;
+  connect(...args: unknown[]): this {
+    const { options, listener } = readConnectArguments<TcpSocketConnectOpts & SocketConstructorOpts>(args);
     if (this.raw !== undefined) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'connect() was called on a socket that has a transport');
     }
@@ -136,9 +149,24 @@ export class TLSSocket extends SocketHandshakes {
     return this.#summary?.resumed ?? false;
   }
 
-  /** The peer's certificate; {} when it sent none. With `detailed`, issuers hang at `issuerCertificate`. */
+  /**
+   * The peer's certificate; {} when it sent none. With `detailed`, issuers hang at `issuerCertificate`: up to the root where
+   * one is trusted, else those that the peer sent.
+   */
   getPeerCertificate(detailed = false): PeerCertificate | Record<string, never> {
-    return certificateObject(this.#summary?.peerCertificates ?? [], detailed);
+    const chain = this.#summary?.peerCertificates ?? [];
+    const path = detailed && chain.length > 0 ? this.driver.trustedPath(this, chain) : undefined;
+    return (path && peerCertificateChain(path)) ?? certificateObject(chain, detailed);
+  }
+
+  /** The same as an object of `node:crypto`, whose issuers hang at `issuerCertificate`; undefined when the peer sent none. */
+  getPeerX509Certificate(): X509Certificate | undefined {
+    return x509Chain(this.#summary?.peerCertificates ?? []);
+  }
+
+  /** The same of our own. */
+  getX509Certificate(): X509Certificate | undefined {
+    return x509Chain(this.driver.ownCertificates(this));
   }
 
   /** Our own certificate; {} when we sent none. */
@@ -151,10 +179,10 @@ export class TLSSocket extends SocketHandshakes {
    * keep a key. In TLS 1.3 it comes after the handshake: wait for 'session'. In TLS 1.2 it is that of this connection.
    */
   getSession(): Buffer | undefined {
-    if (this.session === undefined || this.session.secret.erased) {
+    if (this.newestSession === undefined || this.newestSession.secret.erased) {
       return undefined;
     }
-    const encoded = encodeClientSession(this.session);
+    const encoded = encodeClientSession(this.newestSession);
     const copy = encoded.use((bytes) => {
       const buffer = Buffer.alloc(bytes.length);
       buffer.set(bytes);
@@ -166,7 +194,7 @@ export class TLSSocket extends SocketHandshakes {
 
   /** The ticket of that session; undefined for one that is resumed by its ID. */
   getTLSTicket(): Buffer | undefined {
-    const { ticket } = this.session ?? {};
+    const { ticket } = this.newestSession ?? {};
     return ticket === undefined || ticket.length === 0 ? undefined : ownBuffer(ticket);
   }
 

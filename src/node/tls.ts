@@ -1,12 +1,14 @@
 /** `mayfly/tls`: the names, options, events and methods of `node:tls`, over Mayfly's TLS. */
 
+import { EventEmitter } from 'node:events';
 import { Server as NetServer } from 'node:net';
+import * as nodeTls from 'node:tls';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface, transportOptions } from './tls-acceptor.ts';
-import type { TLSSocket } from './tls-socket.ts';
+import { TLSSocket } from './tls-socket.ts';
 
 export { checkServerIdentity, rootCertificates } from 'node:tls';
 export type { HandshakeSummary, HandshakeWarning, ResumptionRefusal } from '../actions.ts';
@@ -40,6 +42,16 @@ export { type ConnectionOptions, connect } from './tls-connect.ts';
 export { DEFAULT_ECDH_CURVE, DEFAULT_MAX_VERSION, DEFAULT_MIN_VERSION } from './tls-options.ts';
 export { TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
 
+/** As in `node:tls`, and the same: whom clients without `ca` trust. Undefined where this Node has none. */
+export const getCACertificates: NodeTls['getCACertificates'] = (nodeTls as NodeTls).getCACertificates;
+export const setDefaultCACertificates: NodeTls['setDefaultCACertificates'] = (nodeTls as NodeTls)
+  .setDefaultCACertificates;
+
+interface NodeTls {
+  readonly getCACertificates?: (type?: 'default' | 'system' | 'bundled' | 'extra') => string[];
+  readonly setDefaultCACertificates?: (certificates: readonly (string | NodeJS.ArrayBufferView)[]) => void;
+}
+
 type SecureListener = (socket: TLSSocket) => void;
 
 /**
@@ -64,6 +76,16 @@ export class Server extends NetServer implements TlsServerSurface {
     const onSecure = typeof options === 'function' ? options : listener;
     if (onSecure !== undefined) {
       this.on('secureConnection', onSecure);
+    }
+  }
+
+  /** With `captureRejections` of `node:events`: what an async listener fails with ends its socket. */
+  override [EventEmitter.captureRejectionSymbol](error: Error, event: string | symbol, ...told: unknown[]): void {
+    const [socket] = told;
+    if (event === 'secureConnection' && socket instanceof TLSSocket) {
+      socket.destroy(error);
+    } else {
+      this.emit('error', error);
     }
   }
 }

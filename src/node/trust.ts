@@ -26,8 +26,9 @@ export interface Trust {
  */
 export function trustFor(ca: CaOption | undefined | null): Trust {
   if (ca === undefined || ca === null) {
-    if (defaultTrust === undefined) {
-      const sources = defaultRoots();
+    // Node gives the same list until `setDefaultCACertificates` changes it; older Nodes have a fixed one.
+    const sources = nodeRoots?.('default') ?? defaultTrust?.sources ?? bundledRoots();
+    if (defaultTrust?.sources !== sources) {
       defaultTrust = { roots: createTrustStore(sources), form: 'strict', isDefault: true, sources };
     }
     return defaultTrust;
@@ -96,11 +97,7 @@ function asRoot(root: string | Uint8Array): string | Uint8Array {
     : Buffer.from(root.buffer, root.byteOffset, root.byteLength).toString('latin1');
 }
 
-function defaultRoots(): string[] {
-  const { getCACertificates } = nodeTls as { getCACertificates?: (type: 'default') => string[] };
-  if (getCACertificates !== undefined) {
-    return getCACertificates('default');
-  }
+function bundledRoots(): string[] {
   const roots = [...nodeTls.rootCertificates];
   const extra = process.env.NODE_EXTRA_CA_CERTS;
   if (extra) {
@@ -117,6 +114,7 @@ function readExtraRoots(path: string): string {
   }
 }
 
+const { getCACertificates: nodeRoots } = nodeTls as { getCACertificates?: (type: 'default') => readonly string[] };
 let defaultTrust: Trust | undefined;
 const verdicts = createChainCache();
 /** By the certificates themselves; a few, since each may hold hundreds of roots. */

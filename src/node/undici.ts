@@ -30,7 +30,8 @@ export interface ConnectorTarget {
   readonly httpSocket?: Socket;
 }
 
-export type ConnectorCallback = (error: Error | null, socket: TLSSocket | Socket | null) => void;
+/** As undici's types have it; with `https:` the socket is a TLSSocket of ours. */
+export type ConnectorCallback = (...told: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 export function createConnector(
   options: ConnectorOptions = {},
@@ -87,7 +88,7 @@ function settleOnce({ socket, ready, timeout, callback, where }: Settling): void
   function onReady(): void {
     clearTimeout(timer);
     socket.removeListener('error', onError);
-    callback(null, socket);
+    callback(null, socket as Socket);
   }
   function onError(error: Error): void {
     clearTimeout(timer);

@@ -90,8 +90,12 @@ export class LocalTicketKeys implements TicketKeySource {
     this.#clock = clock;
     this.#onEvent = onEvent;
     this.#alarm = new Alarm(clock, () => {
-      this.#keepTime();
-      this.#setAlarm();
+      try {
+        this.#keepTime();
+      } finally {
+        // Also where a listener throws: keys that nobody asks for must still end.
+        this.#setAlarm();
+      }
     });
     this.#make(momentOf(clock), 'start');
   }
@@ -150,6 +154,7 @@ export class LocalTicketKeys implements TicketKeySource {
   flush(): void {
     this.#checkOpen('flush');
     const ended = this.#entries;
+    erase(ended, 'flush');
     this.#make(momentOf(this.#clock), 'flush');
     this.#end(ended, 'flush');
   }
@@ -178,11 +183,13 @@ export class LocalTicketKeys implements TicketKeySource {
     const due = moment.wall >= last.key.sealUntil || moment.monotonic >= last.monotonic.sealUntil;
     const ended12 = this.#entries.filter((entry) => isOver12(entry, moment) && !entry.key.secret12.erased);
     const ended = this.#entries.filter((entry) => hasEnded(entry, moment));
-    if (due) {
-      this.#make(moment, 'schedule');
-    }
+    // Before anyone is told of anything.
+    erase(ended, 'expired');
     for (const { key } of ended12) {
       key.secret12.erase('expired');
+    }
+    if (due) {
+      this.#make(moment, 'schedule');
     }
     for (const { key } of ended12) {
       this.#tell('ended12', key, 'expired');
@@ -231,10 +238,7 @@ export class LocalTicketKeys implements TicketKeySource {
   /** Erases all of `ended` before anyone is told of one. */
   #end(ended: readonly Entry[], why: TicketKeyEventReason): void {
     this.#entries = this.#entries.filter((entry) => !ended.includes(entry));
-    for (const { key } of ended) {
-      key.secret.erase(why);
-      key.secret12.erase(why);
-    }
+    erase(ended, why);
     for (const { key } of ended) {
       this.#tell('ended', key, why);
     }
@@ -260,6 +264,13 @@ export class LocalTicketKeys implements TicketKeySource {
 
   #tell(kind: TicketKeyEvent['kind'], key: TicketKey, why: TicketKeyEventReason): void {
     this.#onEvent?.({ kind, name: nameOf(key), why });
+  }
+}
+
+function erase(entries: readonly Entry[], why: TicketKeyEventReason): void {
+  for (const { key } of entries) {
+    key.secret.erase(why);
+    key.secret12.erase(why);
   }
 }
 

@@ -70,7 +70,8 @@ export interface SingleUseStats {
  * process would take each ticket once.
  *
  * Entries are kept in buckets by the minute of their end, so that forgetting costs one step a minute. A bucket is
- * forgotten when both clocks say so: a wall clock that runs ahead and is set back would bring its tickets to life again.
+ * forgotten when both clocks say so: a wall clock that runs ahead and is set back would bring its tickets to life again. One
+ * that is set back later does so too: of what ends by the minute that was forgotten nothing is known any more.
  */
 export class LocalSingleUseRegister implements SingleUseRegister {
   readonly #clock: Clock;
@@ -79,6 +80,8 @@ export class LocalSingleUseRegister implements SingleUseRegister {
   readonly #buckets = new Map<number, Bucket>();
   #entries = 0;
   #closed = false;
+  /** The latest minute whose bucket was forgotten, and when, on the monotonic clock, a ticket was last put into one of these. */
+  #forgotten = { minute: Number.NEGATIVE_INFINITY, lastClaim: 0 };
   readonly #counts: Record<TicketClaim, number> = { fresh: 0, used: 0, full: 0 };
 
   /** @throws TLSError `TLS_ERR_CONFIG` */
@@ -126,7 +129,7 @@ export class LocalSingleUseRegister implements SingleUseRegister {
     }
     const untilEnd = minute * BUCKET_LENGTH - moment.wall;
     // What ends so late is no ticket of ours: it would take its place for as long as it likes.
-    if (this.#closed || !(untilEnd <= MAX_LIFE)) {
+    if (this.#closed || !(untilEnd <= MAX_LIFE) || this.#mayBeForgotten(minute, moment)) {
       return 'full';
     }
     if (this.#entries >= this.#maxEntries) {
@@ -164,8 +167,21 @@ export class LocalSingleUseRegister implements SingleUseRegister {
       if (isOver || monotonic - lastClaim >= MAX_LIFE) {
         this.#buckets.delete(minute);
         this.#entries -= ids.size;
+        if (isOver) {
+          const { minute: latest, lastClaim: last } = this.#forgotten;
+          const isStale = monotonic - last >= MAX_LIFE;
+          this.#forgotten = {
+            minute: isStale ? minute : Math.max(latest, minute),
+            lastClaim: Math.max(last, lastClaim),
+          };
+        }
       }
     }
+  }
+
+  /** Until the keys of all that was forgotten are gone too. */
+  #mayBeForgotten(minute: number, { monotonic }: Moment): boolean {
+    return minute <= this.#forgotten.minute && monotonic - this.#forgotten.lastClaim < MAX_LIFE;
   }
 }
 

@@ -200,7 +200,10 @@ describe('Envoy', onLinux, () => {
       JSON.parse(readFileSync(list, 'utf8')).resources[0].session_ticket_keys.keys.map(
         ({ filename }: { filename: string }) => filename,
       );
+    const leftover = join(path, `.${'c'.repeat(16)}.key.new`);
+    writeFileSync(leftover, 'of an agent that was killed while it wrote this');
     driver.prepare();
+    assert.ok(!existsSync(leftover));
     const [throwaway] = listed();
     assert.equal(statSync(throwaway).size, 80, 'it is there before the ring has sent a key');
     const before = statSync(list).ino;

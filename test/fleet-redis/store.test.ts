@@ -6,6 +6,7 @@ import { toHex } from '../../src/bytes/bytes.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import { ringConfiguration, ringId } from '../../src/fleet/configuration.ts';
 import { createIdentityFiles, readIdentityFile } from '../../src/fleet/identity.ts';
+import { Member } from '../../src/fleet/member.ts';
 import { MemoryStore } from '../../src/fleet/memory-store.ts';
 import { connectRedis, type RedisConnection } from '../../src/fleet/redis/connection.ts';
 import { RedisStore } from '../../src/fleet/redis/redis-store.ts';
@@ -135,6 +136,33 @@ function theRules(newStore: (ringId?: Uint8Array) => Promise<RingStore>): void {
     assert.deepEqual(await store.listMembers(), []);
   });
 }
+
+test('an order is found for as long as it lies there, though nobody renews it', async () => {
+  const lives: number[] = [];
+  const redis: RedisConnection = {
+    async command(_key, args) {
+      const at = args.indexOf(args[0] === 'SET' ? 'PX' : 'PEXPIRE');
+      if (at !== -1) {
+        lives.push(Number(args[at + (args[0] === 'SET' ? 1 : 2)]));
+      }
+    },
+    subscribe: () => () => {},
+    close() {},
+  };
+  const [file] = createIdentityFiles(nodeProvider, 'f', ['a']).map((text) => readIdentityFile(nodeProvider, text));
+  const allowList = file.members.map(({ publicKey }) => publicKey);
+  const configuration = ringConfiguration({ fleetName: 'f', allowList, dangerouslyClassicalKem: true });
+  const member = new Member({ provider: nodeProvider, configuration, identity: file.identity, uses: [] });
+  const now = { wall: Date.now(), monotonic: 0 };
+  member.start(now);
+  for (const action of member.flush(now)) {
+    if (action.kind === 'put_order') {
+      await new RedisStore(redis, member.ringId).putOrder(action.slot, action.record, action.ttl);
+    }
+  }
+  const [record, index] = lives;
+  assert(index >= record, `the index ends after ${index} ms, the record after ${record}`);
+});
 
 describe('a store in memory', () => theRules(async () => new MemoryStore(Date.now)));
 

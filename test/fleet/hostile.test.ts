@@ -64,6 +64,30 @@ describe('whoever can write to the store', () => {
   });
 });
 
+describe('whoever has a prekey from a member’s memory, and the store', () => {
+  it('is sent no later key by a clock that goes back to when it was announced', () => {
+    const world = settled(2);
+    const [victim, other] = world.nodes;
+    const slot = victim.member?.slot ?? '';
+    const stolen = { record: lastOf(world, victim), at: world.time };
+    world.advance(30 * HOUR);
+    assert.equal(common(world).fresh, true);
+    const welcomes = () =>
+      world.store.history.filter((entry) => entry.kind === 'welcome' && entry.slot === slot).length;
+    const before = welcomes();
+    world.connect(victim, false);
+    // So far ahead that the victim is forgotten, with the number of its last record; then back.
+    for (const offset of [10 * HOUR, stolen.at - world.time]) {
+      world.store.wipe();
+      world.store.clockOffset = offset;
+      world.store.put('member', slot, stolen.record, world.time + HOUR);
+      world.advance(2 * world.heartbeat);
+    }
+    assert.equal(other.member?.status(world.moment(other)).members.length, 1, 'the record passes for a live one');
+    assert.equal(welcomes(), before);
+  });
+});
+
 describe('a member that makes keys wrongly', () => {
   const zero = new Uint8Array(32);
   const good = new Uint8Array(32).fill(5);

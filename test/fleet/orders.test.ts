@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { toHex } from '../../src/bytes/bytes.ts';
 import { openEpochRecord } from '../../src/fleet/records/epoch.ts';
+import { sealOrderRecord } from '../../src/fleet/records/order.ts';
 import { forgeAsEvicted } from './commands.ts';
 import { alarmsOf, common, sealingIds, settled, toNextEpoch, trustOf } from './scenes.ts';
-import { MINUTE } from './world.ts';
+import { HOUR, MINUTE } from './world.ts';
 
 describe('orders', () => {
   it('a flush ends all keys everywhere, and the new one has nothing of the old', () => {
@@ -117,6 +119,25 @@ describe('orders', () => {
     assert(running.length <= 2 && running.includes(third));
     assert.equal(new Set(running.map((node) => world.sealing(node)?.id)).size, 1);
     assert(world.sealing(third));
+  });
+
+  it('evict also who has said the largest generation, after which nobody can flush any more', () => {
+    const world = settled(3);
+    const [giver, other, thief] = world.nodes;
+    const { identity } = thief.file;
+    const generation = { number: 2 ** 48, evicted: [] };
+    const record = sealOrderRecord(trustOf(world), identity, { generation, issuedAt: world.time });
+    world.store.put('order', toHex(identity.memberId), record, world.time + HOUR);
+    world.advance(MINUTE);
+    const { id } = common(world);
+    assert.throws(() => giver.member?.flush(world.moment(giver)), { code: 'TLS_ERR_WRONG_STATE' });
+    world.call(giver, (member, now) => member.evict(now, identity.memberId));
+    world.advance(2 * MINUTE);
+    assert.equal(thief.member?.phase, 'evicted');
+    const after = world.sealing(giver)?.id;
+    assert(after !== undefined && after !== id);
+    assert.equal(world.sealing(other)?.id, after);
+    assert.equal(world.opens(other, id), false);
   });
 
   it('can be given by a running member only, and evict nobody who is not on the list', () => {

@@ -183,6 +183,17 @@ describe('clocks', () => {
     assert.equal(common(world).depth, 2);
   });
 
+  it('a store that tells a time that is none is not heard', () => {
+    const world = settled(2);
+    world.store.frozenAt = Number.NaN;
+    world.advance(2 * HOUR);
+    assert.equal(common(world).depth, 2);
+    assert(alarmsOf(world, world.nodes[0]).includes('store_unreachable'));
+    world.store.frozenAt = undefined;
+    world.advance(HOUR);
+    assert.equal(common(world).fresh, true);
+  });
+
   it('a store that lies about the time, or whose clock stands, lengthens no key’s life', () => {
     for (const lie of [-3 * HOUR, 'frozen'] as const) {
       const world = settled(2);

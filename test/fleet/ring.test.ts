@@ -180,6 +180,43 @@ describe('a ring over a store', () => {
     assert(times[1] - times[0] > 7, 'a timer fired in between');
   });
 
+  it('keeps its keys’ time where a listener throws', async () => {
+    const clock = new SimulatedClock();
+    const [{ identity }] = files;
+    let isTicking = false;
+    let thrown = 0;
+    const onEvent = ({ kind }: RingEvent): void => {
+      if (isTicking && kind === 'key_ended') {
+        throw new Error('a listener');
+      }
+    };
+    const store = new MemoryStore(() => clock.now());
+    const times = { epochLength: MINUTE, ticketLifetime: MINUTE, ticketLifetime12: MINUTE, heartbeat: 5_000 };
+    const short = ringConfiguration({ ...configuration, ...times, dangerouslyClassicalKem: true });
+    const ring = new Ring({ provider, configuration: short, identity, uses, store, clock, onEvent });
+    rings.push(ring);
+    await pass(clock, MINUTE / 2);
+    const seen = [];
+    for (let minute = 0; minute < 6; minute++) {
+      seen.push(ring.ticketKeys('default').sealingKey());
+      for (const end = clock.now() + MINUTE; clock.now() < end; ) {
+        isTicking = true;
+        try {
+          clock.advance(Math.min(500, end - clock.now()));
+        } catch {
+          thrown++;
+        }
+        isTicking = false;
+        await new Promise((done) => setImmediate(done));
+      }
+    }
+    assert(thrown > 0);
+    assert.deepEqual(
+      seen.slice(0, 4).map((key) => key?.secret.erased),
+      [true, true, true, true],
+    );
+  });
+
   it('gives up on a store that does not answer', async () => {
     const clock = new SimulatedClock();
     const store = new MemoryStore(() => clock.now());

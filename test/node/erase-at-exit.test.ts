@@ -48,6 +48,33 @@ test('one that fails keeps no other alive, and the exit code is the process’s 
   );
 });
 
+test('a session that a client has offered, and that the server has not answered, is erased', () => {
+  const folder = pathToFileURL(join(import.meta.dirname, '..', '..')).href;
+  assert.deepEqual(
+    printed(`
+      import { createServer } from 'node:net';
+      import { subscribe } from 'node:diagnostics_channel';
+      const { connect } = await import('${folder}/src/node/tls.js');
+      const { encodeClientSession } = await import('${folder}/src/session/client-session.js');
+      const { clientSession12 } = await import('${folder}/test/session/fixtures.js');
+      const now = Date.now();
+      const made = clientSession12({ receivedAt: now, authenticatedAt: now, serverName: '', peerCertificates: [] });
+      const session = encodeClientSession(made).expose();
+      const alive = new Map();
+      subscribe('mayfly:secret:born', ({ id, kind }) => alive.set(id, kind));
+      subscribe('mayfly:secret:ended', ({ id }) => alive.delete(id));
+      const server = createServer((socket) => socket.once('data', () => {
+        console.log([...alive.values()].includes('masterSecret'));
+        process.on('exit', () => console.log(alive.size));
+        process.exit();
+      }));
+      server.listen(0, '127.0.0.1', () => {
+        connect({ ...server.address(), host: '127.0.0.1', session, rejectUnauthorized: false });
+      });`),
+    ['true', '0'],
+  );
+});
+
 test('what nobody holds any more is not held here', () => {
   assert.deepEqual(
     printed(`

@@ -126,6 +126,27 @@ for (const [name, serverHttps, clientHttps, version] of versions.flatMap((versio
 }
 
 describe('https', () => {
+  test('an answer may take longer than idleTimeout, which closes the connection after it', async () => {
+    const server = ourHttps.createServer(
+      { ...serverOptions, idleTimeout: 60, keepAliveTimeout: 0 } as never,
+      (request, response) => {
+        request.resume();
+        setTimeout(() => response.end('late'), 300);
+      },
+    );
+    const port = await listen(server);
+    const agent = new ourHttps.Agent({ ...trust, keepAlive: true });
+    const { text } = await ask(ourHttps.request({ host: 'localhost', port, agent: agent as never }));
+    assert.equal(text, 'late');
+    assert.equal(server.counters.idleClosed, 0);
+    while (server.counters.open > 0) {
+      await delay(10);
+    }
+    assert.equal(server.counters.idleClosed, 1);
+    agent.destroy();
+    server.close();
+  });
+
   test('serves several requests on one connection, and upgrades', async () => {
     const server = ourHttps.createServer(serverOptions, (request, response) => response.end(request.url));
     server.on('upgrade', (_request, socket) => {

@@ -86,6 +86,17 @@ describe('TLS 1.2 sessions of a server', () => {
     server.close();
   });
 
+  test('end by ID with the keys of a ring that was made elsewhere, whoever flushes it', async () => {
+    const ring = new tls.ServerSessions();
+    const [server, port] = await serve({ sessions: { keys: ring } });
+    const { session } = await visit(port, { secureOptions: constants.SSL_OP_NO_TICKET });
+    assert.equal((await visit(port, { session })).reused, true);
+    ring.flush();
+    assert.equal((await visit(port, { session })).reused, false);
+    server.close();
+    ring.close();
+  });
+
   test('are bounded in number, and the one used longest ago makes room', async () => {
     const [server, port] = await serve({ sessions: { ...byId, maxSessions: 2 } });
     const sessions: Buffer[] = [];
@@ -226,6 +237,22 @@ describe('TLS 1.2 sessions kept outside', () => {
     );
     assert.equal((await visit(port, { session })).reused, true);
     server.sessions.flush();
+    assert.equal((await visit(port, { session })).reused, false);
+    server.close();
+  });
+
+  test('a flush ends them also where there are no tickets', async () => {
+    const held = new Map<string, Uint8Array>();
+    const name = (id: Uint8Array) => Buffer.from(id).toString('hex');
+    const cache = {
+      get: (id: Uint8Array) => held.get(name(id)),
+      set: (id: Uint8Array, value: Uint8Array) => void held.set(name(id), value),
+      delete() {},
+    };
+    const [server, port] = await serve({ sessions: { ...byId, cache } });
+    const { session } = await visit(port);
+    server.sessions.flush();
+    assert.equal(held.size, 1);
     assert.equal((await visit(port, { session })).reused, false);
     server.close();
   });

@@ -2,10 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import * as tls from '../../src/node/tls.ts';
 import { refuses } from '../support/refusals.ts';
-import { between, certificateFor, collect, failure, mayfly, otherCa, serverOptions } from './support.ts';
+import { between, certificateFor, collect, failure, mayfly, otherCa, serverOptions, trust } from './support.ts';
 
 const { serve, connect } = between(mayfly, mayfly);
 
@@ -112,6 +115,29 @@ describe('sessions', () => {
     }
     sessionCache.clear();
     server.close();
+  });
+
+  test('a session cache keeps the servers of two pipes apart', { skip: process.platform === 'win32' }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'mayfly-pipes-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const sessionCache = new tls.ClientSessions();
+    const paths = ['pipe', 'PIPE'].map((name) => join(folder, name));
+    const servers = paths.map((path) => tls.createServer(serverOptions, (socket) => socket.end('x')).listen(path));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    const reused: boolean[] = [];
+    for (const path of [...paths, ...paths]) {
+      const socket = tls.connect({ path, servername: 'localhost', ...trust, sessionCache });
+      await once(socket, 'secureConnect');
+      reused.push(socket.isSessionReused());
+      socket.resume();
+      await once(socket, 'close');
+    }
+    assert.deepEqual(reused, [false, false, true, true]);
+    for (const server of servers) {
+      assert.deepEqual({ ...server.counters.refusals }, {}, 'none was offered another’s');
+      server.close();
+    }
+    sessionCache.clear();
   });
 
   test('options that make no sense are refused', () => {

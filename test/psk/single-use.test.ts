@@ -205,6 +205,24 @@ describe('register of used tickets', () => {
     register.close();
   });
 
+  it('cannot tell of what it has forgotten, once the wall clock is set back', () => {
+    const clock = new SimulatedClock();
+    const register = new LocalSingleUseRegister({ clock });
+    const end = clock.now() + HOUR;
+    assert.equal(register.claim(id(1), end), 'fresh');
+    clock.advance(HOUR + 120_000);
+    assert.equal(register.stats().entries, 0);
+    clock.jump(-HOUR);
+    assert.equal(register.claim(id(1), end), 'full');
+    assert.equal(register.claim(id(2), clock.now() + 2 * HOUR), 'fresh', 'what ends later was never forgotten');
+    clock.jump(-24 * HOUR);
+    assert.equal(register.claim(id(3), clock.now() + HOUR), 'full');
+    clock.advance(24 * HOUR);
+    clock.jump(-24 * HOUR);
+    assert.equal(register.claim(id(3), clock.now() + HOUR), 'fresh', 'the keys of all that was forgotten are gone');
+    register.close();
+  });
+
   it('refuses what would never end', () => {
     const register = new LocalSingleUseRegister({ clock: new SimulatedClock() });
     assert.equal(register.claim(id(1), Number.POSITIVE_INFINITY), 'full');

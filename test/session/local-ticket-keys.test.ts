@@ -312,6 +312,35 @@ describe('ticket keys of this process', () => {
     assert.equal(clock.timers, 0);
   });
 
+  it('end on time, idle, where a listener throws', () => {
+    const clock = new SimulatedClock();
+    const onEvent = (event: TicketKeyEvent): void => {
+      if (event.kind === 'ended' || event.why === 'flush') {
+        throw new Error('a listener');
+      }
+    };
+    const keys = new LocalTicketKeys({ provider, clock, rotateEvery: HOUR, ticketLifetime: 90 * MINUTE, onEvent });
+    const made: TicketKey[] = [];
+    for (let hour = 0; hour < 6; hour++) {
+      made.push(keys.sealingKey(clock.now()) as TicketKey);
+      for (const end = clock.now() + HOUR; clock.now() < end; ) {
+        try {
+          clock.advance(end - clock.now());
+        } catch (error) {
+          assert.match(String(error), /a listener/);
+        }
+      }
+    }
+    assert.deepEqual(
+      made.map(({ secret, secret12 }) => [secret.erased, secret12.erased]),
+      [...Array(4).fill([true, true]), [false, true], [false, false]],
+    );
+    const before = keys.sealingKey(clock.now());
+    assert.throws(() => keys.flush(), /a listener/);
+    assert.equal(before?.secret.erased, true);
+    assert.throws(() => keys.close(), /a listener/);
+  });
+
   it('holds one timer, never longer than a minute', () => {
     const { clock, keys } = start(6 * HOUR, 18 * HOUR);
     clock.advance(30 * HOUR);

@@ -12,8 +12,8 @@ export function keyFileName(key: Pick<PlannedKey, 'id'>): string {
   return `${key.id}.key`;
 }
 
-/** What `keyFileName` makes. */
-export const KEY_FILE_NAME = /^[0-9a-f]{16}\.key$/;
+/** What `keyFileName` makes, and what an agent that is killed while it writes one leaves behind (see key-folder.ts). */
+export const KEY_FILE_NAME = /^(?:[0-9a-f]{16}\.key|\.[0-9a-f]{16}\.key\.new)$/;
 
 /** @param timeout seconds for which nginx takes a ticket, whatever key opens it */
 export function nginxInclude(folder: string, plan: KeyPlan, timeout: number): string {

@@ -198,5 +198,5 @@ export class RedisStore implements RingStore {
 const SLOT = new RegExp(`^[0-9a-f.]{1,${MAX_SLOT_LENGTH}}$`);
 /** Bytes of an Ed25519 signature (RFC 8032 §5.1.6). */
 const SIGNATURE_LENGTH = 64;
-/** Milliseconds: longer than any record lives. */
-const INDEX_LIFE = 2 * 86_400_000;
+/** Milliseconds: longer than any record lives, and orders do for a week. */
+const INDEX_LIFE = 8 * 86_400_000;

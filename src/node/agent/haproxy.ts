@@ -14,6 +14,7 @@ import { base64Length, writeBase64 } from '../../fleet/agent/base64.ts';
 import { shifts, type Triple } from '../../fleet/agent/haproxy-shifts.ts';
 import type { KeyPlan } from '../../fleet/agent/key-plan.ts';
 import type { Clock } from '../../session/clock.ts';
+import { eraseAtExit } from '../erase-at-exit.ts';
 import { KeyHolders, type ServerDriver, type Told } from './driver.ts';
 import { eraseAll, keysIn, linesOf, randomLines, sameKey } from './haproxy-keys.ts';
 import type { KeyFolder } from './key-folder.ts';
@@ -42,6 +43,7 @@ export class HaproxyDriver implements ServerDriver {
   constructor(options: HaproxyOptions) {
     this.#options = options;
     this.holders = new KeyHolders(options.clock);
+    eraseAtExit<HaproxyDriver>(this, (driver) => eraseAll(driver.#wanted));
   }
 
   get maySwap(): boolean {

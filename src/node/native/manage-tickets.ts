@@ -40,7 +40,7 @@ export interface ManageTicketsOptions {
    * server's `ca` for names without a context of their own.
    */
   readonly clientTrust?: ClientTrust;
-  /** Where TLS 1.2 sessions by ID are kept, sealed under the ring's keys. Default: in this process, by OpenSSL. */
+  /** Where TLS 1.2 sessions by ID are kept, sealed under the ring's keys. Default: nowhere, as Node has OpenSSL keep none. */
   readonly cache?: ExternalSessionCache;
   /** Told when `cache` fails. */
   readonly onCacheError?: (error: unknown) => void;

@@ -13,7 +13,7 @@ import type { RegisterSettings } from './settings.ts';
 /** What the servers of a process share. */
 export interface ProcessRing {
   readonly keys: TicketKeySource;
-  /** For TLS 1.2 sessions by ID; without it OpenSSL keeps them in the process. */
+  /** For TLS 1.2 sessions by ID; without it there are none, as Node has OpenSSL keep none. */
   readonly cache?: ExternalSessionCache;
   /** There are servers now. */
   open(): void;
