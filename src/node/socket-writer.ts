@@ -41,6 +41,8 @@ export abstract class SocketWriter extends RawWriter {
   #waiting: Waiting | undefined;
   #finishing: Callback | undefined;
   #plaintextOut = 0;
+  /** Bytes sealed since the event loop was last let on for it. */
+  #burst = 0;
   #saidAll = false;
 
   protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
@@ -195,7 +197,7 @@ export abstract class SocketWriter extends RawWriter {
     const { connection, raw } = this;
     // The alert, when sealing has failed.
     this.sendAhead();
-    if (connection?.canSend && raw !== undefined && !raw.destroyed && !this.#busy) {
+    if (connection?.canSend && raw !== undefined && !raw.destroyed && !connection.holdsData && !this.rawIsFull) {
       this.flush();
       if (error === null) {
         this.transmit(connection.close());
@@ -246,7 +248,26 @@ export abstract class SocketWriter extends RawWriter {
       // A TLS 1.2 renegotiation is under way: the core would only keep what it is given.
       return true;
     }
-    return raw === undefined || this.rawIsFull;
+    return raw === undefined || this.rawIsFull || this.#burst >= LONGEST_BURST;
+  }
+
+  /**
+   * While a peer reads as fast as we seal, the transport is never full, and who writes until `write` says false would never end:
+   * now and then everybody else has a turn.
+   */
+  #countBurst(length: number): void {
+    const before = this.#burst;
+    this.#burst += length;
+    if (before < LONGEST_BURST && this.#burst >= LONGEST_BURST) {
+      setImmediate(endBurst, this);
+    }
+  }
+
+  endBurst(): void {
+    this.#burst = 0;
+    if (!this.rawIsFull) {
+      this.rawDrained();
+    }
   }
 
   protected abstract limitHandshake(): void;
@@ -351,6 +372,7 @@ export abstract class SocketWriter extends RawWriter {
       return;
     }
     this.#plaintextOut += bytes.length;
+    this.#countBurst(bytes.length);
     let actions: Action[];
     // Only a TCP socket is known to run no other code inside `write`, and to keep nothing once `writableLength` is 0.
     if (this.raw instanceof Socket) {
@@ -391,6 +413,10 @@ function flushGathered(writer: SocketWriter): void {
   }
 }
 
+function endBurst(writer: SocketWriter): void {
+  writer.endBurst();
+}
+
 function addTo(gathered: Gathered, chunk: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
   return typeof chunk === 'string' ? gathered.addText(chunk, encoding) : gathered.add(chunk);
 }
@@ -398,3 +424,5 @@ function addTo(gathered: Gathered, chunk: Uint8Array | string, encoding: 'latin1
 /** From here on a write fills enough of a record to be sealed by itself. */
 const DIRECT_LENGTH = 8_192;
 const FULL_RECORD = 16_384;
+/** Bytes: a millisecond or two. */
+const LONGEST_BURST = 1_048_576;
