@@ -21,12 +21,13 @@ function counting(length: number): Uint8Array {
 describe('Secret', () => {
   it('its memory lies outside the heap that V8 compacts', () => {
     // Arrays of up to 64 bytes inside that heap do not count as array buffers; allocations of their own do.
-    const count = 20_000;
+    // What others left behind may be let go meanwhile, in the background: hence so many, and half of what they take.
+    const count = 60_000;
     collectGarbage();
     const before = process.memoryUsage().arrayBuffers;
     const secrets = Array.from({ length: count }, () => Secret.create('test', 32, () => {}));
     const grown = process.memoryUsage().arrayBuffers - before;
-    assert.ok(grown > 0.9 * 32 * count, `array buffers grew by ${grown} bytes`);
+    assert.ok(grown > 0.5 * 32 * count, `array buffers grew by ${grown} bytes`);
     for (const secret of secrets) {
       secret.erase();
     }
