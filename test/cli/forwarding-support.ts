@@ -8,7 +8,7 @@ import {
   connect as http2Connect,
   type IncomingHttpHeaders,
 } from 'node:http2';
-import { connect, type Server as NetServer, type Socket } from 'node:net';
+import { connect, type Server as NetServer, type Socket, createServer as tcpServer } from 'node:net';
 import type { Exchange } from '../../src/cli/serve/exchange.ts';
 import { createProxy, type ProxyOptions } from '../../src/cli/serve/upstream/proxy.ts';
 import type { Owner } from './support.ts';
@@ -170,6 +170,31 @@ export async function askInHttp2(port: number, headers: Record<string, string>, 
   await closed;
   session.destroy();
   return { interim, status, body: text, isWhole: stream.rstCode === 0 };
+}
+
+/** An upstream server that sees requests as they come, byte by byte. */
+export interface TextServer {
+  readonly port: number;
+  /** What it does with a request. */
+  behave: (socket: Socket, said: string) => unknown;
+  /** All that it was told. */
+  seen: string;
+  connections: number;
+}
+
+export async function textServer(t: Owner): Promise<TextServer> {
+  const server = tcpServer((socket) => {
+    upstream.connections++;
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => {
+      const said = bytes.toString('latin1');
+      upstream.seen += said;
+      upstream.behave(socket, said);
+    });
+  });
+  const port = await portOf(t, server);
+  const upstream: TextServer = { port, behave: () => {}, seen: '', connections: 0 };
+  return upstream;
 }
 
 /** An upstream server that says this, whatever it is asked. */

@@ -2,33 +2,20 @@
 
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
-import { type Socket, createServer as tcpServer } from 'node:net';
+import type { Socket } from 'node:net';
 import { after, beforeEach, describe, test } from 'node:test';
 import { isRefusal, targetOf } from '../../src/cli/serve/upstream/request-target.ts';
-import { askInHttp2, askInText, front, portOf, say } from './forwarding-support.ts';
+import { askInHttp2, askInText, front, say, textServer } from './forwarding-support.ts';
 
-/** What the upstream server does with a request, which it sees as it comes. */
-let behave: (socket: Socket, said: string) => unknown;
-/** All that it was told. */
-let seen = '';
-let connections = 0;
-const upstream = tcpServer((socket) => {
-  connections++;
-  socket.on('error', () => {});
-  socket.on('data', (bytes) => {
-    seen += bytes.toString('latin1');
-    behave(socket, bytes.toString('latin1'));
-  });
-});
-const port = await portOf({ after }, upstream);
-const http1 = await front({ after }, port, 1, 2000);
+const upstream = await textServer({ after });
+const http1 = await front({ after }, upstream.port, 1, 2000);
 /** Waits 300 ms for 100, not a second. */
-const impatient = await front({ after }, port, 1, 600);
-const http2 = await front({ after }, port, 2, 2000);
+const impatient = await front({ after }, upstream.port, 1, 600);
+const http2 = await front({ after }, upstream.port, 2, 2000);
 
 beforeEach(() => {
-  behave = say('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
-  seen = '';
+  upstream.behave = say('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  upstream.seen = '';
   http1.failures.length = 0;
 });
 
@@ -63,35 +50,35 @@ describe('requests', () => {
       const answer = await ask(text);
       assert.ok(answer.startsWith(`HTTP/1.1 ${status} `), answer);
       assert.match(answer, /\r\nconnection: close\r\n/i);
-      assert.equal(seen, '');
+      assert.equal(upstream.seen, '');
     });
   }
 
   test('in absolute form go by what they say, not by Host', async () => {
     await ask('GET https://b.test:8443?q HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
-    assert.match(seen, /^GET \/\?q HTTP\/1\.1\r\nhost: b\.test:8443\r\n/);
-    assert.doesNotMatch(seen, /: a\r\n/);
+    assert.match(upstream.seen, /^GET \/\?q HTTP\/1\.1\r\nhost: b\.test:8443\r\n/);
+    assert.doesNotMatch(upstream.seen, /: a\r\n/);
   });
 
   test('about the server as a whole are answered by it', async () => {
     assert.match(await ask('OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'), /^HTTP\/1\.1 204 /);
-    assert.equal(seen, '');
+    assert.equal(upstream.seen, '');
   });
 
   test('in chunks are framed anew', async () => {
     // By its length, when all of it is here at once.
     const framed =
       /\r\n(content-length: 3\r\n\r\nabc|transfer-encoding: chunked\r\n\r\n(2\r\nab\r\n1\r\nc|3\r\nabc)\r\n0\r\n\r\n)$/;
-    behave = (socket) => framed.test(seen) && socket.write(OK);
+    upstream.behave = (socket) => framed.test(upstream.seen) && socket.write(OK);
     const body = ['2;a="b"\r\nab\r\n', '1\r\nc\r\n0\r\nX-Trailer: 1\r\n\r\n'];
     const answer = await ask(post('Connection: close\r\nTransfer-Encoding: chunked', body[0]), body[1]);
-    assert.match(answer, /^HTTP\/1\.1 200 /, seen);
+    assert.match(answer, /^HTTP\/1\.1 200 /, upstream.seen);
   });
 
   test('of HTTP/2 go to :authority, whatever Host says', async () => {
     assert.equal((await ask2({ ':authority': 'good.test', host: 'evil.test' })).status, 200);
-    assert.match(seen, /\r\nhost: good\.test\r\n/);
-    assert.doesNotMatch(seen, /evil/);
+    assert.match(upstream.seen, /\r\nhost: good\.test\r\n/);
+    assert.doesNotMatch(upstream.seen, /evil/);
   });
 
   test('do not leave the folder of the upstream URL', () => {
@@ -121,7 +108,7 @@ describe('an upstream server', () => {
     const all = [...interim, hints, ...interim, upload].join('') + OK;
     // At once, and cut within names, line ends and at an end.
     for (const texts of [[all], all.split(/(?<=Con|\r|Hin|X: )/)]) {
-      behave = say(...texts);
+      upstream.behave = say(...texts);
       const answer = await ask(GET);
       assert.match(
         answer,
@@ -144,13 +131,13 @@ describe('an upstream server', () => {
   });
 
   test('sends 100 in a body, and it is body', async () => {
-    behave = say('HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n', interim[0]);
+    upstream.behave = say('HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n', interim[0]);
     assert.ok((await ask(GET)).endsWith(`\r\n\r\n${interim[0]}`));
   });
 
   test('that changes the protocol unasked, or sends a status that is none, is answered for with 502', async () => {
     for (const text of ['HTTP/1.1 101 Odd\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', 'HTTP/1.1 099 Odd\r\n\r\n']) {
-      behave = say(text);
+      upstream.behave = say(text);
       assert.match(await ask(GET), /^HTTP\/1\.1 502 /);
     }
   });
@@ -159,20 +146,20 @@ describe('an upstream server', () => {
     'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n';
 
   test('decides by 100 whether a client that waits for it sends its body', async () => {
-    behave = (socket, said) => socket.write(said === 'body' ? OK : interim[0]);
+    upstream.behave = (socket, said) => socket.write(said === 'body' ? OK : interim[0]);
     assert.match(
       await ask(expecting, 'body'),
       /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\nok$/,
     );
-    assert.match(seen, /\r\nexpect: 100-continue\r\n[\s\S]*\r\n\r\nbody$/);
+    assert.match(upstream.seen, /\r\nexpect: 100-continue\r\n[\s\S]*\r\n\r\nbody$/);
     // Framed by what it is, not by what else is said.
-    behave = (socket, said) => socket.write(said.endsWith('0\r\n\r\n') ? OK : interim[0]);
+    upstream.behave = (socket, said) => socket.write(said.endsWith('0\r\n\r\n') ? OK : interim[0]);
     const odd = expecting
       .replace('POST', 'GET')
       .replace('Content-Length: 4', 'X: content-length\r\nTransfer-Encoding: chunked');
     assert.match(await ask(odd, '4\r\nbody\r\n0\r\n\r\n'), /HTTP\/1\.1 200 OK/);
-    assert.match(seen, /transfer-encoding: chunked\r\n[\s\S]*\r\n\r\n4\r\nbody\r\n0\r\n\r\n$/);
-    behave = (socket, said) => socket.write(said === 'body' ? OK : interim[0]);
+    assert.match(upstream.seen, /transfer-encoding: chunked\r\n[\s\S]*\r\n\r\n4\r\nbody\r\n0\r\n\r\n$/);
+    upstream.behave = (socket, said) => socket.write(said === 'body' ? OK : interim[0]);
     const second = await ask2({ ':method': 'POST', expect: '100-continue', 'content-length': '4' }, 'body');
     assert.deepEqual(
       second.interim.map((given) => given[':status']),
@@ -182,16 +169,16 @@ describe('an upstream server', () => {
   });
 
   test('that refuses the body has its answer passed on without 100, on a connection that then ends', async () => {
-    behave = say('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno');
+    upstream.behave = say('HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\n\r\nno');
     const answer = await ask(expecting.replace('Connection: close\r\n', ''));
     assert.match(answer, /^HTTP\/1\.1 413 Too Much\r\n[\s\S]*connection: close\r\n[\s\S]*\r\n\r\nno$/);
     const second = await ask2({ ':method': 'POST', expect: '100-continue' }, 'body');
     assert.deepEqual([second.interim.length, second.status, second.body], [0, 413, 'no']);
-    assert.doesNotMatch(seen, /body/);
+    assert.doesNotMatch(upstream.seen, /body/);
   });
 
   test('that changes its mind has its answer passed on, and what is left of the body is taken', async () => {
-    behave = (socket, said) =>
+    upstream.behave = (socket, said) =>
       said.startsWith('POST') ? socket.end(`${interim[0]}${OK.replace('200', '413')}`) : socket.write(OK);
     const head = expecting.replace('Connection: close\r\n', '').replace('4', '3000000');
     assert.match(
@@ -201,12 +188,12 @@ describe('an upstream server', () => {
   });
 
   test('that does not know 100 gets the body after a while, and one that hangs up is answered for', async () => {
-    behave = (socket, said) => said === 'body' && socket.write(OK);
+    upstream.behave = (socket, said) => said === 'body' && socket.write(OK);
     assert.match(
       await askInText(impatient.port, expecting, 'body'),
       /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK/,
     );
-    behave = (socket) => socket.destroy();
+    upstream.behave = (socket) => socket.destroy();
     assert.match(await ask(expecting), /^HTTP\/1\.1 502 /);
   });
 
@@ -216,21 +203,21 @@ describe('an upstream server', () => {
       GET: 'HTTP/1.1 204 No Content\r\n\r\n',
       OPTIONS: 'HTTP/1.1 304 Not Modified\r\nETag: "e"\r\n\r\n',
     };
-    behave = (socket, said) => socket.write(of[said.split(' ')[0]]);
+    upstream.behave = (socket, said) => socket.write(of[said.split(' ')[0]]);
     await ask(GET);
-    connections = 0;
+    upstream.connections = 0;
     for (const method of ['HEAD', 'GET', 'HEAD', 'OPTIONS', 'HEAD']) {
       assert.match(await ask(GET.replace('GET', method)), /^HTTP\/1\.1 (200|204|304) /);
     }
-    assert.equal(connections, 0);
+    assert.equal(upstream.connections, 0);
   });
 
   test('may tell a length where there is no body: the answer is whole', async () => {
-    behave = say('HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n');
+    upstream.behave = say('HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n');
     const kept = await ask(GET.replace('Connection: close\r\n', ''), GET);
     assert.match(kept, /^(HTTP\/1\.1 304 Not Modified\r\ncontent-length: 9\r\n[^<]*?\r\n\r\n){2}$/);
     assert.deepEqual({ ...(await ask2({})), interim: 0 }, { interim: 0, status: 304, body: '', isWhole: true });
-    behave = say('HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok');
+    upstream.behave = say('HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok');
     const answer = await ask(GET);
     assert.match(answer, /^HTTP\/1\.1 204 [\s\S]*\r\n\r\n$/);
     assert.doesNotMatch(answer, /content-length/i);
@@ -238,19 +225,19 @@ describe('an upstream server', () => {
 
   test('that sends a body after HEAD, or more than it said, spoils no other answer', async () => {
     const evil = 'HTTP/1.1 200 EVIL\r\nContent-Length: 0\r\n\r\n';
-    behave = say('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', evil);
+    upstream.behave = say('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', evil);
     for (const method of ['HEAD', 'GET', 'GET']) {
       assert.doesNotMatch(await ask(GET.replace('GET', method)), /EVIL/);
     }
   });
 
   test('that closes a connection as a request goes out gets it again, once, if it may be done twice', async (t) => {
-    const fresh = await front(t, port, 1, 2000);
+    const fresh = await front(t, upstream.port, 1, 2000);
     const get = () => askInText(fresh.port, GET);
     let requests = 0;
     const lives = (count: number) => {
       const answered = new WeakMap<Socket, number>();
-      behave = (socket) => {
+      upstream.behave = (socket) => {
         requests++;
         const before = answered.get(socket) ?? 0;
         answered.set(socket, before + 1);
@@ -274,19 +261,19 @@ describe('an upstream server', () => {
   });
 
   test('that breaks off an answer without a length, or in chunks, is not taken to have ended it', async () => {
-    behave = async (socket) => {
+    upstream.behave = async (socket) => {
       socket.write('HTTP/1.1 200 OK\r\n\r\nha');
       await new Promise((resolve) => setTimeout(resolve, 20));
       socket.resetAndDestroy();
     };
     assert.doesNotMatch(await ask(GET.replace('Connection: close\r\n', '')), /\r\n0\r\n\r\n$/);
     assert.deepEqual({ ...(await ask2({})), interim: 0 }, { interim: 0, status: 200, body: 'ha', isWhole: false });
-    behave = (socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\n');
+    upstream.behave = (socket) => socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nha\r\n');
     assert.doesNotMatch(await ask(GET), /0\r\n\r\n$/);
   });
 
   test('that sends a coding which nobody asked for is answered for with 502', async () => {
-    behave = say('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n');
+    upstream.behave = say('HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n');
     assert.match(await ask(GET), /^HTTP\/1\.1 502 /);
     assert.equal((await ask2({})).status, 502);
   });

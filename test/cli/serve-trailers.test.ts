@@ -3,22 +3,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as http2Connect, type IncomingHttpHeaders } from 'node:http2';
-import { type Socket, createServer as tcpServer } from 'node:net';
 import { after, beforeEach, test } from 'node:test';
-import { askInText, front, portOf, say } from './forwarding-support.ts';
+import { askInText, front, say, textServer } from './forwarding-support.ts';
 
-let behave: (socket: Socket, said: string) => unknown;
-let seen = '';
-const upstream = tcpServer((socket) => {
-  socket.on('error', () => {});
-  socket.on('data', (bytes) => {
-    seen += bytes.toString('latin1');
-    behave(socket, bytes.toString('latin1'));
-  });
-});
-const port = await portOf({ after }, upstream);
-const http1 = await front({ after }, port, 1, 2000);
-const http2 = await front({ after }, port, 2, 2000);
+const upstream = await textServer({ after });
+const http1 = await front({ after }, upstream.port, 1, 2000);
+const http2 = await front({ after }, upstream.port, 2, 2000);
 
 const ANSWER =
   'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: X-Hop\r\n' +
@@ -28,7 +18,7 @@ const ANSWER =
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 
 beforeEach(() => {
-  seen = '';
+  upstream.seen = '';
 });
 
 /** With trailers in both directions. */
@@ -59,12 +49,12 @@ async function askWithTrailers(
 }
 
 test('trailers of an answer reach HTTP/1.1 clients that take them, without those that may not be there', async () => {
-  behave = say(ANSWER);
+  upstream.behave = say(ANSWER);
   const get = 'GET / HTTP/1.1\r\nHost: a\r\nTE: deflate, trailers\r\nConnection: close, TE\r\n\r\n';
   const answer = await askInText(http1.port, get);
   assert.match(answer, /\r\ntrailer: server-timing\r\n/i);
   assert.ok(answer.endsWith('\r\n\r\n2\r\nok\r\n0\r\nserver-timing: a;dur=1, b\r\n\r\n'), answer);
-  assert.match(seen, /\r\nconnection: keep-alive, TE\r\n[\s\S]*\r\nte: trailers\r\n/);
+  assert.match(upstream.seen, /\r\nconnection: keep-alive, TE\r\n[\s\S]*\r\nte: trailers\r\n/);
   for (const other of [get.replace(/TE: .*\r\n/, ''), get.replace('HTTP/1.1', 'HTTP/1.0')]) {
     assert.doesNotMatch(await askInText(http1.port, other), /timing/i);
   }
@@ -76,7 +66,7 @@ test('trailers of an answer that comes in pieces, or has no body, reach HTTP/2 c
     [ANSWER.split(/(?<=\r\n\r\n|ok\r\n|Server-)/), 'ok'],
     [[ANSWER.replace('2\r\nok\r\n', '')], ''],
   ] as const) {
-    behave = say(...texts);
+    upstream.behave = say(...texts);
     const answer = await askWithTrailers({}, '', {});
     assert.equal(answer.headers.trailer, 'server-timing');
     assert.equal(answer.body, body);
@@ -87,7 +77,7 @@ test('trailers of an answer that comes in pieces, or has no body, reach HTTP/2 c
 
 test('trailers of a request reach the upstream server when they were announced, and may be there', async () => {
   const isWhole = /(?:\r\n0\r\n(?:x-sum: 1\r\n)?\r\n|\r\n\r\nab)$/;
-  behave = (socket) => isWhole.test(seen) && socket.write(OK);
+  upstream.behave = (socket) => isWhole.test(upstream.seen) && socket.write(OK);
   const names = 'X-Sum, Host, X-Forwarded-For, X-Hop';
   const trailers = { 'x-sum': '1', host: 'evil', 'x-forwarded-for': '1.1.1.1', 'x-hop': '1', 'x-more': '1' };
   const lines = Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -97,38 +87,39 @@ test('trailers of a request reach the upstream server when they were announced, 
   // As well where a length would do, and where its announcement is missing.
   assert.match(await askInText(http1.port, post), /^HTTP\/1\.1 200 /);
   assert.match(
-    seen,
+    upstream.seen,
     /\r\ntrailer: x-sum\r\n[\s\S]*transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n$/,
   );
-  seen = '';
+  upstream.seen = '';
   assert.match(await askInText(http1.port, post.replace(/Trailer: .*\r\n/, '')), /^HTTP\/1\.1 200 /);
-  assert.doesNotMatch(seen, /x-sum/);
-  seen = '';
+  assert.doesNotMatch(upstream.seen, /x-sum/);
+  upstream.seen = '';
   const announced = { trailer: names, 'content-length': '2', te: 'trailers' };
   assert.equal((await askWithTrailers(announced, 'ab', { 'x-sum': '1', host: 'evil' })).body, 'ok');
-  assert.match(seen, /\r\nconnection: keep-alive, TE\r\n/);
-  assert.doesNotMatch(seen, /content-length/);
-  assert.match(seen, /transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n$/);
+  assert.match(upstream.seen, /\r\nconnection: keep-alive, TE\r\n/);
+  assert.doesNotMatch(upstream.seen, /content-length/);
+  assert.match(upstream.seen, /transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n$/);
 });
 
 test('trailers go both ways for a client that waits for 100', async () => {
-  behave = (socket, said) => socket.write(said.includes('\r\n0\r\n') ? ANSWER : 'HTTP/1.1 100 Continue\r\n\r\n');
+  upstream.behave = (socket, said) =>
+    socket.write(said.includes('\r\n0\r\n') ? ANSWER : 'HTTP/1.1 100 Continue\r\n\r\n');
   const headers = { expect: '100-continue', trailer: 'x-sum', te: 'trailers' };
   const answer = await askWithTrailers(headers, 'ab', { 'x-sum': '1' });
   assert.equal(answer.trailers['server-timing'], 'a;dur=1, b');
   assert.equal(Object.keys(answer.trailers).length, 1);
-  assert.match(seen, /\r\nconnection: close, TE\r\n\r\n2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n$/);
+  assert.match(upstream.seen, /\r\nconnection: close, TE\r\n\r\n2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n$/);
 });
 
 test('what is not ASCII in a header stays as it is when the body comes later', async () => {
-  behave = (socket) => {
+  upstream.behave = (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nX-Sent: \u00e9\r\nContent-Length: 2\r\n\r\n', 'latin1');
     setTimeout(() => socket.write('ok'), 20);
   };
   const asked = 'POST / HTTP/1.1\r\nHost: a\r\nX-Asked: \u00e9\r\nConnection: close\r\nContent-Length: 1\r\n';
   for (const text of [`${asked}\r\nx`, `${asked}Expect: 100-continue\r\n\r\n`]) {
     assert.match(await askInText(http1.port, text), /\r\nx-sent: \u00e9\r\n/);
-    assert.match(seen, /\r\nx-asked: \u00e9\r\n/);
-    seen = '';
+    assert.match(upstream.seen, /\r\nx-asked: \u00e9\r\n/);
+    upstream.seen = '';
   }
 });
