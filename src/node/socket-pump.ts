@@ -9,12 +9,13 @@ import { concat } from '../bytes/bytes.ts';
 import type { Connection } from '../connection.ts';
 import type { TLSErrorCode } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
-import type { Driver, EarlyDelivery } from './driver.ts';
+import type { Driver } from './driver.ts';
+import { EarlySocket } from './early-socket.ts';
 import { firstFlights, isHelloDue, LONGEST_WAITING } from './first-flights.ts';
 import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
-import { asBuffer, SocketReader } from './socket-reader.ts';
+import { asBuffer } from './socket-reader.ts';
 import type { Callback } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -26,13 +27,7 @@ export interface PumpOptions {
   readonly signal?: AbortSignal;
 }
 
-export abstract class SocketPump extends SocketReader implements RawOwner {
-  #earlyDelivery: EarlyDelivery = 'held';
-  /** Of a server, at most what its tickets allow. */
-  #heldEarlyData: Uint8Array[] = [];
-  /** Of a client: what the caller gave, and what went out. */
-  #earlyDataOption: Uint8Array | undefined;
-  #earlyDataSent: 'option' | 'writes' | undefined;
+export abstract class SocketPump extends EarlySocket implements RawOwner {
   /** At a server: what came of a ClientHello, while it waits for its turn. */
   #hello: Uint8Array | undefined;
 
@@ -97,7 +92,7 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;
       this.eraseAtExit();
-      return [...connection.start(), ...this.#sendEarlyData(connection)];
+      return [...connection.start(), ...this.sendEarlyData(connection)];
     });
     if (!this.destroyed) {
       this.raw?.resume();
@@ -244,10 +239,10 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
         this.deliver(action.bytes);
         return;
       case 'earlyDataAccepted':
-        this.#takeEarlyData(action.summary);
+        this.takeEarlyData(action.summary);
         return;
       case 'earlyData':
-        this.#deliverEarlyData(action.bytes);
+        this.deliverEarlyData(action.bytes);
         return;
       case 'earlyDataRejected':
         // Told of once the handshake is complete: all of it is known here.
@@ -310,63 +305,13 @@ export abstract class SocketPump extends SocketReader implements RawOwner {
     this.secureConnecting = false;
     this.earlyData = false;
     keepKeysYoung(this, this.driver.keyRenewal, summary.version);
-    this.#settleEarlyData(summary);
+    this.settleEarlyData(summary);
     this.secured(summary);
-    for (const bytes of this.#heldEarlyData.splice(0)) {
-      this.deliver(bytes);
-    }
+    this.deliverHeldEarlyData();
     if (!this.destroyed) {
       this.release();
     }
   }
-
-  #sendEarlyData(connection: Connection): Action[] {
-    const wanted = connection.role === 'client' ? this.driver.earlyData(this as unknown as TLSSocket) : undefined;
-    const room = connection.earlyDataRoom;
-    const bytes = wanted === 'writes' ? this.earlyWrites(room) : wanted;
-    this.#earlyDataOption = wanted === 'writes' ? undefined : wanted;
-    if (bytes === undefined || bytes.length === 0 || bytes.length > room) {
-      return [];
-    }
-    this.#earlyDataSent = wanted === 'writes' ? 'writes' : 'option';
-    return connection.sendEarlyData(bytes);
-  }
-
-  /** Writes that were not taken wait here still, and go out as if they had never been sent: that was asked for. */
-  #settleEarlyData(summary: HandshakeSummary): void {
-    const sent = this.#earlyDataSent;
-    const option = this.#earlyDataOption;
-    const taken = summary.earlyData === 'taken' && sent !== undefined;
-    this.#earlyDataOption = undefined;
-    if (taken && sent === 'writes') {
-      this.earlyWritesTaken();
-    }
-    if (option !== undefined && !taken) {
-      this.emit('earlyDataRejected', asBuffer(option), sent === undefined ? 'not_sent' : 'refused');
-    }
-  }
-
-  #takeEarlyData(summary: HandshakeSummary): void {
-    if (!this.destroyed) {
-      this.earlyData = true;
-      this.foretold(summary);
-      this.#earlyDelivery = this.driver.earlyDataTaken(this as unknown as TLSSocket);
-    }
-  }
-
-  #deliverEarlyData(bytes: Uint8Array): void {
-    if (this.#earlyDelivery === 'stream') {
-      this.deliver(bytes);
-    } else if (this.#earlyDelivery === 'events') {
-      this.noteReceived(bytes);
-      this.emit('earlyData', asBuffer(bytes));
-    } else {
-      this.#heldEarlyData.push(bytes);
-    }
-  }
-
-  /** What the handshake will lead to, if the client is there at all. */
-  protected abstract foretold(summary: HandshakeSummary): void;
 
   protected abstract secured(summary: HandshakeSummary): void;
 
