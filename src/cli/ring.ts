@@ -27,9 +27,19 @@ export interface InitFlags {
   readonly json?: boolean;
 }
 
+export interface MembersFlags {
+  readonly identity?: string;
+  readonly add?: readonly string[];
+  readonly remove?: readonly string[];
+  readonly write?: string;
+  readonly adopt?: string;
+  readonly json?: boolean;
+}
+
 export function ringCommand(): Command {
   const ring = new Command('ring').description('make, watch and steer the ring of ticket keys that a fleet shares');
   ring.addCommand(initCommand());
+  ring.addCommand(membersCommand());
   for (const command of [statusCommand(), rotateCommand(), flushCommand(), evictCommand(), joinCommand()]) {
     ring.addCommand(command);
   }
@@ -39,6 +49,7 @@ export function ringCommand(): Command {
     `
 Examples:
   $ mayfly ring init --fleet-name web --identity web1.identity web2.identity web3.identity
+  $ mayfly ring members --identity web1.identity --add web4.identity --write web.members
   $ mayfly ring status --fleet redis://10.0.0.5 --identity web1.identity
   $ mayfly ring evict web3 --fleet redis://10.0.0.5 --identity web1.identity`,
   );
@@ -59,6 +70,27 @@ can join the fleet from then on, but opens nothing of the past.`,
     .action(async (flags: InitFlags) => {
       const { init } = await import('./ring/init.ts');
       init(flags);
+    });
+}
+
+function membersCommand(): Command {
+  return new Command('members')
+    .description('tell who is on the list of members, make a new list, or let a host take one over')
+    .addOption(new Option('--identity <file>', 'a file of mayfly ring init').env('MAYFLY_IDENTITY'))
+    .option('--add <file...>', 'identity files to make, one for each host that comes')
+    .option('--remove <member...>', 'who goes: its name, or the beginning of its id (8 digits or more)')
+    .option('--write <file>', 'where the new list is written: it is no secret, but nobody must exchange it')
+    .option('--adopt <file>', 'put this list into the identity file; the server then needs a restart')
+    .option('--json', 'one JSON object per line instead of text')
+    .addHelpText(
+      'after',
+      `
+A stolen identity is replaced by --remove web3 --add web3.identity. Members with different lists are different fleets:
+adopt a new one at all hosts, one after the other, and see in mayfly ring status that all are there.`,
+    )
+    .action(async (flags: MembersFlags) => {
+      const { members } = await import('./ring/members.ts');
+      members(flags);
     });
 }
 

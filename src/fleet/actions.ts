@@ -51,7 +51,9 @@ export type RingAlarm =
   | 'sealing_key_old'
   /** A day without a fresh epoch, or never a key: no tickets. */
   | 'no_sealing_key'
-  /** Two running instances have one identity: a copied file, or a thief. */
+  /** Two running instances have one identity, or one is spoken for by two: a copied file, or a thief. */
   | 'identity_shared'
+  /** More instances run than one ring is made for: some are left out of epoch records, and wait for a welcome. */
+  | 'ring_full'
   /** An order evicts this member. */
   | 'evicted';

@@ -52,7 +52,8 @@ export class Announcer {
       announcedAt: time,
       name,
       prekey: prekey.keyPair.publicKey,
-      notAfter: Math.floor(time + this.#prekeys.remaining(prekey, now)),
+      // Not by the store's word alone: one that names a day to come would have the prekey sealed to on that day.
+      notAfter: Math.max(0, Math.floor(visit.borneOut + this.#prekeys.remaining(prekey, now))),
       generation,
       skew: visit.skew,
       ratchetDepth,

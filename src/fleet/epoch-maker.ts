@@ -23,6 +23,7 @@ import { type MemberContext, topic } from './member-context.ts';
 import type { Peers } from './peers.ts';
 import { type EpochHeader, type EpochRecord, epochSlot, type Recipient, sealEpochRecord } from './records/epoch.ts';
 import { type EpochTimes, elapsed, ringTime } from './ring-time.ts';
+import { MAX_INSTANCES } from './store.ts';
 import type { Visit } from './visit.ts';
 
 interface Pending {
@@ -227,6 +228,7 @@ export class EpochMaker {
     const { settle } = this.#context.configuration;
     return peers.live
       .filter(({ notAfter }) => notAfter > visit.time + settle)
+      .slice(0, MAX_INSTANCES)
       .map(({ instanceId, prekey }) => ({ instanceId, prekey }));
   }
 

@@ -89,24 +89,39 @@ export function createIdentityFiles(
   fleetName: string,
   names: readonly string[],
 ): readonly string[] {
-  if (names.length === 0 || new Set(names).size !== names.length) {
+  return createIdentities(provider, fleetName, names, []).files;
+}
+
+/** The same beside members that there are already; no name at all is well then. */
+export function createIdentities(
+  provider: CryptoProvider,
+  fleetName: string,
+  names: readonly string[],
+  others: readonly NamedMember[],
+): { readonly members: readonly NamedMember[]; readonly files: readonly string[] } {
+  const all = [...others.map(({ name }) => name), ...names];
+  if (all.length === 0 || new Set(all).size !== all.length) {
     throw new TLSError('TLS_ERR_CONFIG', 'identities must have names that differ, and at least one is needed');
   }
   const seeds = names.map(() => Secret.create('identityKey', SEED_LENGTH, (bytes) => provider.random(bytes)));
   try {
-    const members = seeds.map((seed, index) => ({
-      name: names[index],
-      publicKey: base64url(Identity.fromSeed(provider, seed).publicKey),
-    }));
-    return seeds.map((seed, index) => {
-      const content = { mayflyIdentity: VERSION, fleetName, name: names[index], seed: seed.use(base64url), members };
-      return `${JSON.stringify(content, undefined, 2)}\n`;
+    const made = seeds.map((seed, i) => ({ name: names[i], publicKey: Identity.fromSeed(provider, seed).publicKey }));
+    const members = [...others, ...made];
+    const files = seeds.map((seed, index) => {
+      const own = { mayflyIdentity: VERSION, fleetName, name: names[index], seed: seed.use(base64url) };
+      return `${JSON.stringify({ ...own, members: publicMembers(members) }, undefined, 2)}\n`;
     });
+    return { members, files };
   } finally {
     for (const seed of seeds) {
       seed.erase();
     }
   }
+}
+
+/** As they stand in a file. */
+export function publicMembers(members: readonly NamedMember[]): readonly { name: string; publicKey: string }[] {
+  return members.map(({ name, publicKey }) => ({ name, publicKey: base64url(publicKey) }));
 }
 
 /** @throws TLSError `TLS_ERR_CONFIG` not an identity file, or its own key is not on its list */
@@ -116,10 +131,7 @@ export function readIdentityFile(provider: CryptoProvider, text: string): Identi
   if (mayflyIdentity !== VERSION || typeof fleetName !== 'string' || typeof name !== 'string') {
     throw bad(`mayflyIdentity: ${VERSION}, a fleetName and a name were expected`);
   }
-  if (!Array.isArray(members) || members.length > MAX_MEMBERS) {
-    throw bad(`members must be a list of at most ${MAX_MEMBERS}`);
-  }
-  const named = members.map(readMember);
+  const named = readMembers(members);
   const seed = Secret.take('identityKey', bytesOf(content.seed, 'seed'));
   try {
     const identity = Identity.fromSeed(provider, seed);
@@ -149,6 +161,14 @@ function parse(text: string): Record<string, unknown> {
     throw bad('a JSON object was expected');
   }
   return content as Record<string, unknown>;
+}
+
+/** @throws TLSError `TLS_ERR_CONFIG` */
+export function readMembers(members: unknown): readonly NamedMember[] {
+  if (!Array.isArray(members) || members.length > MAX_MEMBERS) {
+    throw bad(`members must be a list of at most ${MAX_MEMBERS}`);
+  }
+  return members.map(readMember);
 }
 
 function readMember(member: unknown): NamedMember {

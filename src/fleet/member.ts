@@ -27,7 +27,7 @@ import { instanceSlot } from './records/member.ts';
 import { Refusals } from './refusals.ts';
 import { elapsed, ringTime } from './ring-time.ts';
 import { SealingChoice } from './sealing-choice.ts';
-import { STORE_TIMEOUT, type StoreView } from './store.ts';
+import { MAX_INSTANCES, STORE_TIMEOUT, type StoreView } from './store.ts';
 import { type Refuse, type Visit, VisitReader } from './visit.ts';
 import { VisitSchedule } from './visit-schedule.ts';
 import { Welcomer } from './welcomer.ts';
@@ -145,7 +145,7 @@ export class Member {
       return this.#finish(now, [{ kind: 'remove_member', slot: this.slot }]);
     }
     const trusted = this.#orders.within(visit);
-    this.#peers.update(trusted, this.#generation);
+    this.#peers.update(trusted, this.#generation, this.#announcer.count);
     const actions = this.#takeKeys(trusted);
     const announcement = this.#announce(trusted);
     const welcomes = this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation);
@@ -347,6 +347,7 @@ export class Member {
       store_unreachable: this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
       ...this.#sealing.alarms(now),
       identity_shared: this.#peers.sharedIdentities > 0,
+      ring_full: this.#peers.live.length >= MAX_INSTANCES,
       evicted: this.#phase === 'evicted',
     });
     const events = this.#events.map((event) => ({ kind: 'event', event }) as const);

@@ -1,11 +1,11 @@
 /** The other instances of the ring, as their signed records tell. */
 
-import { toHex } from '../bytes/bytes.ts';
+import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { type Generation, isEvicted } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
 import type { MemberContext } from './member-context.ts';
 import { instanceSlot, type MemberRecord } from './records/member.ts';
-import { STORE_TIMEOUT } from './store.ts';
+import { MAX_MEMBER_RECORDS, STORE_TIMEOUT } from './store.ts';
 import type { Refuse, Visit } from './visit.ts';
 
 interface Peer {
@@ -17,6 +17,7 @@ interface Peer {
 export class Peers {
   readonly #context: MemberContext;
   readonly #refuse: Refuse;
+  /** Least lately seen first, and no more than one visit shows: who has one identity can make up any number. */
   readonly #known = new Map<string, Peer>();
   #live: readonly MemberRecord[] = [];
   #heard: readonly MemberRecord[] = [];
@@ -24,6 +25,8 @@ export class Peers {
   /** Per epoch, for each live instance that has a key of it: which. */
   #holdings = new Map<number, Set<string>[]>();
   #sharedIdentities = 0;
+  /** Identities, hex, of which two signers have spoken for one instance. */
+  readonly #twofold = new Set<string>();
 
   constructor(context: MemberContext, refuse: Refuse) {
     this.#context = context;
@@ -40,19 +43,32 @@ export class Peers {
     return this.#heard;
   }
 
-  /** Processes of one identity beyond those that are meant to be, all for so long that none is just taking over. */
+  /**
+   * Processes of one identity beyond those that are meant to be, all for so long that none is just taking over; and
+   * identities with which somebody has signed in the name of a running instance.
+   */
   get sharedIdentities(): number {
-    return this.#sharedIdentities;
+    return this.#sharedIdentities + this.#twofold.size;
   }
 
-  update({ members, time }: Visit, generation: Generation): void {
+  /** @param announced the number of this instance's own last record */
+  update({ members, time }: Visit, generation: Generation, announced: number): void {
     for (const record of members) {
-      this.#take(record, time, generation);
+      this.#take(record, time, generation, announced);
+    }
+    for (const memberId of generation.evicted) {
+      this.#twofold.delete(toHex(memberId));
     }
     for (const [id, { record }] of this.#known) {
       if (record.announcedAt < time - FORGOTTEN_AFTER * this.#liveFor || isEvicted(generation, record.memberId)) {
         this.#known.delete(id);
       }
+    }
+    for (const id of this.#known.keys()) {
+      if (this.#known.size <= MAX_MEMBER_RECORDS) {
+        break;
+      }
+      this.#known.delete(id);
     }
     this.#live = [...this.#known.values()].map(({ record }) => record).filter((record) => this.#isLive(record, time));
     this.#heard = this.#live.filter((record) => record.announcedAt > time - this.#heardFor);
@@ -80,10 +96,24 @@ export class Peers {
     return this.#heard.length > 0 && this.#heard.every(says);
   }
 
-  #take(record: MemberRecord, time: number, generation: Generation): void {
+  #take(record: MemberRecord, time: number, generation: Generation, announced: number): void {
     const id = toHex(record.instanceId);
     const known = this.#known.get(id);
-    if (id === toHex(this.#context.instanceId) || record === known?.record) {
+    if (id === toHex(this.#context.instanceId)) {
+      if (record.sequence > announced) {
+        this.#twofold.add(toHex(record.memberId));
+      }
+      return;
+    }
+    if (known !== undefined && isTwofold(record, known.record)) {
+      this.#twofold.add(toHex(record.memberId));
+    }
+    if (known !== undefined) {
+      // Who is seen is forgotten last.
+      this.#known.delete(id);
+      this.#known.set(id, known);
+    }
+    if (record === known?.record) {
       return;
     }
     const refusal = this.#refusalOf(record, known, time, generation);
@@ -105,7 +135,10 @@ export class Peers {
   }
 
   #isLive(record: MemberRecord, time: number): boolean {
-    return record.announcedAt > time - this.#liveFor;
+    // One of a day to come may be known by a false time: it is not alive until then.
+    return (
+      record.announcedAt > time - this.#liveFor && record.announcedAt <= time + this.#context.configuration.maxSkew
+    );
   }
 
   get #liveFor(): number {
@@ -133,6 +166,11 @@ export class Peers {
     }
     return [...groups.values()].reduce((sum, { count, allowed }) => sum + Math.max(0, count - allowed), 0);
   }
+}
+
+/** One process never signs two records with one number. */
+function isTwofold(a: MemberRecord, b: MemberRecord): boolean {
+  return a.sequence === b.sequence && (a.announcedAt !== b.announcedAt || !sameBytes(a.prekey, b.prekey));
 }
 
 function holdingsOf(live: readonly MemberRecord[]): Map<number, Set<string>[]> {

@@ -8,7 +8,7 @@ import { type MemberRecord, openMemberRecord } from './records/member.ts';
 import { type OrderRecord, openOrderRecord } from './records/order.ts';
 import type { RecordRefusal } from './records/refusal.ts';
 import { openWelcomeRecord, type WelcomeRecord } from './records/welcome.ts';
-import type { Anchor } from './ring-time.ts';
+import { type Anchor, ringTime } from './ring-time.ts';
 import {
   MAX_EPOCH_RECORDS,
   MAX_MEMBER_RECORDS,
@@ -27,6 +27,11 @@ export interface Visit {
   readonly skew: number;
   /** The two differ by more than is allowed: one of them is wrong, and nobody knows which. */
   readonly skewed: boolean;
+  /**
+   * Ring time now at the most, as far as local clocks bear the store's out: by the wall clock, and by what has passed since
+   * the two last agreed. A store that names a day to come does not move it.
+   */
+  readonly borneOut: number;
   readonly members: readonly MemberRecord[];
   readonly epochs: readonly EpochRecord[];
   readonly welcomes: readonly WelcomeRecord[];
@@ -45,6 +50,8 @@ export class VisitReader {
   readonly #epochs: RecordCache<EpochRecord>;
   readonly #welcomes: RecordCache<WelcomeRecord>;
   readonly #orders: RecordCache<OrderRecord>;
+  /** When the store's clock and the local one last agreed. */
+  #agreed: Anchor | undefined;
 
   constructor(context: MemberContext, refuse: Refuse) {
     const { trust, configuration } = context;
@@ -62,12 +69,18 @@ export class VisitReader {
     // The store told its time somewhere between asking and now: half of the way is wrong by half of it at the most.
     const time = Math.floor(view.time + Math.max(0, now.monotonic - began.monotonic) / 2);
     const skew = now.wall - time;
+    const { maxSkew } = this.#context.configuration;
+    const skewed = Math.abs(skew) > maxSkew;
+    const anchor = { moment: now, ring: time };
+    this.#agreed = skewed ? this.#agreed : anchor;
+    const local = this.#agreed === undefined ? now.wall : Math.max(now.wall, ringTime(this.#agreed, now));
     return {
       now,
       time,
-      anchor: { moment: now, ring: time },
+      anchor,
       skew,
-      skewed: Math.abs(skew) > this.#context.configuration.maxSkew,
+      skewed,
+      borneOut: Math.min(time, local + maxSkew),
       members: this.#members.read(view.members, this.#refuse),
       epochs: this.#epochs.read(view.epochs, this.#refuse),
       welcomes: this.#welcomes.read(view.welcomes, this.#refuse),

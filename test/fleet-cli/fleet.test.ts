@@ -5,9 +5,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { openAccess, type RingAccess } from '../../src/cli/ring/access.ts';
+import { knownGeneration } from '../../src/cli/ring/order.ts';
 import { type RingReport, reportOf } from '../../src/cli/ring/report.ts';
 import { askForSessions, type SessionsReport } from '../../src/cli/ring/sessions.ts';
 import { ringCommand } from '../../src/cli/ring.ts';
+import { FIRST_GENERATION } from '../../src/fleet/generation.ts';
 import { createIdentityFiles, nodeProvider } from '../../src/node/fleet.ts';
 import { resumes } from '../agent/visits.ts';
 import {
@@ -233,6 +235,9 @@ describe('a fleet of two hosts, one with two workers', skipUnless('redis-server'
       events.map(({ event }) => event),
       ['flushed', 'heard'],
     );
+    // By what members say alone: an order that the store has lost must not be given once more in vain.
+    const { visit: seen } = await access.look();
+    assert.equal(knownGeneration({ visit: seen, generation: FIRST_GENERATION }).number, events[0].generation);
     await resumesAcross();
     assert(!(await resumes(hosts[1].port, 'TLSv1.3', session, trust)));
   });

@@ -1,12 +1,12 @@
 /** What `serve --fleet`, `--workers` and `ring` refuse, each with one line and its exit code. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ringCommand } from '../../src/cli/ring.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
-import { createIdentityFiles, nodeProvider } from '../../src/node/fleet.ts';
+import { createIdentityFiles, loadIdentity, nodeProvider } from '../../src/node/fleet.ts';
 import { mayfly, refusedHere, temporaryFolder } from '../cli/support.ts';
 
 const url = 'redis://127.0.0.1:1';
@@ -45,6 +45,54 @@ describe('mayfly ring init', () => {
     const bare = await mayfly(['ring', 'init', '--identity', join(folder, 'a')]);
     assert.equal(bare.code, 2);
     assert.match(bare.stderr, /--fleet-name <name>/);
+  });
+});
+
+describe('mayfly ring members', () => {
+  test('makes a list with who comes and without who goes, and puts it into a host’s file', async (t) => {
+    const folder = temporaryFolder(t);
+    const [web1, web2, replaced, list] = ['web1', 'web2', 'new/web2', 'web.members'].map((name) => join(folder, name));
+    for (const [i, text] of createIdentityFiles(nodeProvider, 'web', ['web1', 'web2']).entries()) {
+      writeFileSync([web1, web2][i], text, { mode: 0o600 });
+    }
+    mkdirSync(join(folder, 'new'));
+    const change = ['--remove', 'web2', '--add', replaced, '--write', list];
+    const made = await mayfly(['ring', 'members', '--identity', web1, ...change, '--json']);
+    assert.equal(made.code, 0, made.stderr);
+    const before = loadIdentity(web1);
+    chmodSync(web1, 0o400);
+    const adopted = await mayfly(['ring', 'members', '--identity', web1, '--adopt', list, '--json']);
+    assert.equal(adopted.code, 0, adopted.stderr);
+    const told = JSON.parse(adopted.stdout);
+    assert.equal(told.list, JSON.parse(made.stdout).list);
+    assert.deepEqual(
+      [...told.added, ...told.removed].map(({ name }: { name: string }) => name),
+      ['web2', 'web2'],
+    );
+    assert.equal(statSync(web1).mode & 0o777, 0o400);
+    assert.deepEqual(loadIdentity(web1).identity.publicKey, before.identity.publicKey);
+    assert.deepEqual(loadIdentity(web1).members, loadIdentity(replaced).members);
+    assert.notDeepEqual(loadIdentity(web1).members, before.members);
+    assert(!readFileSync(list, 'utf8').includes('seed'));
+
+    const text = readFileSync(web2, 'utf8');
+    const cases: [readonly string[], number, RegExp][] = [
+      [['--adopt', list], 1, /the identity of web2 is not on the list/],
+      [['--adopt', web1], 2, /mayflyMembers: 1/],
+      [['--adopt', list, '--write', 'x'], 2, /--adopt takes a list as it is/],
+      [['--adopt', join(folder, 'none')], 3, /cannot read .*none/],
+      [['--add', join(folder, 'web3')], 2, /--write is missing/],
+      [['--add', join(folder, 'web1.x'), '--write', join(folder, 'x')], 2, /names that differ/],
+      [['--remove', 'web9', '--write', join(folder, 'x')], 2, /nobody in the fleet is called "web9"/],
+      [['--write', list], 3, /web\.members is there already/],
+    ];
+    for (const [args, code, line] of cases) {
+      const refused = await refusedHere(ringCommand(), ['members', '--identity', web2, ...args]);
+      assert.match(refused.line, line);
+      assert.equal(refused.code, code, args.join(' '));
+    }
+    assert.equal(readFileSync(web2, 'utf8'), text);
+    assert.deepEqual(readdirSync(folder).sort(), ['new', 'web.members', 'web1', 'web2'], 'nothing is half made');
   });
 });
 

@@ -183,6 +183,10 @@ describe('a store on Redis', skipUnless('redis-server'), () => {
   test('tells its own time', async () => {
     const store = new RedisStore(redis, anyRingId());
     assert(Math.abs((await store.time()) - Date.now()) < 60_000);
+    for (const answer of [['8700000000000', '0'], ['-1', '0'], ['x'], 'now', null]) {
+      const liar = new RedisStore({ ...redis, command: async () => answer }, anyRingId());
+      await assert.rejects(liar.time(), { code: 'TLS_ERR_STORE' });
+    }
   });
 
   test('keeps rings apart', async () => {

@@ -80,7 +80,7 @@ export function heal(fleet: Fleet): void {
 
 function calm(world: World): void {
   const { store } = world;
-  if (store.time(world.time) !== world.time) {
+  if (store.time(world.time) !== world.time || store.lies.size > 0) {
     world.storeClockFaultAt = world.time;
   }
   world.loss = 0;
@@ -88,6 +88,7 @@ function calm(world: World): void {
   store.brokenNx = false;
   store.clockOffset = 0;
   store.frozenAt = undefined;
+  store.lies.clear();
   world.honestSince = world.time;
 }
 
@@ -115,7 +116,8 @@ const forgeries = ['bit', 'replay', 'kind', 'cut', 'junk', 'signer'] as const;
 function forge({ world }: Fleet, how: (typeof forgeries)[number], from: number, at: number): void {
   const { store, time } = world;
   const victim = store.history[from % Math.max(1, store.history.length)];
-  if (victim === undefined) {
+  // One that was cut before may have no place for what is changed here.
+  if (victim === undefined || victim.bytes.length < 2 + 32 + 32) {
     return;
   }
   const kinds: readonly RecordKind[] = ['member', 'epoch', 'welcome', 'order'];
@@ -277,6 +279,15 @@ export function happenings(days: boolean): fc.Arbitrary<Happening>[] {
       [fc.constantFrom(-3 * HOUR, -5 * MINUTE, 5 * MINUTE, 3 * HOUR)],
       ({ world }, ms) => {
         world.store.clockOffset = ms;
+        world.storeClockFaultAt = Number.POSITIVE_INFINITY;
+        world.honestSince = Number.POSITIVE_INFINITY;
+      },
+    ),
+    happening<[number, number]>(
+      'lie to one',
+      [index, fc.constantFrom(-3 * HOUR, 50_000, 3 * HOUR, 30 * HOUR)],
+      ({ world }, at, ms) => {
+        world.store.lies.set(pick(world, at).member?.slot ?? '', ms);
         world.storeClockFaultAt = Number.POSITIVE_INFINITY;
         world.honestSince = Number.POSITIVE_INFINITY;
       },

@@ -16,6 +16,8 @@ interface Entry {
 export class FaultyStore {
   /** Milliseconds by which its clock is off. */
   clockOffset = 0;
+  /** What it adds to that for one member alone, by its slot. */
+  readonly lies = new Map<string, number>();
   /** When set, its clock stands there. */
   frozenAt: number | undefined;
   /** `SET NX` is won by everyone, as after a failover. */
@@ -60,7 +62,7 @@ export class FaultyStore {
     this.#expire(now);
     const of = (kind: RecordKind): StoredRecord[] => this.#entries.filter((entry) => entry.kind === kind);
     return {
-      time: this.time(now),
+      time: this.time(now) + (this.lies.get(slot) ?? 0),
       members: of('member'),
       epochs: this.hidesEpochs ? [] : of('epoch'),
       welcomes: of('welcome').filter((entry) => entry.slot === slot),
@@ -78,6 +80,11 @@ export class FaultyStore {
     if (before !== undefined) {
       this.#entries = before.map((entry) => ({ ...entry, until: Math.max(entry.until, now + 600_000) }));
     }
+  }
+
+  /** All but that of one. */
+  wipeMembers(slot: string | undefined): void {
+    this.#entries = this.#entries.filter((entry) => entry.kind !== 'member' || entry.slot === slot);
   }
 
   wipe(): void {

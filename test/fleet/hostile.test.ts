@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { toHex } from '../../src/bytes/bytes.ts';
 import { Secret } from '../../src/bytes/secret.ts';
+import { openMemberRecord, prekeyIdOf, sealMemberRecord } from '../../src/fleet/records/member.ts';
 import { putEpoch } from './commands.ts';
-import { common, eventsOf, lastOf, settled, toNextEpoch, trustOf } from './scenes.ts';
+import { alarmsOf, common, eventsOf, lastOf, settled, toNextEpoch, trustOf } from './scenes.ts';
 import { HOUR, MINUTE, World } from './world.ts';
 
 describe('whoever can write to the store', () => {
@@ -86,6 +87,73 @@ describe('whoever has a prekey from a member’s memory, and the store', () => {
     assert.equal(other.member?.status(world.moment(other)).members.length, 1, 'the record passes for a live one');
     assert.equal(welcomes(), before);
   });
+
+  /** What one member says of itself while it is told a time days ahead, and which prekey it then had. */
+  const postDated = (world: World) => {
+    const [victim] = world.nodes;
+    const slot = victim.member?.slot ?? '';
+    world.store.lies.set(slot, 72 * HOUR);
+    world.advance(MINUTE);
+    const record = lastOf(world, victim);
+    const said = openMemberRecord(trustOf(world), 'x25519', record);
+    assert(typeof said === 'object' && said.announcedAt > world.time + 71 * HOUR);
+    world.store.lies.clear();
+    world.crash(victim);
+    return { slot, record, prekeyId: toHex(prekeyIdOf(world.provider, said.prekey)) };
+  };
+  const sealedTo = (world: World, prekeyId: string, since: number) =>
+    world.store.history.slice(since).filter(({ kind, bytes }) => kind !== 'member' && toHex(bytes).includes(prekeyId))
+      .length;
+
+  it('is sent no key of a later day by what the member was made to sign for that day', () => {
+    const world = settled(3);
+    const [, before, late] = world.nodes;
+    world.crash(late);
+    const { slot, record, prekeyId } = postDated(world);
+    world.crash(before);
+    world.advance(72 * HOUR - 2 * MINUTE);
+    const since = world.store.history.length;
+    world.store.put('member', slot, record, world.time + HOUR);
+    world.start(late);
+    toNextEpoch(world);
+    assert.equal(world.sealing(late)?.fresh, true);
+    assert.equal(sealedTo(world, prekeyId, since), 0);
+  });
+
+  it('is sent none by a member that is told, once, the day for which it was signed', () => {
+    const world = settled(3);
+    const { slot, record, prekeyId } = postDated(world);
+    const [, fooled] = world.nodes;
+    world.store.put('member', slot, record, world.time + HOUR);
+    world.store.lies.set(fooled.member?.slot ?? '', 72 * HOUR);
+    world.advance(2 * world.heartbeat);
+    world.store.lies.clear();
+    const since = world.store.history.length;
+    world.advance(3 * HOUR);
+    assert.equal(world.sealing(fooled)?.fresh, true);
+    assert.equal(sealedTo(world, prekeyId, since), 0);
+  });
+});
+
+describe('whoever has a member’s identity, and says that he is its very process', () => {
+  for (const [what, ahead] of [
+    ['with a number that it will not come to', 2 ** 40],
+    ['with the number that it takes next', 1],
+  ] as const) {
+    it(`is noticed where both are seen: ${what}`, () => {
+      const world = settled(3);
+      const [victim, other] = world.nodes;
+      const trust = trustOf(world);
+      const own = openMemberRecord(trust, 'x25519', lastOf(world, victim));
+      assert(typeof own === 'object');
+      const prekey = world.provider.generateKeyShare('x25519').publicKey;
+      const said = { ...own, prekey, sequence: own.sequence + ahead, announcedAt: world.time };
+      const forged = sealMemberRecord(trust, victim.file.identity, said);
+      world.store.put('member', ahead === 1 ? 'ff' : `${victim.member?.slot}`, forged, world.time + MINUTE, true);
+      world.advance(MINUTE);
+      assert.deepEqual(alarmsOf(world, ahead === 1 ? other : victim), ['identity_shared']);
+    });
+  }
 });
 
 describe('a member that makes keys wrongly', () => {

@@ -10,7 +10,7 @@ import { openMemberRecord } from '../../src/fleet/records/member.ts';
 import { RingTrust } from '../../src/fleet/records/signed.ts';
 import { openWelcomeRecord } from '../../src/fleet/records/welcome.ts';
 import type { SecretLedger } from './secret-ledger.ts';
-import { HOUR, type Node, type World } from './world.ts';
+import { HOUR, MINUTE, type Node, type World } from './world.ts';
 
 const LONG_ENOUGH = 26 * HOUR;
 /** What one held key consists of besides the secret: `ticketKeyUses`. */
@@ -30,6 +30,8 @@ export class Invariants {
   #storeBehind = 0;
   #nodeAhead = 0;
   #nodeBehind = 0;
+  /** For each process whose clock was right once: how far its monotonic clock lagged then. */
+  readonly #agreed = new Map<string, number>();
 
   constructor(world: World, ledger: SecretLedger) {
     this.#world = world;
@@ -157,16 +159,21 @@ export class Invariants {
     assert(status?.evicted.every((name) => ordered.has(name)) !== false, 'a member is evicted that nobody evicted');
   }
 
+  /** A key's end cannot be known while both clocks are wrong at once, or one of them and the store's by as much. */
+  #tolerance({ monotonicLag, setBack }: Node): number {
+    return (
+      2 * this.#world.configuration.maxSkew +
+      5_000 +
+      Math.min(monotonicLag, setBack) +
+      Math.min(this.#storeAhead, this.#nodeAhead) +
+      Math.min(this.#storeBehind, this.#nodeBehind)
+    );
+  }
+
   #checkDeadlines(node: Node): void {
     const { time, configuration } = this.#world;
-    const { maxSkew, ticketLifetime12 } = configuration;
-    // A key's end cannot be known while both clocks are wrong at once, or one of them and the store's by as much.
-    const tolerance =
-      2 * maxSkew +
-      5_000 +
-      Math.min(node.monotonicLag, node.setBack) +
-      Math.min(this.#storeAhead, this.#nodeAhead) +
-      Math.min(this.#storeBehind, this.#nodeBehind);
+    const { ticketLifetime12 } = configuration;
+    const tolerance = this.#tolerance(node);
     const now = this.#world.moment(node);
     for (const key of this.#world.opening(node)) {
       const { sealUntil, destroyAt, createdAt } = key.times;
@@ -217,7 +224,14 @@ export class Invariants {
   /** Connected and undisturbed for so long that it must have everything. */
   #isSettled(node: Node): boolean {
     const { time, honestSince } = this.#world;
-    return node.running && node.connected && time - Math.max(node.undisturbedSince, honestSince) > this.grace;
+    const since = Math.max(node.undisturbedSince, honestSince);
+    return node.running && node.connected && time - since > this.grace && this.#behind(node) < 20 * MINUTE;
+  }
+
+  /** By how much all that a node goes by is behind: its prekeys seem over to others when it is half an epoch. */
+  #behind(node: Node): number {
+    const lag = this.#agreed.get(this.#life(node));
+    return Math.min(-node.wallOffset, lag === undefined ? Number.POSITIVE_INFINITY : node.monotonicLag - lag);
   }
 
   /** Its clocks, and the store's, were right for so long that no deadline of today was reckoned by wrong ones. */
@@ -230,9 +244,14 @@ export class Invariants {
   #noteClocks(): void {
     const { store, time, nodes } = this.#world;
     const off = store.time(time) - time;
-    this.#storeAhead = Math.max(this.#storeAhead, off);
-    this.#storeBehind = Math.max(this.#storeBehind, -off);
-    for (const { wallOffset } of nodes) {
+    const lies = [0, ...store.lies.values()];
+    this.#storeAhead = Math.max(this.#storeAhead, off + Math.max(...lies));
+    this.#storeBehind = Math.max(this.#storeBehind, -off - Math.min(...lies));
+    for (const node of nodes) {
+      const { wallOffset } = node;
+      if (Math.abs(wallOffset) <= this.#world.configuration.maxSkew && this.#isSettled(node)) {
+        this.#agreed.set(this.#life(node), node.monotonicLag);
+      }
       this.#nodeAhead = Math.max(this.#nodeAhead, wallOffset);
       this.#nodeBehind = Math.max(this.#nodeBehind, -wallOffset);
     }

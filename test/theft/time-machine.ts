@@ -1,9 +1,10 @@
 /**
  * Time for a whole process, turned by hand: an epoch of six seconds passes in a few milliseconds, and nothing depends on
- * how fast the machine is. `Date.now` and `performance.now` are replaced, so servers, clients and ring members all live in
- * the same time. With `MAYFLY_THEFT=real` all clocks are left alone, and it is waited instead.
+ * how fast the machine is. `Date.now`, `performance.now` and `os.uptime` are replaced, so servers, clients and ring members
+ * all live in the same time. With `MAYFLY_THEFT=real` all clocks are left alone, and it is waited instead.
  */
 
+import os from 'node:os';
 import type { Clock, ClockTimer } from '../../src/session/clock.ts';
 
 interface Timer {
@@ -15,7 +16,7 @@ export class TimeMachine implements Clock {
   readonly turned: boolean = process.env.MAYFLY_THEFT !== 'real';
   readonly #timers = new Set<Timer>();
   readonly #begin = { wall: Date.now(), monotonic: performance.now() };
-  readonly #real = { now: Date.now, monotonic: performance.now };
+  readonly #real = { now: Date.now, monotonic: performance.now, uptime: os.uptime };
   #passed = 0;
 
   /** From now on time stands still, but for `pass`. */
@@ -23,6 +24,7 @@ export class TimeMachine implements Clock {
     if (this.turned) {
       Date.now = () => this.#begin.wall + Math.floor(this.#passed);
       performance.now = () => this.#begin.monotonic + this.#passed;
+      os.uptime = () => performance.now() / 1000;
     }
   }
 
@@ -68,6 +70,7 @@ export class TimeMachine implements Clock {
   stop(): void {
     Date.now = this.#real.now;
     performance.now = this.#real.monotonic;
+    os.uptime = this.#real.uptime;
     this.#timers.clear();
   }
 }

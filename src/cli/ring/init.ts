@@ -1,44 +1,19 @@
 /** `mayfly ring init`: one identity file for each host of a new fleet. */
 
-import { closeSync, existsSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { basename, extname } from 'node:path';
 import { createIdentityFiles, loadIdentity, nodeProvider } from '../../node/fleet.ts';
 import { createOutput } from '../output.ts';
-import { fileProblem, Problem } from '../problem.ts';
 import type { InitFlags } from '../ring.ts';
+import { hostOf, refuseExisting, writeNew } from './identity-files.ts';
 
 /** @throws Problem `file`, `usage` */
 export function init({ fleetName, identity: paths, json }: InitFlags): void {
   const output = createOutput(json === true);
-  const names = paths.map((path) => basename(path, extname(path)));
-  const taken = paths.find((path) => existsSync(path));
-  if (taken !== undefined) {
-    throw new Problem(
-      'file',
-      `${taken} is there already`,
-      'An identity is never written over: remove it, or choose another path.',
-    );
-  }
+  const names = paths.map(hostOf);
+  refuseExisting(paths);
   const texts = createIdentityFiles(nodeProvider, fleetName, names);
   // What the ring will refuse is refused before anything is written.
   loadIdentity(texts[0]);
-  const written: string[] = [];
-  for (const [index, path] of paths.entries()) {
-    try {
-      const file = openSync(path, 'wx', 0o600);
-      written.push(path);
-      try {
-        writeSync(file, texts[index]);
-      } finally {
-        closeSync(file);
-      }
-    } catch (error) {
-      for (const half of written) {
-        unlinkSync(half);
-      }
-      throw fileProblem('write', path, error);
-    }
-  }
+  writeNew(paths.map((path, index) => ({ path, text: texts[index], mode: 0o600 })));
   output.event('identities', { fleetName, members: names.map((name, index) => ({ name, file: paths[index] })) });
   output.say(`The fleet ${JSON.stringify(fleetName)} has ${names.length} member${names.length === 1 ? '' : 's'}:`);
   for (const [index, name] of names.entries()) {

@@ -1,7 +1,7 @@
 /** `mayfly ring flush` and `evict`: an order, signed by the identity and laid into the store; then who has heard of it. */
 
 import { toHex } from '../../bytes/bytes.ts';
-import { isEvicted, nextGeneration } from '../../fleet/generation.ts';
+import { type Generation, isEvicted, nextGeneration, sameGeneration } from '../../fleet/generation.ts';
 import { shortName } from '../../fleet/identity.ts';
 import { sealOrderRecord } from '../../fleet/records/order.ts';
 import { findMember } from '../../node/fleet.ts';
@@ -9,7 +9,7 @@ import { exitCode } from '../exit-codes.ts';
 import { createOutput } from '../output.ts';
 import { connectionProblem, Problem } from '../problem.ts';
 import type { RingFlags } from '../ring.ts';
-import { openAccess, type RingAccess } from './access.ts';
+import { openAccess, type RingAccess, type RingSight } from './access.ts';
 import { reportOf } from './report.ts';
 
 /** @throws Problem `usage`, and what keeps the store from answering */
@@ -23,7 +23,9 @@ export async function order(flags: RingFlags, who?: string): Promise<void> {
     if (out !== undefined && toHex(out) === toHex(identity.memberId)) {
       throw new Problem('usage', 'a member does not evict itself', 'Give the identity of another one.');
     }
-    const { visit, generation: before } = await access.look();
+    const sight = await access.look();
+    const { visit } = sight;
+    const before = knownGeneration(sight);
     if (isEvicted(before, identity.memberId)) {
       throw new Problem(
         'failure',
@@ -35,6 +37,9 @@ export async function order(flags: RingFlags, who?: string): Promise<void> {
       throw new Problem('failure', `${who} was evicted before`);
     }
     const generation = nextGeneration(before, out);
+    if (sameGeneration(generation, before)) {
+      throw new Problem('failure', 'the ring has had all orders that it can count', 'Make new identities for all.');
+    }
     const record = sealOrderRecord(context.trust, identity, { generation, issuedAt: visit.time });
     try {
       await store.putOrder(toHex(identity.memberId), record, ORDER_LIFE);
@@ -50,11 +55,24 @@ export async function order(flags: RingFlags, who?: string): Promise<void> {
     output.say(`${what}: the order is in the store. No ticket of before opens at a member that has heard of it.`);
     await heard(access, generation.number, output.say, output.event);
     if (out !== undefined) {
-      output.say('It can join no more. To let that host in again, make new identities for all.');
+      output.say(
+        'It can join no more. Then take it off the list, or replace its identity: mayfly ring members --help.',
+      );
     }
   } finally {
     access.close();
   }
+}
+
+/**
+ * What is known of the generation, by what members say as well: they may have heard of an order that the store has lost or
+ * withholds, and the same number once more would be no order to them.
+ */
+export function knownGeneration({ visit, generation }: Pick<RingSight, 'visit' | 'generation'>): Generation {
+  const numbers = visit.members
+    .filter(({ memberId }) => !isEvicted(generation, memberId))
+    .map((record) => record.generation);
+  return { ...generation, number: Math.max(generation.number, ...numbers) };
 }
 
 /** Waits until all running members say so. */
@@ -70,8 +88,10 @@ async function heard(
     const running = members.filter(({ state }) => state === 'running');
     const behind = running.filter((member) => (member.generation ?? 0) < generation);
     if (behind.length === 0) {
-      say(`${running.length} of ${running.length} running members have heard of it.`);
-      tell('heard', { members: running.length, behind: [] });
+      const unseen = members.filter(({ state }) => state === 'absent').map(({ name }) => name);
+      const others = unseen.length === 0 ? '' : ` Not seen in the store: ${unseen.join(', ')}.`;
+      say(`${running.length} of ${running.length} running members have heard of it.${others}`);
+      tell('heard', { members: running.length, behind: [], unseen });
       return;
     }
     if (Date.now() > end) {

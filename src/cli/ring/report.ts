@@ -4,8 +4,10 @@ import { toHex } from '../../bytes/bytes.ts';
 import { epochAt } from '../../fleet/epoch-rules.ts';
 import { isEvicted } from '../../fleet/generation.ts';
 import { memberIdOf, shortName } from '../../fleet/identity.ts';
+import { listId } from '../../fleet/member-list.ts';
 import type { EpochRecord } from '../../fleet/records/epoch.ts';
 import type { MemberRecord } from '../../fleet/records/member.ts';
+import { MAX_INSTANCES } from '../../fleet/store.ts';
 import { nodeProvider } from '../../node/fleet.ts';
 import type { RingAccess, RingSight } from './access.ts';
 
@@ -57,6 +59,8 @@ export interface RingReport {
   readonly generation: number;
   readonly evicted: readonly string[];
   readonly members: readonly MemberReport[];
+  /** Who runs here holds this very list: with another one it would be in another ring. */
+  readonly list: { readonly id: string; readonly members: number; readonly running: number };
   readonly epochs: readonly EpochReport[];
   readonly ratchetDepth: number;
   readonly refusals: RingSight['refusals'];
@@ -134,6 +138,11 @@ export function reportOf(access: RingAccess, sight: RingSight): RingReport {
     generation: generation.number,
     evicted: generation.evicted.map(nameOf),
     members,
+    list: {
+      id: listId(nodeProvider, file),
+      members: names.size,
+      running: new Set(running.map(({ memberId }) => toHex(memberId))).size,
+    },
     epochs,
     ratchetDepth,
     refusals: sight.refusals,
@@ -184,6 +193,12 @@ function alarmsOf(
   }
   if (!report.nextEpochPresent && gone > 0.625 * epochLength + 3 * heartbeat) {
     add('next_epoch_late', 'the key of the next epoch should be there by now');
+  }
+  if (running.length > MAX_INSTANCES) {
+    add(
+      'ring_full',
+      `${running.length} processes run, and a ring is made for ${MAX_INSTANCES}: some wait for each key`,
+    );
   }
   const lagging = report.members.filter(({ generation }) => generation !== undefined && generation < report.generation);
   if (lagging.length > 0) {

@@ -51,6 +51,7 @@ function lines(report: RingReport, sessions: readonly (SessionsReport | Sessions
         ? 'none so far'
         : `${report.generation} flushes and evictions so far${evicted.length === 0 ? '' : `; evicted: ${evicted.map(printable).join(', ')}`}`,
     ),
+    row('List', listText(report)),
     row('Clock', `${new Date(report.time).toISOString().slice(0, 19)}Z at the store; here ${skewText(report.skew)}`),
     ...(refused === '' ? [] : [row('Refused', `records in the store: ${refused}`)]),
     ...sessions.map((answer, i) => row(i === 0 ? 'Sessions' : '', sessionsText(answer))),
@@ -121,6 +122,12 @@ function epochRow(epoch: EpochReport): string[] {
 
 function nextText({ nextEpochPresent }: RingReport): string {
   return nextEpochPresent ? 'the key of the next is there' : 'the key of the next is not made yet';
+}
+
+function listText({ list, members }: RingReport): string {
+  const absent = members.filter(({ state }) => state === 'absent').map(({ name }) => printable(name));
+  const others = absent.length === 0 ? '' : `; not here: ${absent.join(', ')} (stopped, or with another list or times)`;
+  return `${list.id}, ${list.running} of ${list.members} members run with it${others}`;
 }
 
 function table(head: readonly string[], rows: readonly string[][]): string[] {

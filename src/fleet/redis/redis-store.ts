@@ -69,7 +69,7 @@ export class RedisStore implements RingStore {
     const answer = await this.#redis.command(this.#prefix, ['TIME']);
     const [seconds, microseconds] = Array.isArray(answer) ? answer.map(Number) : [];
     const time = seconds * 1000 + Math.floor(microseconds / 1000);
-    if (!Number.isSafeInteger(time)) {
+    if (!(Number.isSafeInteger(time) && time >= 0 && time <= MAX_TIME)) {
       throw new TLSError('TLS_ERR_STORE', "the store's answer to TIME is no time");
     }
     return time;
@@ -196,6 +196,8 @@ export class RedisStore implements RingStore {
 }
 
 const SLOT = new RegExp(`^[0-9a-f.]{1,${MAX_SLOT_LENGTH}}$`);
+/** Milliseconds: what a date can be (ECMA-262). A store that lies must not keep its operator from looking. */
+const MAX_TIME = 8.64e15;
 /** Bytes of an Ed25519 signature (RFC 8032 §5.1.6). */
 const SIGNATURE_LENGTH = 64;
 /** Milliseconds: longer than any record lives, and orders do for a week. */
