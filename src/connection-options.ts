@@ -21,6 +21,11 @@ export interface Credential {
   readonly certificateChain: readonly Uint8Array[];
   /** The schemes the key can make, best first. */
   readonly schemes: readonly SignatureScheme[];
+  /**
+   * Which of these may sign, best first, and of the PKCS #1 v1.5 that TLS 1.2 adds for RSA keys. Default: all, PSS before
+   * PKCS #1.
+   */
+  readonly allowedSchemes?: readonly SignatureScheme[];
   /** Absent when the key lives elsewhere: the core then asks with a `sign` need. */
   readonly privateKey?: PrivateKey;
   /** The core asks with a `sign` need also where it has the key: for keys so slow that the host signs on another thread. */
@@ -77,6 +82,11 @@ export interface ClientAuthenticationPolicy {
   readonly certificateAuthorities: readonly Uint8Array[];
   /** Changes whenever the verdict on a client could: see `clientAuthenticationId`. Sessions are bound to it. */
   readonly id: string;
+  /**
+   * How clients may sign, best first; at least one for each version. PKCS #1 v1.5 does so in TLS 1.2 alone. It says nothing
+   * of how certificates are signed. Default: all.
+   */
+  readonly acceptedSchemes?: readonly SignatureScheme[];
   /**
    * Whether a session with this chain (empty for none) may be resumed now: certificates expire while sessions live. Where it
    * says no, a full handshake follows, in which the client is asked anew. Default: yes.
@@ -215,6 +225,11 @@ export interface ClientOptions extends CommonOptions {
    * authority that the server names is sent, else the first.
    */
   readonly credentials?: readonly Credential[];
+  /**
+   * How the server may sign, best first. PKCS #1 v1.5 does so in TLS 1.2 alone. It says nothing of how certificates are
+   * signed. Default: all.
+   */
+  readonly acceptedSchemes?: readonly SignatureScheme[];
   /** Ask for a stapled OCSP response (RFC 6066 §8): it comes with the `verifyCertificate` need, and the host judges it. */
   readonly statusRequest?: boolean;
   /** Ask for signed certificate timestamps (RFC 6962): they come with the `verifyCertificate` need. */

@@ -222,7 +222,12 @@ export const errorTable = {
 
   // Life of the connection
   TLS_ERR_ALERT_RECEIVED: entry('peer', undefined, 'RFC 9846 §6', 'the peer ended the connection with an alert'),
-  TLS_ERR_TRUNCATED: entry('peer', undefined, 'RFC 9846 §6.1', 'the transport ended without close_notify'),
+  TLS_ERR_TRUNCATED: entry(
+    'peer',
+    undefined,
+    'RFC 9846 §6.1',
+    'the transport ended without close_notify; of a socket, in its first handshake, the `cause` of an ECONNRESET',
+  ),
   TLS_ERR_TOO_MUCH_EARLY_DATA: entry(
     'peer',
     'unexpected_message',

@@ -32,6 +32,8 @@ export interface HandshakeChannel {
   /** Bytes of TLSInnerPlaintext (RFC 8449). */
   limitSentRecords(innerLength: number): void;
   limitReceivedRecords(innerLength: number): void;
+  /** Bytes of every record's plaintext, both ways, with keys or without (RFC 6066 §4). */
+  limitFragments(length: number): void;
   /** Records that the present write key may still protect, and bytes in each. */
   readonly writable: number;
   readonly maxFragment: number;

@@ -5,8 +5,8 @@
 
 import type { HandshakeSummary } from '../actions.ts';
 import { EMPTY } from '../bytes/bytes.ts';
-import type { Credential } from '../connection-options.ts';
-import { certificateVerifySchemes, type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import type { Credential, ProtocolVersion } from '../connection-options.ts';
+import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { Tls13Exporter } from '../keys/exporter.ts';
@@ -23,6 +23,7 @@ import { byWishes, type CredentialWishes, keyAtHand } from './credential-choice.
 import { refuseRejectedEch } from './ech-client.ts';
 import { present } from './present.ts';
 import { ReceivedTickets } from './received-tickets.ts';
+import { schemesToSign } from './signature-choice.ts';
 
 export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connected' | 'AwaitClientSignature' {
   const { provider } = hs.options;
@@ -133,27 +134,23 @@ function finish(hs: ClientHandshake): 'Connected' {
 }
 
 /**
- * Of the credentials that can sign in one of the ways the server accepts (of those that the version adds or knows), the one
- * whose chain pleases it most.
+ * Of the credentials that can sign, in this version, in one of the ways the server accepts, the one whose chain pleases it most.
  */
 export function chooseClientCredential(
   credentials: readonly Credential[],
   accepted: readonly number[],
   wishes: CredentialWishes,
-  schemesOf: (schemes: readonly SignatureScheme[]) => readonly SignatureScheme[] = schemesInTls13,
+  version: ProtocolVersion = 'TLSv1.3',
 ): { readonly credential: Credential; readonly scheme: SignatureScheme } | undefined {
   for (const credential of byWishes(credentials, wishes)) {
-    const scheme = schemesOf(credential.schemes).find((candidate) => accepted.includes(signatureSchemes[candidate]));
+    const scheme = schemesToSign(credential, version).find((candidate) =>
+      accepted.includes(signatureSchemes[candidate]),
+    );
     if (scheme !== undefined) {
       return { credential, scheme };
     }
   }
   return undefined;
-}
-
-/** What a server lists for certificates alone does not sign a handshake (RFC 9846 §4.3.3). */
-function schemesInTls13(schemes: readonly SignatureScheme[]): readonly SignatureScheme[] {
-  return schemes.filter((scheme) => certificateVerifySchemes.includes(scheme));
 }
 
 function send(hs: ClientHandshake, message: Uint8Array): void {

@@ -6,7 +6,6 @@
  */
 
 import type { PublicKey } from '../crypto/provider.ts';
-import { certificateVerifySchemes, signatureSchemeByCode } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { decodeCertificate } from '../messages/certificate.ts';
 import { decodeCertificateRequest } from '../messages/certificate-request.ts';
@@ -23,6 +22,7 @@ import { wishesOf } from './credential-choice.ts';
 import { takeRetryConfigs } from './ech-client.ts';
 import { present } from './present.ts';
 import { acceptTransport } from './quic-rules.ts';
+import { takeScheme } from './signature-choice.ts';
 
 export function onEncryptedExtensions(
   hs: ClientHandshake,
@@ -126,10 +126,8 @@ export function onVerdict(hs: ClientHandshake, verdict: PublicKey | TLSError): '
 
 export function onCertificateVerify(hs: ClientHandshake, message: JoinedMessage): 'ExpectFinished' {
   const { scheme: code, signature } = decodeCertificateVerify(message.body);
-  const scheme = signatureSchemeByCode(code);
-  if (scheme === undefined || !certificateVerifySchemes.includes(scheme)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server signed with scheme ${code}, which was not offered`);
-  }
+  const { acceptedSchemes } = hs.options;
+  const scheme = takeScheme({ code, acceptedSchemes, version: 'TLSv1.3', peer: 'server' });
   const content = certificateVerifyContent('server', hs.transcript.digest());
   if (!hs.options.provider.verify(scheme, present(hs.peerKey), content, signature)) {
     throw new TLSError(

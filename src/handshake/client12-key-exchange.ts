@@ -1,7 +1,6 @@
 /** The server's share in TLS 1.2, signed with its certificate's key. RFC 5246 §7.4.3, RFC 8422 §5.4, RFC 7919 §3. */
 
 import type { PublicKey } from '../crypto/provider.ts';
-import { certificateSchemes, type SignatureScheme, signatureSchemeByCode } from '../crypto/signatures.ts';
 import type { CipherSuite12 } from '../crypto/suites12.ts';
 import { TLSError } from '../errors.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
@@ -9,6 +8,7 @@ import { decodeServerKeyExchange, serverKeyExchangeContent } from '../messages/t
 import type { ClientHandshake } from './client.ts';
 import { offeredGroup12 } from './key-exchange12.ts';
 import { present } from './present.ts';
+import { takeScheme } from './signature-choice.ts';
 
 export function onServerKeyExchange12(
   hs: ClientHandshake,
@@ -18,7 +18,9 @@ export function onServerKeyExchange12(
   const { suite, clientRandom, serverRandom, provider } = tls12.keysOptions;
   const { params, rawParams, scheme: code, signature } = decodeServerKeyExchange(message.body, suite.keyExchange);
   const group = offeredGroup12(hs.offer, params);
-  const scheme = checkScheme(code, suite, present(hs.peerKey));
+  const { acceptedSchemes } = hs.options;
+  const scheme = takeScheme({ code, acceptedSchemes, version: 'TLSv1.2', peer: 'server' });
+  checkKey(suite, present(hs.peerKey));
   const content = serverKeyExchangeContent(clientRandom, serverRandom, rawParams);
   if (!provider.verifyTls12(scheme, present(hs.peerKey), content, signature)) {
     throw new TLSError(
@@ -33,11 +35,7 @@ export function onServerKeyExchange12(
   return 'ExpectCertificateRequestOrServerHelloDone12';
 }
 
-function checkScheme(code: number, suite: CipherSuite12, key: PublicKey): SignatureScheme {
-  const scheme = signatureSchemeByCode(code);
-  if (scheme === undefined || !certificateSchemes.includes(scheme)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the server signed with scheme ${code}, which was not offered`);
-  }
+function checkKey(suite: CipherSuite12, key: PublicKey): void {
   const isRsa = key.type === 'rsa' || key.type === 'rsa-pss';
   if (isRsa !== (suite.authentication === 'rsa')) {
     throw new TLSError(
@@ -45,5 +43,4 @@ function checkScheme(code: number, suite: CipherSuite12, key: PublicKey): Signat
       `the server's certificate has a key of type ${key.type}, which ${suite.name} cannot be authenticated with`,
     );
   }
-  return scheme;
 }

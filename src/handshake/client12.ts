@@ -12,7 +12,7 @@
 import type { HandshakeSummary } from '../actions.ts';
 import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { PublicKey } from '../crypto/provider.ts';
-import { schemesInTls12, signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
+import { signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { masterSecretLine } from '../keys/key-log.ts';
 import { VERIFY_DATA_LENGTH } from '../keys/tls12-prf.ts';
@@ -198,7 +198,7 @@ export function onServerHelloDone12(
   const chosen =
     hs.requestedSchemes === undefined
       ? undefined
-      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes, hs.credentialWishes, schemesInTls12);
+      : chooseClientCredential(hs.options.credentials ?? [], hs.requestedSchemes, hs.credentialWishes, 'TLSv1.2');
   if (hs.requestedSchemes !== undefined) {
     hs.ownCertificates = chosen?.credential.certificateChain ?? [];
     send(hs, encodeCertificate12({ certificates: hs.ownCertificates }));
@@ -219,8 +219,6 @@ export function onServerHelloDone12(
   hs.clientScheme = scheme;
   const privateKey = keyAtHand(credential);
   if (privateKey === undefined) {
-    // In a renegotiation: nothing comes between our ClientKeyExchange and what follows it.
-    withRecords(hs.host).channel.holdsData = true;
     hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitClientSignature12';
   }

@@ -3,7 +3,10 @@
  * in a renegotiation of TLS 1.2 or before a client's Finished.
  *
  * Between our change_cipher_spec and the peer's Finished nothing may be sent under the new keys: only that Finished
- * proves that nobody came in between. RFC 5246 §7.4.9, RFC 5746 §3; RFC 9846 §2.3, §5.5.
+ * proves that nobody came in between. Before it, from the hello of a renegotiation on, data could go out under the old keys, and
+ * everybody would have to take it (RFC 5246 §6.2.1); OpenSSL and Mbed TLS end the connection.
+ *
+ * RFC 5246 §7.4.9, RFC 5746 §3; RFC 9846 §2.3, §5.5.
  */
 
 import { TLSError } from '../errors.ts';
@@ -69,6 +72,7 @@ export class DataSender {
     // Our Finished goes first.
     this.#channel.flushHandshake();
     this.#channel.holdsData = false;
+    this.#channel.keysUnproved = false;
     const held = this.#held;
     this.drop();
     for (const data of held) {

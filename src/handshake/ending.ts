@@ -143,11 +143,13 @@ export class Ending {
   }
 
   #onCloseNotify(): void {
-    const { runner, data, emit } = this.#parts;
+    const { channel, runner, data, emit } = this.#parts;
     if (runner.established === undefined) {
       throw new TLSError('TLS_ERR_TRUNCATED', `the ${this.#peer} closed the connection during the handshake`);
     }
-    if (data.holds) {
+    // Under the old keys what waits can still go out.
+    const mayGoOn = channel.holdsData && !channel.keysUnproved;
+    if (data.holds && !mayGoOn) {
       throw new TLSError(
         'TLS_ERR_TRUNCATED',
         `the ${this.#peer} closed the connection in a renegotiation, for whose end data was waiting`,
@@ -156,7 +158,9 @@ export class Ending {
     this.#peerClosed = true;
     runner.abandonRenegotiation();
     emit({ kind: 'peerClosed' });
-    if (this.#closeSent) {
+    if (mayGoOn && data.release()) {
+      this.close();
+    } else if (this.#closeSent) {
       this.end('closed');
     }
   }

@@ -9,17 +9,17 @@ import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import { type NamedGroup, namedGroups } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
-import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
 import type { ClientHelloExtensions } from '../messages/client-hello.ts';
 import { noExtensions } from '../messages/client-hello-extensions.ts';
 import { extensionTypes, PSK_DHE_KE, PSK_KE, TLS12, TLS13 } from '../messages/code-points.ts';
 import type { Mutable } from '../messages/fields.ts';
-import { isIPv4Literal } from '../messages/server-name.ts';
+import { isIPLiteral } from '../messages/server-name.ts';
 import { OCSP_STATUS_REQUEST } from '../messages/status-request.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
 import { acceptedCodes } from './certificate-messages.ts';
 import type { QuicSide } from './channel.ts';
 import { GREASE_GROUP, GREASE_VERSION, type Grease } from './grease.ts';
+import { certificateSchemeCodes, codesToTake } from './signature-choice.ts';
 
 const UNCOMPRESSED = 0;
 
@@ -46,19 +46,20 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
   const { options, offer, grease, quic } = given;
   const { serverName, versions } = offer;
   const { alpnProtocols, recordSizeLimit, requestTickets } = options;
-  const isName = serverName !== '' && !isIPv4Literal(serverName) && !serverName.includes(':');
+  const isName = serverName !== '' && !isIPLiteral(serverName);
   const shares = given.shares.map((share) => ({
     group: namedGroups[share.group].code,
     keyExchange: share.publicKey,
   }));
   const with13 = versions.includes('TLSv1.3');
+  const with12 = versions.includes('TLSv1.2');
   // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
   const canAnswerLater = options.credentials !== undefined && quic === undefined;
   const unknown = grease.extensions();
   const extensions = noExtensions();
   extensions.serverName = isName ? serverName : undefined;
   extensions.supportedGroups = grease.before(GREASE_GROUP, groupCodes(offer));
-  extensions.signatureAlgorithms = versions.includes('TLSv1.2') ? certificateSchemeCodes : certificateVerifySchemeCodes;
+  extensions.signatureAlgorithms = codesToTake(options.acceptedSchemes, with12 ? 'TLSv1.2' : 'TLSv1.3');
   extensions.signatureAlgorithmsCert = certificateSchemeCodes;
   extensions.alpnProtocols = nonEmpty(alpnProtocols);
   extensions.statusRequest = options.statusRequest === true ? OCSP_STATUS_REQUEST : undefined;
@@ -75,7 +76,7 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
     extensions.compressCertificate = acceptedCodes(options.acceptCompressedCertificates);
     extensions.ticketRequest = requestTickets;
   }
-  if (versions.includes('TLSv1.2')) {
+  if (with12) {
     addExtensions12(extensions, given);
   }
   return extensions;
@@ -115,9 +116,6 @@ function nonEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
 function versionCode(version: ProtocolVersion): number {
   return version === 'TLSv1.3' ? TLS13 : TLS12;
 }
-
-const certificateVerifySchemeCodes = certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]);
-const certificateSchemeCodes = certificateSchemes.map((scheme) => signatureSchemes[scheme]);
 
 /** Last, as what stands behind it would have to be found when it is filled in. */
 export function withEch(extensions: ClientHelloExtensions, data: Uint8Array | undefined): ClientHelloExtensions {

@@ -4,6 +4,7 @@ import type { ClientOptions, ServerOptions } from '../connection-options.ts';
 import { ffdheGroups } from '../crypto/dhe-groups.ts';
 import { TLSError } from '../errors.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
+import { codesToTake } from './signature-choice.ts';
 
 /** Bytes; RFC 8449 §4. */
 const MIN_RECORD_SIZE_LIMIT = 64;
@@ -34,6 +35,9 @@ export function checkKeyLife({ usageLimit, keyRenewal }: Pick<ServerOptions, 'us
 export function checkOptions(options: ClientOptions | ServerOptions): void {
   const { recordSizeLimit, ffdheGroups12 } = options;
   checkKeyLife(options);
+  if ('acceptedSchemes' in options) {
+    codesToTake(options.acceptedSchemes, options.versions?.includes('TLSv1.2') ? 'TLSv1.2' : 'TLSv1.3');
+  }
   if (recordSizeLimit !== undefined && !isWithin(recordSizeLimit, MIN_RECORD_SIZE_LIMIT, MAX_PLAINTEXT + 1)) {
     throw new TLSError(
       'TLS_ERR_CONFIG',

@@ -12,13 +12,7 @@
 import { sameBytes } from '../bytes/bytes.ts';
 import type { ClientAuthenticationPolicy, Credential } from '../connection-options.ts';
 import type { CertificateCompression, CryptoProvider, PublicKey } from '../crypto/provider.ts';
-import {
-  certificateSchemes,
-  certificateVerifySchemes,
-  type SignatureScheme,
-  signatureSchemeByCode,
-  signatureSchemes,
-} from '../crypto/signatures.ts';
+import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { finishedVerifyData } from '../keys/finished.ts';
 import { decodeCertificate } from '../messages/certificate.ts';
@@ -35,6 +29,7 @@ import { acceptedCodes, certificateMessage, compressionsOf, unfoldCertificate } 
 import { chooseClientCredential } from './client-finish.ts';
 import { keyAtHand, wishesOf } from './credential-choice.ts';
 import type { RecordHost } from './host.ts';
+import { certificateSchemeCodes, codesToTake, takeScheme } from './signature-choice.ts';
 import type { Transcript } from './transcript.ts';
 
 /**
@@ -56,7 +51,10 @@ interface AuthenticatorOptions {
   readonly acceptCompressedCertificates?: readonly CertificateCompression[];
 }
 
-export type CertificatePolicy = Pick<ClientAuthenticationPolicy, 'required' | 'certificateAuthorities'>;
+export type CertificatePolicy = Pick<
+  ClientAuthenticationPolicy,
+  'required' | 'certificateAuthorities' | 'acceptedSchemes'
+>;
 
 /** Sees to it that the write key carries so many bytes of messages, before they are made. */
 export type MakeRoom = (length: number) => void;
@@ -161,6 +159,7 @@ export class ServerAuthenticator {
   readonly #options: AuthenticatorOptions;
   #context: Uint8Array | undefined;
   #required = false;
+  #acceptedSchemes: readonly SignatureScheme[] | undefined;
   #transcript: Transcript | undefined;
   #chain: readonly Uint8Array[] = [];
   #key: PublicKey | undefined;
@@ -190,16 +189,17 @@ export class ServerAuthenticator {
     const { host, provider, transcript } = this.#options;
     const context = new Uint8Array(CONTEXT_LENGTH);
     provider.random(context);
-    const { required, certificateAuthorities } = policy;
+    const { required, certificateAuthorities, acceptedSchemes } = policy;
     const message = encodeCertificateRequest({
       requestContext: context,
-      signatureAlgorithms: certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]),
-      signatureAlgorithmsCert: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
+      signatureAlgorithms: codesToTake(acceptedSchemes, 'TLSv1.3'),
+      signatureAlgorithmsCert: certificateSchemeCodes,
       certificateAuthorities: certificateAuthorities.length === 0 ? undefined : certificateAuthorities,
       compressCertificate: acceptedCodes(this.#options.acceptCompressedCertificates),
     });
     this.#context = context;
     this.#required = required;
+    this.#acceptedSchemes = acceptedSchemes;
     this.#transcript = transcript.fork();
     this.#transcript.add(message);
     makeRoom(message.length);
@@ -262,10 +262,8 @@ export class ServerAuthenticator {
 
   onCertificateVerify(message: JoinedMessage): 'ExpectAuthenticationFinished' {
     const { scheme: code, signature } = decodeCertificateVerify(message.body);
-    const scheme = signatureSchemeByCode(code);
-    if (scheme === undefined || !certificateVerifySchemes.includes(scheme)) {
-      throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the client signed with scheme ${code}, which was not offered`);
-    }
+    const acceptedSchemes = this.#acceptedSchemes;
+    const scheme = takeScheme({ code, acceptedSchemes, version: 'TLSv1.3', peer: 'client' });
     const transcript = running(this.#transcript);
     const content = certificateVerifyContent('client', transcript.digest());
     if (this.#key === undefined || !this.#options.provider.verify(scheme, this.#key, content, signature)) {

@@ -181,6 +181,8 @@ export class QuicChannel implements HandshakeChannel {
 
   limitReceivedRecords(): void {}
 
+  limitFragments(): void {}
+
   erase(why: string): void {
     this.#readSecret?.erase(why);
     this.#writeSecret?.erase(why);

@@ -24,8 +24,10 @@ const WARNINGS = new Set<AlertDescription>(['close_notify', 'user_canceled', 'no
 
 export class RecordChannel extends RecordReading implements HandshakeChannel {
   readonly outgoing: Outgoing;
-  /** Our keys are new and not confirmed yet: no application data may go out under them. */
+  /** No application data may go out: a renegotiation is under way, or our keys are new and not proved yet. */
   holdsData = false;
+  /** TLS 1.2: our keys are new, and the peer's Finished has not proved them. */
+  keysUnproved = false;
   #plaintext: PlaintextWriter | undefined;
   #writer: ProtectedWriter | undefined;
   #writeSecret: TrafficSecret | undefined;
@@ -63,6 +65,7 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   protectWriteTls12(suite: CipherSuite12, keys: TrafficKeys): void {
     this.flushHandshake();
     this.holdsData = true;
+    this.keysUnproved = true;
     this.#writer?.sealer.erase('next key');
     this.#plaintext = undefined;
     const limit = Math.min(this.options.usageLimit ?? suite.usageLimit, suite.usageLimit);
@@ -74,6 +77,14 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   /** The peer's record_size_limit, bytes of TLSInnerPlaintext. */
   limitSentRecords(innerLength: number): void {
     this.#maxFragment = Math.min(innerLength - 1, MAX_PLAINTEXT);
+  }
+
+  override limitFragments(length: number): void {
+    super.limitFragments(length);
+    this.#maxFragment = length;
+    if (this.#plaintext !== undefined) {
+      this.#plaintext.maxFragment = length;
+    }
   }
 
   protectWrite(secret: TrafficSecret): void {

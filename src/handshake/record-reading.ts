@@ -2,7 +2,7 @@
  * What a connection reads of the record layer: plaintext until a traffic secret is set, protected from then on. Early data that
  * was refused is skipped here.
  *
- * RFC 9846 §4.3.10, §5, §7.3; RFC 8449 §4.
+ * RFC 9846 §4.3.10, §5, §7.3; RFC 8449 §4; RFC 6066 §4.
  */
 
 import type { CryptoProvider } from '../crypto/provider.ts';
@@ -43,6 +43,8 @@ export abstract class RecordReading {
   #opener12: Opener | undefined;
   #readSecret: TrafficSecret | undefined;
   #receiveLimit = MAX_PLAINTEXT + 1;
+  /** Bytes of a record of TLS 1.2 that comes without keys. */
+  #plaintextLimit = MAX_PLAINTEXT;
   #emptyRecords = 0;
   #changeCipherSpecLegal = false;
   #skipEarlyData: 'no' | 'undecryptable' | 'all' = 'no';
@@ -175,6 +177,12 @@ export abstract class RecordReading {
     this.#receiveLimit = Math.min(innerLength, MAX_PLAINTEXT + 1);
   }
 
+  /** max_fragment_length, unlike record_size_limit, holds without keys too (RFC 6066 §4). */
+  limitFragments(length: number): void {
+    this.#receiveLimit = length + 1;
+    this.#plaintextLimit = length;
+  }
+
   /**
    * TLS 1.2 was agreed: from here on a change_cipher_spec is an event of the handshake, and a record that comes after one
    * is protected whatever its type.
@@ -223,6 +231,12 @@ export abstract class RecordReading {
     }
     if (record.type === CONTENT_APPLICATION_DATA) {
       throw new TLSError('TLS_ERR_RECORD_TYPE', 'application data came before the handshake made keys');
+    }
+    if (record.fragment.length > this.#plaintextLimit) {
+      throw new TLSError(
+        'TLS_ERR_RECORD_OVERFLOW',
+        `a record holds ${record.fragment.length} bytes, at most ${this.#plaintextLimit} were agreed`,
+      );
     }
     return { type: record.type, content: record.fragment };
   }

@@ -8,7 +8,13 @@ import type { ClientEarlyData } from './early-data-client.ts';
 import type { ReceivedEarlyData } from './early-data-server.ts';
 import { establish } from './establish.ts';
 import { Established12 } from './established12.ts';
-import type { CompletedHandshake, Established, HandshakeHost, PreviousHandshake } from './host.ts';
+import {
+  type CompletedHandshake,
+  type Established,
+  type HandshakeHost,
+  type PreviousHandshake,
+  withRecords,
+} from './host.ts';
 import { Machine } from './machine.ts';
 import { PostHandshake } from './post-handshake.ts';
 import { ServerHandshake, serverHandlers } from './server.ts';
@@ -118,6 +124,7 @@ export class Runner {
 
   /** Begins a handshake bound to the one before; at a server with the client's hello. */
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
+    withRecords(this.#host).channel.holdsData = true;
     const versions = ['TLSv1.2'] as const;
     // What binds a session to its handshake is not given up on the way (RFC 7627 §5).
     const allowLegacyMasterSecret =

@@ -5,7 +5,6 @@
 
 import type { HandshakeSummary } from '../actions.ts';
 import type { PublicKey } from '../crypto/provider.ts';
-import { certificateVerifySchemes, signatureSchemeByCode } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { Tls13Exporter } from '../keys/exporter.ts';
@@ -25,6 +24,7 @@ import { present } from './present.ts';
 import type { ServerHandshake } from './server.ts';
 import { choosePskMode } from './server-psk.ts';
 import { issueTickets } from './server-resumption.ts';
+import { takeScheme } from './signature-choice.ts';
 
 /**
  * Finished, and the tickets with it: without a client certificate the client's Finished is known beforehand. With one the
@@ -155,10 +155,8 @@ export function onClientVerdict(hs: ServerHandshake, verdict: PublicKey | TLSErr
 
 export function onClientCertificateVerify(hs: ServerHandshake, message: JoinedMessage): 'ExpectFinished' {
   const { scheme: code, signature } = decodeCertificateVerify(message.body);
-  const scheme = signatureSchemeByCode(code);
-  if (scheme === undefined || !certificateVerifySchemes.includes(scheme)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the client signed with scheme ${code}, which was not offered`);
-  }
+  const acceptedSchemes = hs.context?.clientAuthentication?.acceptedSchemes;
+  const scheme = takeScheme({ code, acceptedSchemes, version: 'TLSv1.3', peer: 'client' });
   const content = certificateVerifyContent('client', hs.transcript.digest());
   if (!hs.options.provider.verify(scheme, present(hs.peerKey), content, signature)) {
     throw new TLSError(

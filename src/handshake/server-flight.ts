@@ -7,7 +7,7 @@
 
 import { EMPTY } from '../bytes/bytes.ts';
 import type { Secret } from '../bytes/secret.ts';
-import { certificateSchemes, certificateVerifySchemes, signatureSchemes } from '../crypto/signatures.ts';
+import { signatureSchemes } from '../crypto/signatures.ts';
 import type { CipherSuite } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { type HandshakeSecret, handshakeSecretWithoutPsk } from '../keys/ladder.ts';
@@ -18,15 +18,16 @@ import { TLS12, TLS13 } from '../messages/code-points.ts';
 import { encodeEncryptedExtensions } from '../messages/encrypted-extensions.ts';
 import { encodeServerHello } from '../messages/server-hello.ts';
 import { asksForOcsp } from '../messages/status-request.ts';
-import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { acceptedCodes, certificateMessage, compressionsOf } from './certificate-messages.ts';
 import { keyAtHand } from './credential-choice.ts';
 import { settleEarlyData } from './early-data-server.ts';
 import { warnOfPskKe } from './handshake-warning.ts';
 import { present } from './present.ts';
+import { agreeOnRecords } from './record-limits.ts';
 import type { ServerHandshake } from './server.ts';
 import { logSecret, sendFinished, summarize } from './server-finish.ts';
 import { chooseCredential } from './server-negotiation.ts';
+import { certificateSchemeCodes, codesToTake } from './signature-choice.ts';
 
 type AfterFlight = 'ExpectFinished' | 'ExpectClientCertificate';
 type AfterCertificate = 'AwaitSignature' | AfterFlight;
@@ -39,7 +40,7 @@ export function sendFlight(hs: ServerHandshake): AfterHello {
   const hello = present(hs.hello);
   const suite = present(hs.suite);
   const boundary = channel.joiner.boundary();
-  limitRecords(hs, hello);
+  const records = agreeOnRecords(hs, hello, 'TLSv1.3');
   hs.search = undefined;
   hs.resumed = hs.psk?.session !== undefined;
   if (hs.psk?.session !== undefined) {
@@ -80,7 +81,7 @@ export function sendFlight(hs: ServerHandshake): AfterHello {
   logSecret(hs, hs.serverHandshakeSecret);
   channel.protectWrite(hs.serverHandshakeSecret);
   channel.protectRead(hs.earlyData?.secret ?? hs.clientHandshakeSecret, boundary);
-  sendEncryptedExtensions(hs, hello);
+  sendEncryptedExtensions(hs, hello, records);
   if (hs.psk === undefined) {
     return sendCertificate(hs);
   }
@@ -118,25 +119,6 @@ function makeHandshakeSecret(
     : earlySecret.toHandshakeSecret(suite, sharedSecret);
 }
 
-/** Both limits hold for every protected record, so they are set before the first key (RFC 8449 §4). */
-function limitRecords(hs: ServerHandshake, hello: ClientHello): void {
-  const { channel } = hs.host;
-  const theirs = theirRecordSizeLimit(hs, hello);
-  if (theirs !== undefined) {
-    channel.limitSentRecords(theirs);
-    channel.limitReceivedRecords(ourRecordSizeLimit(hs));
-  }
-}
-
-/** A limit on records says nothing where there are none. */
-function theirRecordSizeLimit(hs: ServerHandshake, hello: ClientHello): number | undefined {
-  return hs.host.channel.quic === undefined ? hello.extensions.recordSizeLimit : undefined;
-}
-
-function ourRecordSizeLimit(hs: ServerHandshake): number {
-  return hs.options.recordSizeLimit ?? MAX_PLAINTEXT + 1;
-}
-
 function chooseSigner(hs: ServerHandshake): void {
   if (present(hs.context).credentials.length === 0) {
     // Whoever tries identities gets the same answer for one that is not known as for a wrong key.
@@ -164,12 +146,16 @@ function chooseSigner(hs: ServerHandshake): void {
   hs.scheme = chosen.scheme;
 }
 
-function sendEncryptedExtensions(hs: ServerHandshake, hello: ClientHello): void {
+function sendEncryptedExtensions(
+  hs: ServerHandshake,
+  hello: ClientHello,
+  records: ReturnType<typeof agreeOnRecords>,
+): void {
   const message = encodeEncryptedExtensions({
     extensions: {
       alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
       earlyData: hs.earlyData === undefined ? undefined : true,
-      recordSizeLimit: theirRecordSizeLimit(hs, hello) === undefined ? undefined : ourRecordSizeLimit(hs),
+      ...records,
       quicTransportParameters: hs.host.channel.quic?.transportParameters,
       serverName: hello.extensions.serverName === undefined || hs.resumed ? undefined : true,
     },
@@ -185,11 +171,11 @@ function sendCertificateRequest(hs: ServerHandshake): void {
     return;
   }
   hs.asksForCertificate = true;
-  const { certificateAuthorities } = policy;
+  const { certificateAuthorities, acceptedSchemes } = policy;
   const message = encodeCertificateRequest({
     requestContext: EMPTY,
-    signatureAlgorithms: certificateVerifySchemes.map((scheme) => signatureSchemes[scheme]),
-    signatureAlgorithmsCert: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
+    signatureAlgorithms: codesToTake(acceptedSchemes, 'TLSv1.3'),
+    signatureAlgorithmsCert: certificateSchemeCodes,
     certificateAuthorities: certificateAuthorities.length === 0 ? undefined : certificateAuthorities,
     compressCertificate: acceptedCodes(hs.options.acceptCompressedCertificates),
   });

@@ -12,20 +12,18 @@ import { type SignatureScheme, signatureSchemeByCode, signatureSchemes } from '.
 import { type CipherSuite, cipherSuiteByCode, cipherSuites } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import type { ClientHello, KeyShareEntry, PreSharedKeyOffer } from '../messages/client-hello.ts';
-import { PSK_KE, TLS12 } from '../messages/code-points.ts';
+import { PSK_KE } from '../messages/code-points.ts';
 import { refuseMisplaced } from '../messages/extension-rules.ts';
-import { isIPv4Literal } from '../messages/server-name.ts';
+import { isIPLiteral } from '../messages/server-name.ts';
 import { byWishes, type CredentialWishes } from './credential-choice.ts';
+import { schemesToSign } from './signature-choice.ts';
 
-/** Refuses a hello that offers TLS 1.3 but lacks what TLS 1.3 demands. */
+/**
+ * Refuses a hello that offers TLS 1.3 but lacks what TLS 1.3 demands. Its legacy_version decides nothing beside
+ * supported_versions (RFC 9846 §4.3.1).
+ */
 export function checkClientHello(hello: ClientHello): void {
   const { extensions } = hello;
-  if (hello.legacyVersion !== TLS12) {
-    throw new TLSError(
-      'TLS_ERR_ILLEGAL_PARAMETER',
-      `the ClientHello has legacy_version ${hello.legacyVersion.toString(16)}`,
-    );
-  }
   if (hello.compressionMethods.length !== 1) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', 'the client offers compression');
   }
@@ -57,7 +55,7 @@ export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): C
   const { serverName = '', alpnProtocols = [], signatureAlgorithms = [], sessionTicket = EMPTY } = hello.extensions;
   const { signatureAlgorithmsCert } = hello.extensions;
   return {
-    serverName: isIPv4Literal(serverName) ? '' : serverName,
+    serverName: isIPLiteral(serverName) ? '' : serverName,
     alpnProtocols,
     signatureSchemes: spoken(signatureAlgorithms),
     certificateSignatureSchemes: signatureAlgorithmsCert && spoken(signatureAlgorithmsCert),
@@ -137,7 +135,7 @@ export function chooseCredential(context: ServerContext, info: ClientHelloInfo):
   const { credentials } = context;
   // One alone needs no wishes, which nearly every server has.
   for (const credential of credentials.length < 2 ? credentials : byWishes(credentials, clientWishes(info))) {
-    const scheme = credential.schemes.find((candidate) => info.signatureSchemes.includes(candidate));
+    const scheme = schemesToSign(credential, 'TLSv1.3').find((candidate) => info.signatureSchemes.includes(candidate));
     if (scheme !== undefined) {
       return { credential, scheme };
     }
@@ -197,6 +195,7 @@ export function checkSecondHello(options: {
     sameList(a.supportedVersions, b.supportedVersions) &&
     sameList(a.pskKeyExchangeModes, b.pskKeyExchangeModes) &&
     a.recordSizeLimit === b.recordSizeLimit &&
+    a.maxFragmentLength === b.maxFragmentLength &&
     sameList(a.compressCertificate, b.compressCertificate) &&
     sameBytes(a.statusRequest ?? EMPTY, b.statusRequest ?? EMPTY) &&
     a.signedCertificateTimestamp === b.signedCertificateTimestamp &&

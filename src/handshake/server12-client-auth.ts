@@ -1,7 +1,6 @@
 /** The client's certificate in TLS 1.2: asking for it, and checking what comes. RFC 5246 §7.4.4, §7.4.6, §7.4.8. */
 
 import type { PublicKey } from '../crypto/provider.ts';
-import { certificateSchemes, signatureSchemeByCode, signatureSchemes } from '../crypto/signatures.ts';
 import { TLSError } from '../errors.ts';
 import { decodeCertificateVerify } from '../messages/certificate-verify.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
@@ -9,6 +8,7 @@ import { decodeCertificate12 } from '../messages/tls12/certificate.ts';
 import { clientCertificateTypes, encodeCertificateRequest12 } from '../messages/tls12/certificate-request.ts';
 import type { ServerHandshake } from './server.ts';
 import { isOtherClient } from './server12.ts';
+import { codesToTake, takeScheme } from './signature-choice.ts';
 
 /** The CertificateRequest, where the policy asks for one. */
 export function certificateRequest12(hs: ServerHandshake): Uint8Array | undefined {
@@ -19,7 +19,7 @@ export function certificateRequest12(hs: ServerHandshake): Uint8Array | undefine
   hs.asksForCertificate = true;
   return encodeCertificateRequest12({
     certificateTypes: [clientCertificateTypes.ecdsa_sign, clientCertificateTypes.rsa_sign],
-    signatureAlgorithms: certificateSchemes.map((scheme) => signatureSchemes[scheme]),
+    signatureAlgorithms: codesToTake(policy.acceptedSchemes, 'TLSv1.2'),
     certificateAuthorities: policy.certificateAuthorities,
   });
 }
@@ -58,10 +58,8 @@ export function onClientVerdict12(hs: ServerHandshake, verdict: PublicKey | TLSE
 /** The signature over all messages so far, which only the holder of the certificate's key can make. */
 export function onClientCertificateVerify12(hs: ServerHandshake, message: JoinedMessage): 'ExpectChangeCipherSpec12' {
   const { scheme: code, signature } = decodeCertificateVerify(message.body);
-  const scheme = signatureSchemeByCode(code);
-  if (scheme === undefined || !certificateSchemes.includes(scheme)) {
-    throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `the client signed with scheme ${code}, which was not offered`);
-  }
+  const acceptedSchemes = hs.context?.clientAuthentication?.acceptedSchemes;
+  const scheme = takeScheme({ code, acceptedSchemes, version: 'TLSv1.2', peer: 'client' });
   const content = hs.transcript.takeMessages();
   if (hs.peerKey === undefined || !hs.options.provider.verifyTls12(scheme, hs.peerKey, content, signature)) {
     throw new TLSError(

@@ -1,7 +1,7 @@
 /**
  * The ServerHello of TLS 1.2: what was chosen, and what the connection is bound to.
  *
- * RFC 5246 §7.4.1.3; RFC 5746 §3.6, §3.7; RFC 8449 §4; RFC 9846 §4.2.3 (downgrade protection).
+ * RFC 5246 §7.4.1.3; RFC 5746 §3.6, §3.7; RFC 9846 §4.2.3 (downgrade protection).
  */
 
 import { concat, EMPTY } from '../bytes/bytes.ts';
@@ -9,10 +9,10 @@ import { type CipherSuite12, TLS_EMPTY_RENEGOTIATION_INFO_SCSV } from '../crypto
 import { TLS12 } from '../messages/code-points.ts';
 import { DOWNGRADE_TLS12, encodeServerHello } from '../messages/server-hello.ts';
 import { encodeTimestamps } from '../messages/signed-certificate-timestamps.ts';
-import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { PreviousHandshake } from './host.ts';
 import type { GroupInfo12 } from './key-exchange12.ts';
 import { present } from './present.ts';
+import { agreeOnRecords } from './record-limits.ts';
 import type { ServerHandshake } from './server.ts';
 import type { ServerTls12 } from './server12.ts';
 
@@ -64,7 +64,7 @@ export function begin12(
         statusRequest: choice.sendsStatus === true ? true : undefined,
         signedCertificateTimestamps: timestamps.length === 0 ? undefined : encodeTimestamps(timestamps),
         alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
-        recordSizeLimit: limitRecords12(hs, extensions.recordSizeLimit),
+        ...agreeOnRecords(hs, hello, 'TLSv1.2'),
       },
     }),
   );
@@ -94,18 +94,6 @@ export function begin12(
 /** RFC 5746 §3.7. */
 function renegotiatedConnection(previous: PreviousHandshake | undefined): Uint8Array {
   return previous === undefined ? EMPTY : concat(previous.clientVerifyData, previous.serverVerifyData);
-}
-
-/** Agrees on both directions' limits and returns ours; in TLS 1.2 they count the plaintext alone (RFC 8449 §4). */
-function limitRecords12(hs: ServerHandshake, theirs: number | undefined): number | undefined {
-  if (theirs === undefined) {
-    return undefined;
-  }
-  const { channel } = hs.host;
-  const ours = Math.min(hs.options.recordSizeLimit ?? MAX_PLAINTEXT, MAX_PLAINTEXT);
-  channel.limitSentRecords(theirs + 1);
-  channel.limitReceivedRecords(ours + 1);
-  return ours;
 }
 
 function send(hs: ServerHandshake, message: Uint8Array): void {

@@ -9,7 +9,7 @@ import { sameBytes } from '../bytes/bytes.ts';
 import type { Credential, ProtocolVersion, ServerContext, ServerOptions } from '../connection-options.ts';
 import { type FfdheGroupInfo, ffdheGroups } from '../crypto/dhe-groups.ts';
 import { type NamedGroupInfo, namedGroups } from '../crypto/groups.ts';
-import { type SignatureScheme, schemesInTls12 } from '../crypto/signatures.ts';
+import type { SignatureScheme } from '../crypto/signatures.ts';
 import {
   type CipherSuite12,
   type CipherSuite12Name,
@@ -25,6 +25,7 @@ import type { PreviousHandshake } from './host.ts';
 import { ffdheGroups12, type GroupInfo12, isFfdheCode } from './key-exchange12.ts';
 import { present } from './present.ts';
 import { ALL_GROUPS, clientWishes } from './server-negotiation.ts';
+import { schemesToSign } from './signature-choice.ts';
 
 /** @throws TLSError `TLS_ERR_PROTOCOL_VERSION`, `TLS_ERR_INAPPROPRIATE_FALLBACK` */
 export function chooseVersion(options: ServerOptions, hello: ClientHello): ProtocolVersion {
@@ -144,7 +145,9 @@ function chooseSigner(
 ): Omit<Chosen12, 'group'> | undefined {
   for (const suite of suites) {
     for (const credential of credentials) {
-      const scheme = schemesInTls12(credential.schemes).find((candidate) => info.signatureSchemes.includes(candidate));
+      const scheme = schemesToSign(credential, 'TLSv1.2').find((candidate) =>
+        info.signatureSchemes.includes(candidate),
+      );
       if (scheme !== undefined && isRsa(scheme) === (suite.authentication === 'rsa')) {
         return { suite, credential, scheme };
       }

@@ -179,8 +179,6 @@ export function onCertificateStatus12(hs: ServerHandshake, ocspResponse: Uint8Ar
   const data = serverKeyExchangeContent(clientRandom, serverRandom, rawParams);
   const privateKey = keyAtHand(credential);
   if (privateKey === undefined) {
-    // In a renegotiation: nothing comes between the messages of our flight.
-    withRecords(hs.host).channel.holdsData = true;
     hs.host.ask({ kind: 'sign', scheme, data, credential });
     return 'AwaitSignature12';
   }

@@ -3,7 +3,8 @@
  *
  *     struct { ExtensionType extension_type; opaque extension_data<0..2^16-1>; } Extension;
  *
- * RFC 9846 §4.3 and its subsections; RFC 6066 §3 (server_name), RFC 7301 §3.1 (ALPN), RFC 8449 §4 (record_size_limit),
+ * RFC 9846 §4.3 and its subsections; RFC 6066 §3 (server_name), RFC 7301 §3.1 (ALPN), RFC 8449 §4 (record_size_limit), RFC 6066 §4
+ * (max_fragment_length),
  * RFC 9149 §3 (ticket_request), RFC 8879 §3 (compress_certificate), RFC 6962 §3.3.1 (signed_certificate_timestamp); for TLS 1.2: RFC 7627 §5.1 (extended_master_secret),
  * RFC 5077 §3.2 (session_ticket), RFC 5746 §3.2 (renegotiation_info), RFC 8422 §5.1.2 (ec_point_formats); for QUIC:
  * RFC 9001 §8.2 (quic_transport_parameters).
@@ -18,6 +19,7 @@ import type { KeyShareEntry, Mutable } from './fields.ts';
 import {
   copyOf,
   keyShareEntry,
+  maxFragmentLength,
   nextExtension,
   opaqueList16,
   protocolNames,
@@ -26,6 +28,7 @@ import {
   u16List8,
   u16List16,
   writeKeyShareEntry,
+  writeMaxFragmentLength,
   writeOpaqueList16,
   writeProtocolNames,
   writeU8List8,
@@ -105,6 +108,9 @@ export function writeClientHelloExtensions(writer: Writer, extensions: ClientHel
   if (e.recordSizeLimit !== undefined) {
     writer.u16(extensionTypes.record_size_limit).u16(2).u16(e.recordSizeLimit);
   }
+  if (e.maxFragmentLength !== undefined) {
+    writeMaxFragmentLength(writer, e.maxFragmentLength);
+  }
   if (e.ticketRequest !== undefined) {
     const { newSession, resumption } = e.ticketRequest;
     writer.u16(extensionTypes.ticket_request).u16(2).u8(newSession).u8(resumption);
@@ -159,6 +165,9 @@ function readKnown(type: number, data: Reader, into: Mutable<ClientHelloExtensio
       return true;
     case extensionTypes.record_size_limit:
       into.recordSizeLimit = recordSizeLimit(data);
+      return true;
+    case extensionTypes.max_fragment_length:
+      into.maxFragmentLength = maxFragmentLength(data);
       return true;
     case extensionTypes.ticket_request:
       into.ticketRequest = { newSession: data.u8('new_session_count'), resumption: data.u8('resumption_count') };
@@ -313,6 +322,7 @@ export function noExtensions(): Mutable<ClientHelloExtensions> {
     preSharedKey: undefined,
     cookie: undefined,
     recordSizeLimit: undefined,
+    maxFragmentLength: undefined,
     ticketRequest: undefined,
     earlyData: undefined,
     postHandshakeAuth: undefined,

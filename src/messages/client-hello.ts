@@ -61,6 +61,8 @@ export interface ClientHelloExtensions {
   readonly cookie?: Uint8Array;
   /** Bytes, at least 64. */
   readonly recordSizeLimit?: number;
+  /** Bytes: 512, 1024, 2048 or 4096. Mayfly's client does not ask for it. */
+  readonly maxFragmentLength?: number;
   readonly ticketRequest?: { readonly newSession: number; readonly resumption: number };
   readonly earlyData?: true;
   readonly postHandshakeAuth?: true;

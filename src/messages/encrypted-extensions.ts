@@ -11,10 +11,12 @@ import { extensionTypes } from './code-points.ts';
 import type { Encodable, Mutable } from './fields.ts';
 import {
   copyOf,
+  maxFragmentLength,
   nextExtension,
   protocolNames,
   recordSizeLimit,
   u16List16,
+  writeMaxFragmentLength,
   writeProtocolNames,
   writeU16List16,
 } from './fields.ts';
@@ -29,6 +31,8 @@ export interface EncryptedExtensionsBlock {
   readonly supportedGroups?: readonly number[];
   /** Bytes, at least 64; above 2^14 + 1 a client may refuse it (RFC 8449 §4). */
   readonly recordSizeLimit?: number;
+  /** Bytes: 512, 1024, 2048 or 4096 (RFC 6066 §4). */
+  readonly maxFragmentLength?: number;
   readonly serverName?: true;
   readonly earlyData?: true;
   /** How many tickets the server expects to send. */
@@ -55,6 +59,9 @@ export function encodeEncryptedExtensions(message: {
   }
   if (e.recordSizeLimit !== undefined) {
     writer.u16(extensionTypes.record_size_limit).u16(2).u16(e.recordSizeLimit);
+  }
+  if (e.maxFragmentLength !== undefined) {
+    writeMaxFragmentLength(writer, e.maxFragmentLength);
   }
   if (e.serverName) {
     writer.u16(extensionTypes.server_name).u16(0);
@@ -90,6 +97,7 @@ export function decodeEncryptedExtensions(body: Uint8Array): EncryptedExtensions
     alpnProtocol: undefined,
     supportedGroups: undefined,
     recordSizeLimit: undefined,
+    maxFragmentLength: undefined,
     serverName: undefined,
     earlyData: undefined,
     ticketRequest: undefined,
@@ -115,6 +123,9 @@ function readKnown(type: number, data: Reader, into: Mutable<EncryptedExtensions
       return;
     case extensionTypes.record_size_limit:
       into.recordSizeLimit = recordSizeLimit(data);
+      return;
+    case extensionTypes.max_fragment_length:
+      into.maxFragmentLength = maxFragmentLength(data);
       return;
     case extensionTypes.server_name:
       into.serverName = true;

@@ -7,7 +7,7 @@
 import type { Reader } from '../bytes/reader.ts';
 import type { Writer } from '../bytes/writer.ts';
 import { TLSError } from '../errors.ts';
-import { extensionTypeName } from './code-points.ts';
+import { extensionTypeName, extensionTypes } from './code-points.ts';
 
 export interface KeyShareEntry {
   readonly group: number;
@@ -107,6 +107,29 @@ export function recordSizeLimit(reader: Reader): number {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `${reader.what}: a limit of ${limit} bytes is below 64`);
   }
   return limit;
+}
+
+/**
+ * `enum { 2^9(1), 2^10(2), 2^11(3), 2^12(4) } MaxFragmentLength`, as bytes.
+ * @throws TLSError `TLS_ERR_ILLEGAL_PARAMETER` any other (RFC 6066 §4)
+ */
+export function maxFragmentLength(reader: Reader): number {
+  const code = reader.u8('MaxFragmentLength');
+  if (code < 1 || code > 4) {
+    throw new TLSError(
+      'TLS_ERR_ILLEGAL_PARAMETER',
+      `${reader.what}: a max_fragment_length of ${code} stands for nothing`,
+    );
+  }
+  return 256 << code;
+}
+
+/** The whole extension. */
+export function writeMaxFragmentLength(writer: Writer, length: number): void {
+  writer
+    .u16(extensionTypes.max_fragment_length)
+    .u16(1)
+    .u8(Math.log2(length) - 8);
 }
 
 export function writeU16List16(writer: Writer, list: readonly number[]): void {

@@ -21,11 +21,13 @@ import type { Encodable, KeyShareEntry, Mutable } from './fields.ts';
 import {
   copyOf,
   keyShareEntry,
+  maxFragmentLength,
   nextExtension,
   protocolNames,
   recordSizeLimit,
   u8List8,
   writeKeyShareEntry,
+  writeMaxFragmentLength,
   writeProtocolNames,
   writeU8List8,
 } from './fields.ts';
@@ -63,6 +65,8 @@ export interface ServerHelloExtensions {
   readonly signedCertificateTimestamps?: Uint8Array;
   /** Bytes, at least 64. */
   readonly recordSizeLimit?: number;
+  /** Bytes: 512, 1024, 2048 or 4096 (RFC 6066 §4). */
+  readonly maxFragmentLength?: number;
   /** Every extension type in order of appearance, unknown ones too: whether each was offered is the client's to check. */
   readonly types: readonly number[];
 }
@@ -151,6 +155,9 @@ export function encodeServerHello(message: EncodableServerHello): Uint8Array {
   if (e.recordSizeLimit !== undefined) {
     writer.u16(extensionTypes.record_size_limit).u16(2).u16(e.recordSizeLimit);
   }
+  if (e.maxFragmentLength !== undefined) {
+    writeMaxFragmentLength(writer, e.maxFragmentLength);
+  }
   writer.close(block, 2);
   return finishMessage(writer);
 }
@@ -236,6 +243,9 @@ function readKnown(type: number, data: Reader, into: Mutable<ServerHelloExtensio
     case extensionTypes.record_size_limit:
       into.recordSizeLimit = recordSizeLimit(data);
       return;
+    case extensionTypes.max_fragment_length:
+      into.maxFragmentLength = maxFragmentLength(data);
+      return;
     default:
       data.rest();
   }
@@ -259,6 +269,7 @@ function noExtensions(types: number[]): Mutable<ServerHelloExtensions> {
     statusRequest: undefined,
     signedCertificateTimestamps: undefined,
     recordSizeLimit: undefined,
+    maxFragmentLength: undefined,
     types,
   };
 }

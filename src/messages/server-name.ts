@@ -4,9 +4,10 @@
  *     struct { NameType name_type = host_name(0); opaque HostName<1..2^16-1>; } ServerName;
  *     struct { ServerName server_name_list<1..2^16-1> } ServerNameList;
  *
- * RFC 6066 §3. The list holds exactly one host_name. IP literals are forbidden there, yet some clients send IPv4
- * addresses, which are also well-formed as names: they are let through here and it is up to the handshake to ignore them
- * (`isIPv4Literal`). The name keeps the case it was sent in; names compare without regard to case.
+ * RFC 6066 §3. The list holds exactly one host_name. IP literals are forbidden there, yet some clients and scanners send
+ * them: they are let through here and it is up to the handshake to ignore them (`isIPLiteral`). A trailing dot is forbidden
+ * too, yet browsers send the name as it stands in the address: it is dropped, so that both are one name. The name keeps the
+ * case it was sent in; names compare without regard to case.
  */
 
 import type { Reader } from '../bytes/reader.ts';
@@ -16,7 +17,7 @@ import { latin1Text, writeLatin1 } from './fields.ts';
 
 /**
  * @throws TLSError `TLS_ERR_DECODE` for another list than one host_name, `TLS_ERR_ILLEGAL_PARAMETER` for characters
- * other than letters, digits, `-`, `_`, and for empty labels (so also for a trailing dot)
+ * other than letters, digits, `-`, `_`, unless it is an IP literal, and for empty labels
  */
 export function readServerName(reader: Reader): string {
   const list = reader.nested16('server_name_list', 1);
@@ -24,9 +25,10 @@ export function readServerName(reader: Reader): string {
   if (type !== HOST_NAME) {
     throw list.malformed('name_type', `expected host_name(0), got ${type}`);
   }
-  const name = latin1Text(list.vector16('HostName', 1, MAX_NAME_LENGTH));
+  const sent = latin1Text(list.vector16('HostName', 1, MAX_NAME_LENGTH));
   list.end();
-  if (!WELL_FORMED.test(name)) {
+  const name = sent.endsWith('.') ? sent.slice(0, -1) : sent;
+  if (!WELL_FORMED.test(name) && !IPV6.test(name)) {
     throw new TLSError('TLS_ERR_ILLEGAL_PARAMETER', `${reader.what}: not a host name`);
   }
   return name;
@@ -44,13 +46,15 @@ export function writeServerName(writer: Writer, name: string): void {
   writeLatin1(writer, name);
 }
 
-/** Whether a well-formed name is an IPv4 address in dotted-decimal form. */
-export function isIPv4Literal(name: string): boolean {
-  return IPV4.test(name);
+/** Whether what stands for a name is an IP address: IPv4 in dotted-decimal form, or anything with a colon. */
+export function isIPLiteral(name: string): boolean {
+  return IPV4.test(name) || name.includes(':');
 }
 
 const HOST_NAME = 0;
 const MAX_NAME_LENGTH = 255;
 /** No nested repetition over the same characters: the time is linear in the length. */
 const WELL_FORMED = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
+/** What has its characters and a colon: which address it is does not matter. */
+const IPV6 = /^(?=[^:]*:)[0-9A-Fa-f:.]+$/;
 const IPV4 = /^(?:\d{1,3}\.){3}\d{1,3}$/;

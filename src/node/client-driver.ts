@@ -20,6 +20,7 @@ import { authoritiesOf } from './client-verification.ts';
 import { ConnectSessions } from './connect-sessions.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
 import { clientPsks, erasePsks } from './external-psks.ts';
+import type { ConnectTarget } from './hang-up.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, toSecureContext } from './secure-context.ts';
 import { clientKeyRenewal } from './server-policy.ts';
@@ -70,12 +71,20 @@ export class ClientDriver implements Driver {
     this.keyRenewal = clientKeyRenewal(options.keyRenewal);
   }
 
+  get target(): ConnectTarget {
+    return this.#options;
+  }
+
   setServername(name: string): void {
     this.#serverName = sendable(name);
   }
 
   setSession(session: Uint8Array): void {
     this.#sessions.give(session);
+  }
+
+  setKeyCert(): never {
+    throw new TLSError('TLS_ERR_WRONG_STATE', 'setKeyCert() is for servers: a client is given `cert` and `key`');
   }
 
   allowsTruncation(socket: TLSSocket): boolean {
@@ -89,7 +98,7 @@ export class ClientDriver implements Driver {
 
   createConnection(socket: TLSSocket): Connection {
     const { versions, cipherSuites, cipherSuites12, namedGroups, offerTickets12, credentials } = this.#context;
-    const { certificateCompression } = this.#context;
+    const { certificateCompression, signatureSchemes } = this.#context;
     const { requestOCSP, stapling, requestSCTs, encryptedClientHello } = this.#options;
     const externalPsks = clientPsks(this.#options);
     this.#pskNames = namesOf(externalPsks);
@@ -122,6 +131,7 @@ export class ClientDriver implements Driver {
       cipherSuites,
       cipherSuites12,
       namedGroups,
+      ...(signatureSchemes === undefined ? {} : { acceptedSchemes: signatureSchemes }),
       session,
       keyRenewal: this.keyRenewal,
       earlyData: this.earlyData(socket) !== undefined,

@@ -51,7 +51,7 @@ export class ClientVerifier {
     let known = this.#checks.get(context);
     if (known === undefined) {
       const { requestCert, rejectUnauthorized } = context.clientCertificates ?? this.defaults;
-      known = { check: requestCert ? makeCheck(context.trust, rejectUnauthorized) : undefined };
+      known = { check: requestCert ? makeCheck(context, context.trust, rejectUnauthorized) : undefined };
       this.#checks.set(context, known);
     }
     return known.check;
@@ -69,7 +69,7 @@ export class ClientVerifier {
     }
     const trust = ca === undefined || ca === null ? (before?.trust ?? served.trust) : trustFor(ca);
     const { rejectUnauthorized: strict } = served.clientCertificates ?? this.defaults;
-    return makeCheck(trust, rejectUnauthorized ?? before?.strict ?? strict);
+    return makeCheck(served, trust, rejectUnauthorized ?? before?.strict ?? strict);
   }
 
   /** From now on this is what the client was asked. */
@@ -120,7 +120,7 @@ export class ClientVerifier {
 }
 
 /** @throws TLSError `TLS_ERR_CONFIG` */
-export function makeCheck(trust: Trust, strict: boolean): ClientCheck {
+function makeCheck({ signatureSchemes }: SecureContext, trust: Trust, strict: boolean): ClientCheck {
   const { names, hash } = authoritiesOf(trust);
   const check: ClientCheck = {
     trust,
@@ -128,6 +128,7 @@ export function makeCheck(trust: Trust, strict: boolean): ClientCheck {
     policy: {
       required: strict,
       certificateAuthorities: names,
+      ...(signatureSchemes === undefined ? {} : { acceptedSchemes: signatureSchemes }),
       id: clientAuthenticationId({ requestCert: true, rejectUnauthorized: strict, caHash: hash }),
       resumable: (chain) => !strict || problemOf(check, chain) === undefined,
     },

@@ -6,6 +6,8 @@ import type { Connection } from '../connection.ts';
 import type { ClientAuthenticationPolicy, KeyRenewal, ServerContext } from '../connection-options.ts';
 import type { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
+import type { ConnectTarget } from './hang-up.ts';
+import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { TLSSocket } from './tls-socket.ts';
 import type { CaOption } from './trust.ts';
 
@@ -35,8 +37,12 @@ export interface Driver {
   readonly handshakeTimeout: number;
   /** When connections renew their keys before the usage limit; undefined: never. */
   readonly keyRenewal: KeyRenewal | undefined;
+  /** Of a client: for errors that say so. */
+  readonly target?: ConnectTarget;
   /** A transport that ends without close_notify is an ordinary end. */
   allowsTruncation(socket: TLSSocket): boolean;
+  /** @throws TLSError */
+  setKeyCert(socket: TLSSocket, context: SecureContext | SecureContextOptions): void;
   /** Client: true where the handshake should wait for that of another connection: `go` is called when to ask again. */
   waits?(go: () => void): boolean;
   /** @throws TLSError */

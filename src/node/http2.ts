@@ -15,10 +15,12 @@ import {
   type SecureServerOptions as NodeSecureServerOptions,
   connect as nodeConnect,
   createSecureServer as nodeCreateSecureServer,
+  performServerHandshake as nodePerformServerHandshake,
 } from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSError } from '../errors.ts';
+import { watchStreams } from './answering.ts';
 import { guardEarlyRequests, socketOfSession } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
 import { guardWrapper, wrapperOf } from './http2-wrapper.ts';
@@ -34,9 +36,10 @@ export {
   getUnpackedSettings,
   Http2ServerRequest,
   Http2ServerResponse,
-  performServerHandshake,
   sensitiveHeaders,
 } from 'node:http2';
+/** As of Node's own, for `import http2 from`. */
+export * as default from './http2.ts';
 
 export type SecureServerOptions = TlsServerOptions & Omit<NodeSecureServerOptions, keyof TlsServerOptions>;
 export type SecureClientOptions = ConnectionOptions & Omit<ClientSessionOptions, keyof ConnectionOptions>;
@@ -99,6 +102,13 @@ export function connect(
   return session;
 }
 
+/** A server's session on a connection that is there, of ours or another. */
+export const performServerHandshake: typeof nodePerformServerHandshake = (socket, options) => {
+  const session = nodePerformServerHandshake(socket, options);
+  describeSession(session);
+  return session;
+};
+
 function openSocket(url: URL, options: SecureClientOptions): TLSSocket {
   const host = (options.host ?? url.hostname).replace(/^\[|\]$/g, '');
   return tlsConnect({
@@ -155,6 +165,7 @@ function describeSession(session: Http2Session): void {
   if (socket instanceof TLSSocket) {
     socketOfSession.set(session, socket);
     guardWrapper(session, socket);
+    watchStreams(session, socket);
     describe(session, socket);
   }
 }

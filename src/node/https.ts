@@ -3,6 +3,7 @@
 import type { ClientRequest, IncomingMessage, RequestListener } from 'node:http';
 import * as nodeHttps from 'node:https';
 import type { Server as NetServer } from 'node:net';
+import { TLSError } from '../errors.ts';
 import { ClientSessions } from './client-sessions.ts';
 import { EarlyAgent } from './early-agent.ts';
 import { guardEarlyRequests } from './early-requests.ts';
@@ -14,6 +15,9 @@ import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect } from './tls-connect.ts';
 import type { TLSSocket } from './tls-socket.ts';
+
+/** As of Node's own, for `import https from`. */
+export * as default from './https.ts';
 
 export type ServerOptions = TlsServerOptions & Omit<nodeHttps.ServerOptions, keyof TlsServerOptions>;
 export type RequestOptions = ConnectionOptions & Omit<nodeHttps.RequestOptions, keyof ConnectionOptions>;
@@ -71,6 +75,9 @@ export class Agent extends nodeHttps.Agent {
   readonly #resumes: boolean;
 
   constructor(options: AgentOptions = {}) {
+    if ((options as { proxyEnv?: unknown }).proxyEnv) {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'proxyEnv is not: see docs/ecosystem.md on proxies');
+    }
     super(options as nodeHttps.AgentOptions);
     const { maxCachedSessions } = options as nodeHttps.AgentOptions;
     this.#resumes = maxCachedSessions !== 0;

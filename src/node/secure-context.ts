@@ -9,7 +9,7 @@ import type { Credential, ProtocolVersion } from '../connection-options.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { CertificateCompression, PrivateKey } from '../crypto/provider.ts';
-import { type SignatureScheme, signatureSchemes } from '../crypto/signatures.ts';
+import type { SignatureScheme } from '../crypto/signatures.ts';
 import type { CipherSuiteName } from '../crypto/suites.ts';
 import type { CipherSuite12Name } from '../crypto/suites12.ts';
 import { sha256 } from '../crypto/x509.ts';
@@ -18,6 +18,7 @@ import { completeChain } from './chain-completion.ts';
 import { DEFAULT_CIPHERS, parseCiphers } from './cipher-names.ts';
 import type { ClientCertificateOptions } from './client-verification.ts';
 import { type CredentialOptions, readBesideChain, readCompressions } from './credential-options.ts';
+import { checkSigalgs, parseSigalgs } from './signature-algorithms.ts';
 import { parseGroups, parseVersions, refuseUnsupported, SSL_OP_NO_TICKET, type VersionOptions } from './tls-options.ts';
 import { type CaOption, type Trust, trustFor } from './trust.ts';
 
@@ -58,7 +59,10 @@ export interface SecureContextOptions extends VersionOptions, CredentialOptions 
   readonly ecdhCurve?: string;
   /** Ours: the same as `ecdhCurve`, also as an array. */
   readonly groups?: string | readonly string[];
-  /** Schemes with colons in between: only these sign. */
+  /**
+   * As in `node:tls`: how we sign, and how the peer may sign the handshake, best first, with colons in between. OpenSSL's names
+   * or IANA's. It says nothing of the signatures in certificates. Default: all that is safe; more than that there is not.
+   */
   readonly sigalgs?: string;
 }
 
@@ -72,6 +76,8 @@ export class SecureContext {
   /** For TLS 1.2; undefined for all. */
   readonly cipherSuites12: readonly CipherSuite12Name[] | undefined;
   readonly namedGroups: readonly NamedGroup[] | undefined;
+  /** How we sign, and how peers may, best first; undefined for all that is safe. */
+  readonly signatureSchemes: readonly SignatureScheme[] | undefined;
   /** A client asks TLS 1.2 servers for tickets. */
   readonly offerTickets12: boolean;
   /** A server may serve the DHE suites of `cipherSuites12`. */
@@ -111,7 +117,9 @@ export class SecureContext {
     if (this.#ca !== undefined) {
       this.#trust = trustFor(this.#ca);
     }
-    this.credentials = readCredentials(options, this.#trust?.roots);
+    this.signatureSchemes = parseSigalgs(options.sigalgs, this.versions);
+    this.credentials = readCredentials(options, this.#trust?.roots, this.signatureSchemes);
+    checkSigalgs(this.credentials, this.versions);
   }
 
   /** As in `node:tls`, where the native object hangs here. */
@@ -156,14 +164,17 @@ export function toSecureContext(given: SecureContext | SecureContextOptions): Se
   return new SecureContext(given);
 }
 
-function readCredentials(options: SecureContextOptions, roots: TrustStore | undefined): Credential[] {
+function readCredentials(
+  options: SecureContextOptions,
+  roots: TrustStore | undefined,
+  allowedSchemes: readonly SignatureScheme[] | undefined,
+): Credential[] {
   const chains = asList(options.cert)
     .map(readChain)
     .map(({ ders, leaf }) => ({ ders: completeChain(ders, leaf, roots), leaf }));
   const keys = asList<KeyOption>(options.key as KeyOption | readonly KeyOption[]).map((key) =>
     readKey(key, options.passphrase ?? undefined),
   );
-  const allowed = readSchemes(options.sigalgs);
   if (chains.length === 0) {
     if (keys.length > 0) {
       throw new TLSError('TLS_ERR_CONFIG', 'key: a key was given without a certificate (cert)');
@@ -181,14 +192,11 @@ function readCredentials(options: SecureContextOptions, roots: TrustStore | unde
       );
     }
     // The key's own list: an RSA-PSS key may be restricted to one hash.
-    const { type, schemes: possible } = privateKey ?? nodeProvider.importPublicKey(chain.leaf.publicKey.der);
-    const schemes = possible.filter((scheme) => allowed === undefined || allowed.includes(scheme));
-    if (schemes.length === 0) {
-      throw new TLSError('TLS_ERR_CONFIG', `sigalgs: none of the schemes fits the certificate's key (${type})`);
-    }
+    const { type, schemes } = privateKey ?? nodeProvider.importPublicKey(chain.leaf.publicKey.der);
     const credential: Credential = {
       certificateChain: chain.ders,
       schemes,
+      ...(allowedSchemes === undefined ? {} : { allowedSchemes }),
       privateKey,
       // An RSA signature takes as long as ten of the others: while it is made, other connections are served.
       asksToSign: privateKey !== undefined && (type === 'rsa' || type === 'rsa-pss'),
@@ -237,20 +245,6 @@ function readKey(key: KeyOption, passphrase: string | undefined): PrivateKey {
   return nodeProvider.importPrivateKey(key, passphrase);
 }
 
-function readSchemes(sigalgs: string | undefined): SignatureScheme[] | undefined {
-  if (sigalgs === undefined || sigalgs === null) {
-    return undefined;
-  }
-  return sigalgs.split(':').map((name) => {
-    const scheme = opensslSchemes.get(name.toUpperCase()) ?? name.toLowerCase();
-    if (!Object.hasOwn(signatureSchemes, scheme)) {
-      const known = Object.keys(signatureSchemes).join(', ');
-      throw new TLSError('TLS_ERR_NOT_SUPPORTED', `sigalgs: expected names among ${known}, got ${name}`);
-    }
-    return scheme as SignatureScheme;
-  });
-}
-
 /** As in `node:tls` an option that is empty or false was not given. */
 function asList<T>(value: T | readonly T[] | undefined | null): readonly T[] {
   if (!value) {
@@ -262,18 +256,3 @@ function asList<T>(value: T | readonly T[] | undefined | null): readonly T[] {
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-/** OpenSSL's names for schemes, which `node:tls` takes. */
-const opensslSchemes = new Map<string, SignatureScheme>([
-  ['ECDSA+SHA256', 'ecdsa_secp256r1_sha256'],
-  ['ECDSA+SHA384', 'ecdsa_secp384r1_sha384'],
-  ['ECDSA+SHA512', 'ecdsa_secp521r1_sha512'],
-  ['RSA-PSS+SHA256', 'rsa_pss_rsae_sha256'],
-  ['RSA-PSS+SHA384', 'rsa_pss_rsae_sha384'],
-  ['RSA-PSS+SHA512', 'rsa_pss_rsae_sha512'],
-  ['RSA+SHA256', 'rsa_pkcs1_sha256'],
-  ['RSA+SHA384', 'rsa_pkcs1_sha384'],
-  ['RSA+SHA512', 'rsa_pkcs1_sha512'],
-  ['ED25519', 'ed25519'],
-  ['ED448', 'ed448'],
-]);

@@ -13,17 +13,21 @@ import type { ServerSessions, SessionOptions } from './sessions.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export type SNICallback = (
+  this: TLSSocket,
   servername: string,
   callback: (error: Error | null, context?: SecureContext | SecureContextOptions | null) => void,
 ) => void;
 /** Without a response nothing is stapled; with an error the connection ends. */
 export type OcspCallback = (error: Error | null, response?: Uint8Array | null) => void;
-export type ALPNCallback = (hello: { servername: string; protocols: string[] }) => string | undefined;
+export type ALPNCallback = (this: TLSSocket, hello: { servername: string; protocols: string[] }) => string | undefined;
 
 export interface ServerDriverOptions extends SecureContextOptions, PskOptions, PolicyOption {
   readonly secureContext?: SecureContext;
   readonly ALPNProtocols?: readonly string[] | Uint8Array;
-  /** Picks from the client's protocols; undefined refuses. Cannot stand beside `ALPNProtocols`. */
+  /**
+   * Picks from the client's protocols; undefined refuses. Cannot stand beside `ALPNProtocols`. `this` is the socket, whose
+   * `setKeyCert()` may choose another certificate.
+   */
   readonly ALPNCallback?: ALPNCallback;
   /** Picks a context by name, now or later; none means the server's own. */
   readonly SNICallback?: SNICallback;
@@ -70,9 +74,9 @@ export interface ServerEvents {
 }
 
 /** @throws TLSError `TLS_ERR_CONFIG` the callback chose what the client does not speak */
-export function chooseProtocol(callback: ALPNCallback, hello: ClientHelloInfo): string | undefined {
+export function chooseProtocol(callback: ALPNCallback, socket: TLSSocket, hello: ClientHelloInfo): string | undefined {
   const protocols = [...hello.alpnProtocols];
-  const chosen = callback({ servername: hello.serverName, protocols });
+  const chosen = callback.call(socket, { servername: hello.serverName, protocols });
   if (chosen !== undefined && !hello.alpnProtocols.includes(chosen)) {
     throw new TLSError(
       'TLS_ERR_CONFIG',

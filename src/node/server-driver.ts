@@ -17,14 +17,14 @@ import { ClientVerifier } from './client-verification.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
 import { ServerPsks } from './external-psks.ts';
 import { ConnectionSessions } from './external-sessions.ts';
+import { asHangUp } from './hang-up.ts';
 import { allocateOutput } from './output-buffer.ts';
+import { OwnContexts } from './own-contexts.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { ServerCounters } from './server-counters.ts';
 import {
-  type ALPNCallback,
   asTlsError,
   checkTimeout,
-  chooseProtocol,
   type ServerDriverOptions,
   type ServerEvents,
   servedSuites12,
@@ -46,7 +46,7 @@ export class ServerDriver implements Driver {
   readonly #allowTruncation: boolean | ((socket: TLSSocket) => boolean);
   readonly #events: ServerEvents | undefined;
   readonly #alpnProtocols: readonly string[];
-  readonly #alpnCallback: ALPNCallback | undefined;
+  readonly #own: OwnContexts;
   readonly #hosts: VirtualHosts;
   /** What each SecureContext is to the core, with this server's protocols and sessions. */
   #contexts = new WeakMap<SecureContext, ServerContext>();
@@ -69,10 +69,10 @@ export class ServerDriver implements Driver {
     this.handshakeTimeout = checkTimeout(options.handshakeTimeout ?? 120_000);
     this.#allowTruncation = options.allowTruncation ?? true;
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
-    this.#alpnCallback = options.ALPNCallback;
+    this.#own = new OwnContexts(options.ALPNCallback || undefined);
     this.#allowLegacyMasterSecret = options.allowLegacyMasterSecret === true;
     this.#clientRenegotiations = options.clientRenegotiations;
-    if (this.#alpnCallback !== undefined && options.ALPNProtocols !== undefined) {
+    if (this.#own.callback !== undefined && options.ALPNProtocols !== undefined) {
       throw new TLSError('TLS_ERR_CONFIG', 'ALPNCallback and ALPNProtocols cannot stand side by side');
     }
     const { sessions, sessionTimeout, secureOptions = 0 } = options;
@@ -127,6 +127,14 @@ export class ServerDriver implements Driver {
     this.#options = undefined;
   }
 
+  /** @throws TLSError `TLS_ERR_WRONG_STATE`, `TLS_ERR_CONFIG`, and as `createSecureContext` */
+  setKeyCert(socket: TLSSocket, given: SecureContext | SecureContextOptions): void {
+    if (!this.#asks(socket)) {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'setKeyCert() is for an ALPNCallback or SNICallback of the server');
+    }
+    this.#own.setKeyCert(socket, given);
+  }
+
   allowsTruncation(socket: TLSSocket): boolean {
     return typeof this.#allowTruncation === 'function' ? this.#allowTruncation(socket) : this.#allowTruncation;
   }
@@ -140,20 +148,19 @@ export class ServerDriver implements Driver {
     const sessions = this.#externalSessions(socket);
     if (sessions !== undefined) {
       this.#external.set(socket, sessions);
-      return Connection.server({ ...this.#options, context: 'ask' });
     }
-    return Connection.server(this.#options);
+    return Connection.server(this.#asks(socket) ? { ...this.#options, context: 'ask' } : this.#options);
   }
 
   answer(socket: TLSSocket, need: Need): void {
     if (need.kind === 'context') {
       this.#hosts.choose(
-        need.clientHello.serverName,
+        { serverName: need.clientHello.serverName, socket },
         (context) => this.#serve(socket, need, context),
         (error) => socket.giveUp('internal_error', error),
       );
     } else if (need.kind === 'sign') {
-      answerSign(socket, need, (this.#chosen.get(socket) ?? this.#hosts.default).sign);
+      answerSign(socket, need, this.#keyCertOf(socket).sign);
     } else if (need.kind === 'claimTicket') {
       this.sessions.claim(need.ticketId, need.expiresAt).then((claim) => {
         process.nextTick(() => socket.answer(need, claim));
@@ -215,7 +222,7 @@ export class ServerDriver implements Driver {
     }
     const served = this.#chosen.get(socket) ?? this.#hosts.default;
     const check = this.#clients.lateCheck(socket, served, options);
-    const { clientAuthentication: _, ...context } = this.#contextOf(served);
+    const { clientAuthentication: _, ...context } = this.#contextFor(socket, served);
     const sessionCache = this.#external.get(socket) ?? context.sessionCache;
     return {
       policy: check?.policy,
@@ -230,7 +237,7 @@ export class ServerDriver implements Driver {
 
   failedHandshake(socket: TLSSocket, error: Error): boolean {
     this.counters.failed(error);
-    this.#events?.failed(socket, error);
+    this.#events?.failed(socket, asHangUp(error));
     return this.#events !== undefined;
   }
 
@@ -267,7 +274,7 @@ export class ServerDriver implements Driver {
   }
 
   ownCertificates(socket: TLSSocket): readonly Uint8Array[] {
-    const { credentials } = this.#chosen.get(socket) ?? this.#hosts.default;
+    const { credentials } = this.#keyCertOf(socket);
     const scheme = socket.mayfly?.signatureScheme;
     // Of several, the one that signed; a resumption has none that did.
     const signer = credentials.find(({ schemes }) => scheme !== undefined && schemesInTls12(schemes).includes(scheme));
@@ -317,7 +324,6 @@ export class ServerDriver implements Driver {
     if (known !== undefined) {
       return known;
     }
-    const callback = this.#alpnCallback;
     const check = this.#clients.checkOf(context);
     const events = this.#events;
     const made: ServerContext = {
@@ -327,7 +333,6 @@ export class ServerDriver implements Driver {
       get askCertificateStatus() {
         return events?.wantsCertificateStatus() ?? false;
       },
-      ...(callback === undefined ? {} : { chooseProtocol: (hello) => chooseProtocol(callback, hello) }),
       ...(check === undefined ? {} : { clientAuthentication: check.policy }),
       ...(this.#psks.some ? { externalPsks: 'ask' } : {}),
       ...(this.#psks.pskKe === undefined ? {} : { dangerouslyAllowPskKe: this.#psks.pskKe }),
@@ -337,6 +342,25 @@ export class ServerDriver implements Driver {
     };
     this.#contexts.set(context, made);
     return made;
+  }
+
+  #contextFor(socket: TLSSocket, context: SecureContext, sessionCache?: ConnectionSessions): ServerContext {
+    return this.#own.of(socket, { context, shared: this.#contextOf(context), sessionCache });
+  }
+
+  #keyCertOf(socket: TLSSocket): SecureContext {
+    return this.#own.keyCertOf(socket) ?? this.#chosen.get(socket) ?? this.#hosts.default;
+  }
+
+  /** What serves it is told once its hello is there. */
+  #asks(socket: TLSSocket): boolean {
+    return (
+      this.#hosts.differ ||
+      this.#own.callback !== undefined ||
+      // Nobody but who made it has it yet, and may call setKeyCert.
+      this.#events === undefined ||
+      this.#external.has(socket)
+    );
   }
 
   #externalSessions(socket: TLSSocket): ConnectionSessions | undefined {
@@ -364,11 +388,11 @@ export class ServerDriver implements Driver {
     this.#clients.asks(socket, this.#clients.checkOf(context));
     const sessions = this.#external.get(socket);
     if (sessions === undefined) {
-      socket.answer(need, this.#contextOf(context));
+      socket.answer(need, this.#contextFor(socket, context));
       return;
     }
     const answer = () => {
-      socket.answer(need, { ...this.#contextOf(context), sessionCache: sessions });
+      socket.answer(need, this.#contextFor(socket, context, sessions));
       sessions.erase();
     };
     const { sessionId } = need.clientHello;

@@ -9,6 +9,7 @@ import { TLSError } from '../errors.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
 import { closed, eraseAtExit, type KeyHolder, opened } from './erase-at-exit.ts';
+import { asHangUp, isHangUp } from './hang-up.ts';
 import { KeptSession } from './kept-session.ts';
 import { closeGently, destroyOnceRead } from './raw-closing.ts';
 import { type Callback, SocketWriter } from './socket-writer.ts';
@@ -222,14 +223,18 @@ export abstract class SocketEnding extends SocketWriter {
     if (this.destroyed) {
       return;
     }
-    if (this.secureConnecting && this.driver.role === 'server') {
+    if (!this.secureConnecting) {
+      this.destroy(error);
+      return;
+    }
+    if (this.driver.role === 'server') {
       // Control was never handed to a listener: the server tells of it by 'tlsClientError'. A socket without a server tells
       // of it itself; as in node:tls not of a peer that just hangs up.
       const told = this.driver.failedHandshake(this as unknown as TLSSocket, error);
-      this.destroy(told || error.code === 'TLS_ERR_TRUNCATED' ? undefined : error);
+      this.destroy(told || isHangUp(error) ? undefined : error);
       return;
     }
-    this.destroy(error);
+    this.destroy(asHangUp(error, this.driver.target));
   }
 }
 

@@ -285,6 +285,7 @@ export abstract class SocketPump extends EarlySocket implements RawOwner {
       case 'peerClosed':
         this.peerEnded();
         this.unanswered('TLS_ERR_WRONG_STATE', 'the peer closed before it answered');
+        this.#goOn();
         return;
       case 'failed':
         this.failAlerted(action.error);

@@ -2,12 +2,15 @@
 
 import { type AddressInfo, Socket } from 'node:net';
 import { Duplex, type DuplexOptions } from 'node:stream';
+import { TLSError } from '../errors.ts';
 
 export abstract class SocketSurface extends Duplex {
   /** The transport: undefined before `connect`. */
   protected raw: Duplex | undefined;
   /** How many times a server has looked since something came or went. */
   idleSweeps = 0;
+  /** Whose socket it is has said so: as long as it likes. */
+  timeless = false;
   #timeout = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -80,6 +83,7 @@ export abstract class SocketSurface extends Duplex {
       return this;
     }
     this.#timeout = ms;
+    this.timeless = ms === 0 && !this.#isOfHttp;
     if (this.#socket !== undefined) {
       this.#socket.setTimeout(ms);
     } else {
@@ -116,6 +120,20 @@ export abstract class SocketSurface extends Duplex {
   setNoDelay(noDelay = true): this {
     this.#socket?.setNoDelay(noDelay);
     return this;
+  }
+
+  /**
+   * The type of service of IP, 0 to 255, of a transport that is there.
+   * @throws TLSError `TLS_ERR_NOT_SUPPORTED` where this Node has no such thing
+   */
+  setTypeOfService(tos: number): this {
+    this.#ofService?.setTypeOfService(tos);
+    return this;
+  }
+
+  /** @throws TLSError as `setTypeOfService` */
+  getTypeOfService(): number {
+    return this.#ofService?.getTypeOfService() ?? 0;
   }
 
   setKeepAlive(enable = false, initialDelay = 0): this {
@@ -156,6 +174,18 @@ export abstract class SocketSurface extends Duplex {
   get #socket(): Socket | undefined {
     const raw = this.raw;
     return raw instanceof Socket || raw instanceof SocketSurface ? (raw as Socket) : undefined;
+  }
+
+  get #ofService(): { setTypeOfService(tos: number): unknown; getTypeOfService(): number } | undefined {
+    if (!('setTypeOfService' in Socket.prototype)) {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', `Node ${process.version} has no type of service`);
+    }
+    return this.#socket as never;
+  }
+
+  /** The server of HTTP/1, which sets time-outs for its own ends, has not handed it to anybody. */
+  get #isOfHttp(): boolean {
+    return Boolean((this as { parser?: unknown }).parser);
   }
 
   get #refable(): { ref(): unknown; unref(): unknown } | undefined {

@@ -3,13 +3,13 @@
  * handshake succeeds are handed out as 'secureConnection'. Shared by tls, https and http2.
  */
 
-import type { ServerResponse } from 'node:http';
-import { type Server as NetServer, Socket } from 'node:net';
+import { type BlockList, type Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { HandshakeWarning } from '../actions.ts';
 import { ownBuffer } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { ExternalSessionCache } from '../session/external-session-cache.ts';
+import { isOurTurn } from './answering.ts';
 import type { EarlyDelivery } from './driver.ts';
 import { SessionEvents } from './external-sessions.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
@@ -27,13 +27,16 @@ export interface TlsServerOptions extends ServerDriverOptions {
   readonly noDelay?: boolean;
   readonly keepAlive?: boolean;
   readonly keepAliveInitialDelay?: number;
+  /** Addresses that are not served, where this Node has it. */
+  readonly blockList?: BlockList;
   /** Sockets are handed out paused: nothing is read before `resume()`. */
   readonly pauseOnConnect?: boolean;
   /** Ours, of HTTP servers: sockets with early data are handed out at once, as requests of safe methods may be in it. */
   readonly earlyRequests?: boolean;
   /**
    * Milliseconds after which a connection on which nothing came or went is closed; 0 for never. Default 120000. Not while an
-   * answer of HTTP/1 takes its time.
+   * answer of HTTP takes its time; and never after `socket.setTimeout(0)` of who has the socket: a listener of
+   * 'secureConnection', or of 'upgrade' and 'connect'.
    */
   readonly idleTimeout?: number;
 }
@@ -60,8 +63,8 @@ export interface TlsServerSurface {
 
 /** What `net.Server` is told: its sockets must not answer an end by themselves. */
 export function transportOptions(options: TlsServerOptions): object {
-  const { noDelay = true, keepAlive, keepAliveInitialDelay } = options;
-  return { allowHalfOpen: true, noDelay, keepAlive, keepAliveInitialDelay };
+  const { noDelay = true, keepAlive, keepAliveInitialDelay, blockList } = options;
+  return { allowHalfOpen: true, noDelay, keepAlive, keepAliveInitialDelay, blockList };
 }
 
 /**
@@ -209,21 +212,12 @@ class Acceptor implements ServerEvents {
   #sweep(): void {
     for (const socket of this.sockets) {
       socket.idleSweeps++;
-      if (socket.idleSweeps > SWEEPS && !socket.secureConnecting && !isAnswering(socket)) {
+      if (socket.idleSweeps > SWEEPS && !socket.secureConnecting && !isOurTurn(socket)) {
         this.driver.counters.idleClosed++;
         closeIdle(socket);
       }
     }
   }
-}
-
-/**
- * Of HTTP/1: the request was read whole, and its answer takes its time. The silence is ours, as long as nothing waits for the
- * client to read on.
- */
-function isAnswering(socket: TLSSocket): boolean {
-  const { _httpMessage: response } = socket as { _httpMessage?: ServerResponse | null };
-  return response?.req?.complete === true && socket.bufferSize === 0;
 }
 
 /** With close_notify; without, where the peer has stopped to read. */

@@ -1,6 +1,6 @@
 /** `tls.connect`: a client's socket, its transport opened here or given. */
 
-import type { SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net';
+import type { BlockList, SocketConstructorOpts, TcpSocketConnectOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClientDriverOptions } from './client-driver-options.ts';
 import { readConnectArguments } from './connect-arguments.ts';
@@ -14,6 +14,10 @@ export interface ConnectionOptions
   /** A transport that is there: any Duplex. */
   readonly socket?: Duplex;
   readonly allowHalfOpen?: boolean;
+  /** Addresses that are not connected to, where this Node has it. */
+  readonly blockList?: BlockList;
+  /** Of IP, 0 to 255, where this Node has it. */
+  readonly typeOfService?: number;
   /** Milliseconds without activity until 'timeout'. */
   readonly timeout?: number;
   /** Bytes. */

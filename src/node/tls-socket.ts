@@ -22,6 +22,7 @@ import type { ClientDriverOptions } from './client-driver-options.ts';
 import { isConnecting, readConnectArguments } from './connect-arguments.ts';
 import type { Driver } from './driver.ts';
 import { passOnOpening, readOption } from './raw-reader.ts';
+import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import { ServerDriver } from './server-driver.ts';
 import type { ServerDriverOptions } from './server-driver-options.ts';
 import { SocketHandshakes } from './socket-handshakes.ts';
@@ -91,10 +92,11 @@ export class TLSSocket extends SocketHandshakes {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'connect() was called on a socket that has a transport');
     }
     const onread = readOption();
-    // Node reads these three when a socket is made, and not in connect(). Without noDelay, what follows the Finished in
+    // Node reads these when a socket is made, and not in connect(). Without noDelay, what follows the Finished in
     // a packet of its own waits for the peer's delayed acknowledgement: 40 ms on Linux.
-    const { noDelay = true, keepAlive, keepAliveInitialDelay } = options;
-    const making = { allowHalfOpen: true, onread, noDelay, keepAlive, keepAliveInitialDelay };
+    const { noDelay = true, keepAlive, keepAliveInitialDelay, blockList } = options;
+    const { typeOfService } = options as { typeOfService?: number };
+    const making = { allowHalfOpen: true, onread, noDelay, keepAlive, keepAliveInitialDelay, blockList, typeOfService };
     const raw = new Socket(making as SocketConstructorOpts);
     this.adopt(raw);
     passOnOpening(raw);
@@ -230,6 +232,19 @@ export class TLSSocket extends SocketHandshakes {
   /** The session to offer, before the handshake starts. */
   setSession(session: Uint8Array): void {
     this.#clientDriver('setSession').setSession(session);
+  }
+
+  /**
+   * At a server: the certificate and key for this connection alone, for as long as it has not chosen any. In an `ALPNCallback` or
+   * `SNICallback` the socket is `this`. What else the context says is not heeded.
+   * @throws TLSError `TLS_ERR_WRONG_STATE`; `TLS_ERR_CONFIG` without a certificate; as `createSecureContext`
+   */
+  setKeyCert(context: SecureContext | SecureContextOptions): void {
+    const { state = 'ExpectClientHello' } = this.connection ?? {};
+    if (this.driver.role === 'server' && state !== 'ExpectClientHello' && state !== 'AwaitContext') {
+      throw new TLSError('TLS_ERR_WRONG_STATE', 'setKeyCert(): the certificate of this connection is chosen already');
+    }
+    this.driver.setKeyCert(this, context);
   }
 
   protected override reauthenticated(summary: HandshakeSummary): void {

@@ -37,6 +37,8 @@ export type { ALPNCallback, OcspCallback, SNICallback } from './server-driver-op
 export type { EffectivePolicy, PolicyOption } from './server-policy.ts';
 export { ServerSessions, type SessionOptions } from './sessions.ts';
 export type { EarlyDataOptions } from './ticket-registers.ts';
+/** As of Node's own, for `import tls from`. */
+export * as default from './tls.ts';
 export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
 export { type ConnectionOptions, connect } from './tls-connect.ts';
 export { DEFAULT_ECDH_CURVE, DEFAULT_MAX_VERSION, DEFAULT_MIN_VERSION } from './tls-options.ts';

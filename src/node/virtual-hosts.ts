@@ -6,6 +6,7 @@
 import { TLSError } from '../errors.ts';
 import { type SecureContext, type SecureContextOptions, toSecureContext } from './secure-context.ts';
 import { asTlsError, type SNICallback } from './server-driver-options.ts';
+import type { TLSSocket } from './tls-socket.ts';
 
 export class VirtualHosts {
   /** Serves names that nothing else is said of, and clients that name none. */
@@ -33,7 +34,11 @@ export class VirtualHosts {
   }
 
   /** Calls one of the two, once: perhaps at once, and for as long as the SNICallback takes. */
-  choose(serverName: string, chosen: (context: SecureContext) => void, failed: (error: TLSError) => void): void {
+  choose(
+    { serverName, socket }: { readonly serverName: string; readonly socket: TLSSocket },
+    chosen: (context: SecureContext) => void,
+    failed: (error: TLSError) => void,
+  ): void {
     const named = this.#named.find(({ pattern }) => serverName !== '' && pattern.test(serverName));
     const own = named?.context ?? this.default;
     const callback = this.#callback;
@@ -58,7 +63,7 @@ export class VirtualHosts {
       }
     };
     try {
-      callback(serverName, answer);
+      callback.call(socket, serverName, answer);
     } catch (error) {
       answer(error as Error);
     }

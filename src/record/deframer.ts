@@ -59,7 +59,7 @@ export class Deframer {
     if (left === 0) {
       return undefined;
     }
-    this.#checkStart(bytes[at]);
+    this.#checkStart(bytes, at);
     if (left < RECORD_HEADER_LENGTH) {
       return undefined;
     }
@@ -143,7 +143,7 @@ export class Deframer {
   #nextFromKept(): RawRecord | undefined {
     const header = this.#fillKept(RECORD_HEADER_LENGTH);
     if (this.#keptLength > 0) {
-      this.#checkStart(header[0]);
+      this.#checkStart(header, 0);
     }
     if (this.#keptLength < RECORD_HEADER_LENGTH) {
       return undefined;
@@ -187,14 +187,21 @@ export class Deframer {
     return kept;
   }
 
-  #checkStart(type: number): void {
+  #checkStart(bytes: Uint8Array, at: number): void {
+    const type = bytes[at];
     if (type >= CONTENT_CHANGE_CIPHER_SPEC && type <= CONTENT_APPLICATION_DATA) {
       return;
     }
-    if (!this.#started) {
-      throw new TLSError('TLS_ERR_NOT_TLS', `the peer does not speak TLS: its first byte is ${type}`);
+    if (this.#started) {
+      throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the unknown content type ${type}`);
     }
-    throw new TLSError('TLS_ERR_RECORD_TYPE', `a record has the unknown content type ${type}`);
+    if (isSsl2Hello(bytes, at)) {
+      throw new TLSError(
+        'TLS_ERR_PROTOCOL_VERSION',
+        'the client begins with the hello of SSL 2.0, which is not spoken',
+      );
+    }
+    throw new TLSError('TLS_ERR_NOT_TLS', `the peer does not speak TLS: its first byte is ${type}`);
   }
 
   /** Returns the fragment's length. */
@@ -214,6 +221,12 @@ export class Deframer {
     this.#started = true;
     return length;
   }
+}
+
+/** A client so old that it begins with this understands a TLS alert, but no silence (RFC 6176, RFC 5246 Appendix E.2). */
+function isSsl2Hello(bytes: Uint8Array, at: number): boolean {
+  const isFor = (major: number) => bytes[at + 3] === major;
+  return bytes[at] >= 0x80 && bytes[at + 2] === 1 && (isFor(3) || (isFor(0) && bytes[at + 4] === 2));
 }
 
 /** At least `length` bytes: in a stream of large records each read ends within one, and no memory is allocated for it. */

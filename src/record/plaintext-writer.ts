@@ -5,6 +5,8 @@ import type { Outgoing } from './outgoing.ts';
 
 export class PlaintextWriter {
   readonly #out: Outgoing;
+  /** Bytes per record. */
+  maxFragment = MAX_PLAINTEXT;
   /** The first ClientHello goes out as TLS 1.0, for middleboxes (RFC 9846 §5.1). */
   #recordVersion: number;
 
@@ -14,8 +16,8 @@ export class PlaintextWriter {
   }
 
   handshake(messages: Uint8Array): void {
-    for (let at = 0; at < messages.length; at += MAX_PLAINTEXT) {
-      this.#record(CONTENT_HANDSHAKE, messages.subarray(at, at + MAX_PLAINTEXT));
+    for (let at = 0; at < messages.length; at += this.maxFragment) {
+      this.#record(CONTENT_HANDSHAKE, messages.subarray(at, at + this.maxFragment));
     }
     this.#recordVersion = 0x0303;
   }

@@ -8,6 +8,7 @@ import type { Action, ClientHelloInfo, HandshakeSummary, Need } from '../../src/
 import { utf8 } from '../../src/bytes/bytes.ts';
 import { Connection } from '../../src/connection.ts';
 import type { ServerContext } from '../../src/connection-options.ts';
+import { channelBinding } from '../../src/node/channel-binding.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
 import {
   checkEarlyData,
@@ -233,6 +234,9 @@ class Exchange {
       }
       const context = settings.has('use-export-context') ? utf8(settings.text('export-context') ?? '') : undefined;
       this.#send(this.#connection.exportKeyingMaterial(label, context, length));
+    }
+    if (settings.has('tls-unique')) {
+      this.#send(channelBinding('tls-unique', this.#connection, summary, () => undefined));
     }
   }
 

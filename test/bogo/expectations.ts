@@ -6,8 +6,8 @@ import { signatureSchemes } from '../../src/crypto/signatures.ts';
 import { cipherSuites } from '../../src/crypto/suites.ts';
 import { cipherSuites12 } from '../../src/crypto/suites12.ts';
 import type { ClientSession } from '../../src/session/client-session.ts';
+import { certificatesIn, splitAlpn, splitTimestamps } from './flag-values.ts';
 import type { FlagName, Settings } from './flags.ts';
-import { certificatesIn, splitAlpn, splitTimestamps } from './shim-options.ts';
 
 /** The connection stands, but is not what the runner's flags say it should be. */
 export class Unexpected extends Error {}
@@ -19,6 +19,10 @@ export function checkHello(settings: Settings, hello: ClientHelloInfo): void {
   }
   if (settings.has('expect-no-server-name')) {
     same('server name', hello.serverName, '');
+  }
+  const codes = settings.numbers('expect-peer-verify-pref');
+  if (codes.length > 0) {
+    same('signature schemes', hello.signatureSchemes.map((scheme) => signatureSchemes[scheme]).join(), codes.join());
   }
   const offered = settings.text('expect-advertised-alpn');
   if (offered !== undefined) {
@@ -129,6 +133,10 @@ export function checkEarlyData(settings: Settings, earlyData: 'taken' | 'refused
   }
   if (settings.has('expect-reject-early-data')) {
     same('early data is taken', earlyData === 'taken', false);
+  }
+  // Why it was not is BoringSSL's to say.
+  if (settings.has('expect-early-data-reason')) {
+    same('early data is taken', earlyData === 'taken', settings.text('expect-early-data-reason') === 'accept');
   }
 }
 

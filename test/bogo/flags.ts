@@ -48,12 +48,14 @@ const understood = {
   'enable-early-data': 'flag',
   'renegotiate-once': 'flag',
   'renegotiate-freely': 'flag',
+  'renegotiate-explicit': 'flag',
 
   // Certificates
   'new-x509-credential': 'flag',
   'cert-file': 'value',
   'key-file': 'value',
   'signing-prefs': 'value',
+  'verify-prefs': 'value',
   'ocsp-response': 'value',
   'signed-cert-timestamps': 'value',
   'trust-cert': 'value',
@@ -82,6 +84,7 @@ const understood = {
   'export-context': 'value',
   'use-export-context': 'flag',
   'use-exporter-between-reads': 'flag',
+  'tls-unique': 'flag',
   'handshake-never-done': 'flag',
 
   // What is expected of it
@@ -91,6 +94,7 @@ const understood = {
   'expect-cipher-no-aes': 'value',
   'expect-curve-id': 'value',
   'expect-peer-signature-algorithm': 'value',
+  'expect-peer-verify-pref': 'value',
   'expect-server-name': 'value',
   'expect-no-server-name': 'flag',
   'expect-alpn': 'value',
@@ -109,6 +113,7 @@ const understood = {
   'expect-accept-early-data': 'flag',
   'expect-reject-early-data': 'flag',
   'expect-no-offer-early-data': 'flag',
+  'expect-early-data-reason': 'value',
   'expect-peer-cert-file': 'value',
   'expect-ocsp-response': 'value',
   'expect-signed-cert-timestamps': 'value',
@@ -132,6 +137,7 @@ const withoutEffect = {
   'partial-write': 'flag',
   'peek-then-read': 'flag',
   'read-size': 'value',
+  'renegotiate-ignore': 'flag',
   'server-preference': 'flag',
   'use-early-callback': 'flag',
   'use-old-client-cert-callback': 'flag',

@@ -1,9 +1,8 @@
 /** What the shim's flags mean to the core: options for one connection, and what outlives it. */
 
-import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ClientHelloInfo } from '../../src/actions.ts';
-import { Reader } from '../../src/bytes/reader.ts';
 import { parseCertificate } from '../../src/certificates/certificate.ts';
 import type {
   ClientOptions,
@@ -15,7 +14,7 @@ import type {
 import { type NamedGroup, namedGroupByCode } from '../../src/crypto/groups.ts';
 import { nodeProvider } from '../../src/crypto/node-provider.ts';
 import type { PublicKey } from '../../src/crypto/provider.ts';
-import { schemesInTls12, signatureSchemeByCode } from '../../src/crypto/signatures.ts';
+import { type SignatureScheme, signatureSchemeByCode } from '../../src/crypto/signatures.ts';
 import { TLSError } from '../../src/errors.ts';
 import { parseCiphers } from '../../src/node/cipher-names.ts';
 import { systemClock } from '../../src/node/clock.ts';
@@ -25,6 +24,7 @@ import type { Clock } from '../../src/session/clock.ts';
 import { LocalTicketKeys } from '../../src/session/local-ticket-keys.ts';
 import { SessionCache } from '../../src/session/session-cache.ts';
 import { LocalSingleUseRegister } from '../../src/session/single-use-register.ts';
+import { certificatesIn, splitAlpn, splitTimestamps } from './flag-values.ts';
 import { type CredentialFlag, type Settings, Unimplemented, type Values } from './flags.ts';
 
 /** What lives as long as the process: a clock that stands still but for -resumption-delay, and what a server remembers. */
@@ -48,21 +48,32 @@ export class ShimWorld {
 }
 
 export function clientOptions(settings: Settings, world: ShimWorld, session: ClientSession | undefined): ClientOptions {
+  if (settings.has('expect-peer-verify-pref')) {
+    throw new Unimplemented('-expect-peer-verify-pref at a client');
+  }
   return {
     ...commonOptions(settings, world),
     serverName: settings.text('host-name') ?? '',
     alpnProtocols: splitAlpn(settings.text('advertise-alpn') ?? ''),
     credentials: credentials(settings),
+    ...accepted(settings),
     statusRequest: settings.has('enable-ocsp-stapling'),
     signedCertificateTimestamp: settings.has('enable-signed-cert-timestamps'),
     offerTickets12: !settings.has('no-ticket'),
-    serverRenegotiations: settings.has('renegotiate-freely') ? 1_000 : settings.has('renegotiate-once') ? 1 : 0,
+    serverRenegotiations: renegotiations(settings),
     grease: settings.has('enable-grease'),
     earlyData: settings.has('enable-early-data'),
     ...encryptedClientHello(settings),
     ...(session !== undefined && { session }),
     ...(settings.has('key-shares') && { keyShares: groups(settings.numbers('key-shares')) }),
   };
+}
+
+function renegotiations(settings: Settings): number {
+  if (settings.has('renegotiate-freely') || settings.has('renegotiate-explicit')) {
+    return 1_000;
+  }
+  return settings.has('renegotiate-once') ? 1 : 0;
 }
 
 /** With a configuration to encrypt to, TLS 1.3 alone is offered: the core has it no other way. */
@@ -105,6 +116,7 @@ export function serverOptions(
         required: settings.has('require-any-client-certificate'),
         certificateAuthorities: authorities(settings.text('use-client-ca-list')),
         id: 'the verdict of the shim is always the same',
+        ...accepted(settings),
       },
     }),
   };
@@ -145,21 +157,6 @@ export function judgeChain(settings: Settings, chain: readonly Uint8Array[]): Pu
 /** What a server staples when it is asked for each client. */
 export function stapleFor(settings: Settings): Uint8Array | undefined {
   return settings.has('decline-ocsp-callback') ? undefined : settings.bytes('ocsp-response');
-}
-
-/** DER certificates of a PEM file, in its order. */
-export function certificatesIn(path: string): Uint8Array[] {
-  const blocks = readFileSync(path, 'latin1').match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g);
-  return (blocks ?? []).map((pem) => new Uint8Array(new X509Certificate(pem).raw));
-}
-
-/** A list as it stands on the wire: one-byte length, name, and so on. */
-export function splitAlpn(text: string): string[] {
-  const names: string[] = [];
-  for (let at = 0; at < text.length; at += 1 + text.charCodeAt(at)) {
-    names.push(text.slice(at + 1, at + 1 + text.charCodeAt(at)));
-  }
-  return names;
 }
 
 function commonOptions(settings: Settings, world: ShimWorld) {
@@ -208,6 +205,20 @@ function groups(codes: readonly number[]): NamedGroup[] {
   });
 }
 
+/** Those of the list that are spoken. */
+function schemes(codes: readonly number[]): SignatureScheme[] {
+  const spoken = codes.map(signatureSchemeByCode).filter((scheme) => scheme !== undefined);
+  if (spoken.length === 0) {
+    throw new Unimplemented(`the signature schemes ${codes.join(', ')}`);
+  }
+  return spoken;
+}
+
+/** How the peer may sign. */
+function accepted(settings: Settings): { acceptedSchemes?: readonly SignatureScheme[] } {
+  return settings.has('verify-prefs') ? { acceptedSchemes: schemes(settings.numbers('verify-prefs')) } : {};
+}
+
 function credentials(settings: Settings): Credential[] {
   return settings.credentials.filter((values) => values.last('cert-file') !== undefined).map(credential);
 }
@@ -219,20 +230,13 @@ function credential(values: Values<CredentialFlag>): Credential {
     throw new Error('-cert-file: expected a -key-file beside it');
   }
   const privateKey = importKey(keyFile);
-  const preferred = values.all('signing-prefs').map((code) => signatureSchemeByCode(Number(code)));
-  const possible = schemesInTls12(privateKey.schemes);
-  const schemes =
-    preferred.length === 0
-      ? privateKey.schemes
-      : preferred.filter((scheme) => scheme !== undefined).filter((scheme) => possible.includes(scheme));
-  if (schemes.length === 0) {
-    throw new Unimplemented('-signing-prefs with nothing that the key can make');
-  }
+  const preferred = values.all('signing-prefs').map(Number);
   const ocspResponse = values.last('ocsp-response');
   const timestamps = values.last('signed-cert-timestamps');
   return {
     certificateChain,
-    schemes,
+    schemes: privateKey.schemes,
+    ...(preferred.length > 0 && { allowedSchemes: schemes(preferred) }),
     privateKey,
     ...(ocspResponse !== undefined && { ocspResponse: new Uint8Array(Buffer.from(ocspResponse, 'base64')) }),
     ...(timestamps !== undefined && { signedCertificateTimestamps: splitTimestamps(timestamps) }),
@@ -247,18 +251,6 @@ function importKey(path: string) {
   } catch {
     throw new Unimplemented(`a key of type ${key.asymmetricKeyType} ${namedCurve ?? ''}`);
   }
-}
-
-/** A SignedCertificateTimestampList (RFC 6962 §3.3), as the flags have it. */
-export function splitTimestamps(base64: string): Uint8Array[] {
-  const reader = new Reader(new Uint8Array(Buffer.from(base64, 'base64')), 'SignedCertificateTimestampList');
-  const list = reader.nested16('list', 1);
-  reader.end();
-  const found: Uint8Array[] = [];
-  while (list.remaining > 0) {
-    found.push(new Uint8Array(list.vector16('timestamp', 1)));
-  }
-  return found;
 }
 
 function authorities(list: string | undefined): Uint8Array[] {

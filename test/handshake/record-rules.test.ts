@@ -140,7 +140,7 @@ describe('records in the clear', () => {
   let kept: Uint8Array = new Uint8Array(0);
 
   test('a peer that does not speak TLS is told nothing', () => {
-    for (const text of ['GET / HTTP/1.1\r\n', '\x80\x2e\x01\x00\x02', '\x16\x02\x00\x00\x01']) {
+    for (const text of ['GET / HTTP/1.1\r\n', '\x80\x2e\x02\x03\x00', '\x16\x02\x00\x00\x01']) {
       const server = world.server().receive(Buffer.from(text, 'latin1'));
       assert.equal(server.error?.code, 'TLS_ERR_NOT_TLS');
       assert.equal(server.flush().length, 0);
@@ -149,6 +149,14 @@ describe('records in the clear', () => {
     client.flush();
     client.receive(Buffer.from('HTTP/1.1 400 Bad Request\r\n'));
     assert.equal(client.error?.code, 'TLS_ERR_NOT_TLS');
+  });
+
+  test("a client that begins with SSL 2.0's hello is refused with protocol_version", () => {
+    for (const version of ['\x00\x02', '\x03\x00', '\x03\x01', '\x03\x03']) {
+      const server = world.server().receive(Buffer.from(`\x80\x2e\x01${version}\x00\x15`, 'latin1'));
+      assert.equal(server.error?.code, 'TLS_ERR_PROTOCOL_VERSION');
+      assert.deepEqual(server.flush(), plaintext(21, Uint8Array.of(2, 70)));
+    }
   });
 });
 

@@ -100,10 +100,15 @@ describe('what a ClientHello must have', () => {
     refuses(ext({ preSharedKey, signatureAlgorithms: undefined }), 'TLS_ERR_MISSING_EXTENSION', 'missing_extension');
   });
 
-  test('compression and another legacy version are refused with illegal_parameter', () => {
+  test('compression is refused with illegal_parameter', () => {
     refuses(() => ({ compressionMethods: [1, 0] }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
     refuses(() => ({ compressionMethods: [1] }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
-    refuses(() => ({ legacyVersion: 0x0300 }), 'TLS_ERR_ILLEGAL_PARAMETER', 'illegal_parameter');
+  });
+
+  test('beside supported_versions no legacy_version is refused', () => {
+    for (const legacyVersion of [0x0300, 0x0302, 0x0304, 0x03ff]) {
+      accepts(() => ({ legacyVersion }));
+    }
   });
 
   test('a share for a group that is not supported is refused with illegal_parameter', () => {

@@ -216,3 +216,56 @@ test('node:tls asks our client in a renegotiation', hangGuard, async () => {
   peer.destroy();
   server.close();
 });
+
+/** Writes now and then, until what has come is as wanted; then ends. */
+function keepWriting(socket: NodeJS.WritableStream, isOver: () => boolean): void {
+  if (isOver()) {
+    socket.end();
+    return;
+  }
+  socket.write(Buffer.alloc(1000));
+  setImmediate(keepWriting, socket, isOver);
+}
+
+for (const asks of ['node:tls', 'our server'] as const) {
+  test(
+    `${asks} asks ${asks === 'our server' ? 'node:tls' : 'our client'} while the other side sends`,
+    hangGuard,
+    async () => {
+      const theirs = asks === 'node:tls';
+      const pem = clients.get('rsa') as ClientPem;
+      const asking = { ...serverPem, ca: clientCa.pem, maxVersion: 'TLSv1.2' } as const;
+      const server = theirs ? nodeTls.createServer(asking) : createServer(asking);
+      const port = await listen(server);
+      const accepted = once(server, 'secureConnection');
+      const options = { host: '127.0.0.1', port, servername: 'localhost', ca: authority, ...pem };
+      const socket = theirs ? connect(options) : nodeTls.connect(options);
+      const [peer] = (await accepted) as [nodeTls.TLSSocket];
+      socket.resume();
+      peer.resume();
+      const errors: Error[] = [];
+      for (const end of [socket, peer]) {
+        end.on('error', (error: Error) => errors.push(error));
+      }
+      let isOver = false;
+      // OpenSSL takes no data from a client behind its hello, and none from a server behind its own.
+      keepWriting(theirs ? socket : (peer as never), () => isOver || errors.length > 0);
+      await new Promise<void>((resolve) => {
+        const done = () => resolve();
+        peer.once('close', done);
+        if (theirs) {
+          peer.renegotiate({ requestCert: true, rejectUnauthorized: true }, done);
+        } else {
+          (peer as unknown as TLSSocket).requestClientCertificate({}, done);
+        }
+      });
+      assert.equal(peer.getPeerCertificate().subject?.CN, 'by rsa');
+      isOver = true;
+      await once(theirs ? peer : socket, 'end');
+      assert.deepEqual(errors, []);
+      socket.destroy();
+      peer.destroy();
+      server.close();
+    },
+  );
+}

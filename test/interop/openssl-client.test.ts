@@ -328,6 +328,8 @@ describe('openssl s_client to our server', { ...hangGuard, ...skipUnless('openss
     ['-max_send_frag', '512'],
     ['-split_send_frag', '600', '-max_send_frag', '700'],
     ['-no_middlebox'],
+    ['-maxfraglen', '512'],
+    ['-maxfraglen', '512', '-tls1_2'],
   ]) {
     test(`takes a megabyte and sends it back with ${args.join(' ')}`, async () => {
       const echo = createServer(certificateFor('ecdsa-p256'), (socket: TLSSocket) => socket.pipe(socket));

@@ -32,6 +32,7 @@ const u8s = fc.array(u8, { minLength: 1, maxLength: 10 });
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const present = fc.constant(true as const);
 const random = bytes(32, 32);
+const fragmentLength = fc.constantFrom(512, 1024, 2048, 4096);
 const limit = fc.integer({ min: 64, max: 0xffff });
 const protocol = bytes(1, 255).map((name) => String.fromCharCode(...name));
 const hostName = fc
@@ -73,6 +74,7 @@ export const clientHellos: fc.Arbitrary<ClientHello> = fc.record({
       preSharedKey,
       cookie: bytes(1, 200),
       recordSizeLimit: limit,
+      maxFragmentLength: fragmentLength,
       ticketRequest: fc.record({ newSession: u8, resumption: u8 }),
       earlyData: present,
       postHandshakeAuth: present,
@@ -102,6 +104,7 @@ const serverExtensions = {
   serverName: present,
   statusRequest: present,
   recordSizeLimit: limit,
+  maxFragmentLength: fragmentLength,
 };
 
 const serverFields = {
@@ -136,6 +139,7 @@ export const codecs: readonly Codec[] = [
           alpnProtocol: protocol,
           supportedGroups: codes,
           recordSizeLimit: limit,
+          maxFragmentLength: fragmentLength,
           serverName: present,
           earlyData: present,
           ticketRequest: u8,

@@ -6,7 +6,7 @@ import { fromHex, toHex, utf8 } from '../../src/bytes/bytes.ts';
 import type { ClientHello, ClientHelloExtensions } from '../../src/messages/client-hello.ts';
 import { bindersLength, decodeClientHello, encodeClientHello } from '../../src/messages/client-hello.ts';
 import { extensionTypes, greaseValue, isGrease } from '../../src/messages/code-points.ts';
-import { isIPv4Literal } from '../../src/messages/server-name.ts';
+import { isIPLiteral } from '../../src/messages/server-name.ts';
 import { block, extension, hex16, refuses, vector8, vector16 } from './support.ts';
 
 const RANDOM = '5a'.repeat(32);
@@ -200,13 +200,14 @@ describe('server_name', () => {
 
   it('refuses anything else', () => {
     for (const name of [
-      'a.example.',
+      'a.example..',
+      '.',
       '.a',
       'a..b',
       'a\0.example',
       'a b',
       '[::1]',
-      '::1',
+      'g::1',
       'ä.example',
       '*.example',
       'a/b',
@@ -223,10 +224,17 @@ describe('server_name', () => {
     refuses('TLS_ERR_DECODE', () => decodeOne(extensionTypes.server_name, vector16(`01${vector16('61')}`)));
   });
 
-  it('that is an IPv4 address can be told apart', () => {
-    assert.equal(isIPv4Literal('192.0.2.1'), true);
-    assert.equal(isIPv4Literal('192.0.2.1.example'), false);
-    assert.equal(isIPv4Literal('1.2.3'), false);
+  it('that is an IP address is let through and can be told apart', () => {
+    for (const name of ['192.0.2.1', '::1', '2001:DB8::192.0.2.1']) {
+      assert.equal(decodeOne(extensionTypes.server_name, serverName(name)).serverName, name);
+      assert.equal(isIPLiteral(name), true);
+    }
+    assert.equal(isIPLiteral('192.0.2.1.example'), false);
+    assert.equal(isIPLiteral('1.2.3'), false);
+  });
+
+  it('loses one trailing dot, which browsers send along', () => {
+    assert.equal(decodeOne(extensionTypes.server_name, serverName('a.example.')).serverName, 'a.example');
   });
 
   it('that no peer would take is not encoded', () => {

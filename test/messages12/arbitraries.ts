@@ -75,6 +75,7 @@ const serverHellos = fc.record({
       serverName: present,
       statusRequest: present,
       recordSizeLimit: fc.integer({ min: 64, max: 0x4000 }),
+      maxFragmentLength: fc.constantFrom(512, 1024, 2048, 4096),
     },
     { requiredKeys: ['extendedMasterSecret'] },
   ),

@@ -45,3 +45,25 @@ test('a renegotiation that the end of the connection cuts off is reported as fai
   socket.destroy();
   server.close();
 });
+
+test('what a client writes in a renegotiation that the server closes instead arrives under the old keys', async () => {
+  const server = createServer({ ...serverOptions, ...only('TLSv1.2'), clientRenegotiations: 3 });
+  const accepted = once(server, 'secureConnection');
+  const port = await listen(server);
+  const client = connect({ port, host: '127.0.0.1', servername: 'localhost', ...trust, ...only('TLSv1.2') });
+  await once(client, 'secureConnect');
+  const [socket] = (await accepted) as [TLSSocket];
+  let received = 0;
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  const ended = once(socket, 'end');
+  const renegotiated = new Promise<Error | null>((resolve) => client.renegotiate({}, resolve));
+  client.write(Buffer.alloc(100_000));
+  client.resume();
+  socket.end();
+  assert.equal(((await renegotiated) as Error & { code?: string })?.code, 'TLS_ERR_WRONG_STATE');
+  await ended;
+  assert.equal(received, 100_000);
+  server.close();
+});

@@ -1,0 +1,41 @@
+/**
+ * When the silence of a connection is the server's own: an answer takes its time, or the application has taken the connection
+ * over and looks after it. A client that does not take what is there for it is waited for no longer than an idle one.
+ */
+
+import type { ServerResponse } from 'node:http';
+import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import type { TLSSocket } from './tls-socket.ts';
+
+const streamsOf = new WeakMap<TLSSocket, ReadonlySet<ServerHttp2Stream>>();
+
+/** For each session of HTTP/2 over `socket`, before it has streams. */
+export function watchStreams(session: Http2Session, socket: TLSSocket): void {
+  const open = new Set<ServerHttp2Stream>();
+  streamsOf.set(socket, open);
+  session.on('stream', (stream: ServerHttp2Stream) => {
+    open.add(stream);
+    stream.once('close', () => open.delete(stream));
+  });
+}
+
+export function isOurTurn(socket: TLSSocket): boolean {
+  return socket.timeless || (socket.bufferSize === 0 && (isAnswering1(socket) || isAnswering2(socket)));
+}
+
+/** Of HTTP/1: the request was read whole, and its answer takes its time. */
+function isAnswering1(socket: TLSSocket): boolean {
+  const { _httpMessage: response } = socket as { _httpMessage?: ServerResponse | null };
+  return response?.req?.complete === true;
+}
+
+/** Of HTTP/2: an answer is due or was begun, and no stream has anything that the client would have to make room for. */
+function isAnswering2(socket: TLSSocket): boolean {
+  const streams = [...(streamsOf.get(socket) ?? [])];
+  return streams.some(isAnswered) && streams.every(({ writableLength }) => writableLength === 0);
+}
+
+/** What was ended, or is sent from a file, is the client's to take. One that is begun may run beside the request, as in gRPC. */
+function isAnswered(stream: ServerHttp2Stream): boolean {
+  return !stream.writableEnded && (stream.headersSent || stream.state.remoteClose === 1);
+}
