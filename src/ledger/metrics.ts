@@ -1,8 +1,8 @@
 /**
- * Counters and gauges, and the text in which Prometheus reads them.
+ * Counters, gauges and histograms, and the text in which Prometheus reads them.
  *
  *     # HELP name help
- *     # TYPE name counter|gauge
+ *     # TYPE name counter|gauge|histogram
  *     name{label="value"} 1
  *
  * Prometheus text exposition format, version 0.0.4.
@@ -11,6 +11,8 @@
 export type Labels = Readonly<Record<string, string>>;
 
 export interface Sample {
+  /** Of a histogram: what follows the name, `_bucket`, `_sum` or `_count`. */
+  readonly suffix?: string;
   readonly labels?: Labels;
   readonly value: number;
 }
@@ -18,7 +20,7 @@ export interface Sample {
 export interface Metric {
   readonly name: string;
   readonly help: string;
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly samples: readonly Sample[];
 }
 
@@ -68,7 +70,7 @@ export function exposition(metrics: readonly Metric[]): string {
     lines.push(`# HELP ${metric.name} ${metric.help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`);
     lines.push(`# TYPE ${metric.name} ${metric.type}`);
     for (const sample of metric.samples) {
-      lines.push(`${metric.name}${formatLabels(sample.labels)} ${formatValue(sample.value)}`);
+      lines.push(`${metric.name}${sample.suffix ?? ''}${formatLabels(sample.labels)} ${formatValue(sample.value)}`);
     }
   }
   return `${lines.join('\n')}\n`;

@@ -10,6 +10,7 @@ import {
 } from 'node:http2';
 import { connect, type Server as NetServer, type Socket, createServer as tcpServer } from 'node:net';
 import type { Exchange } from '../../src/cli/serve/exchange.ts';
+import type { UpstreamStatus } from '../../src/cli/serve/upstream/books.ts';
 import { createProxy, type ProxyOptions } from '../../src/cli/serve/upstream/proxy.ts';
 import type { Owner } from './support.ts';
 
@@ -28,6 +29,7 @@ export async function portOf(t: Owner, server: NetServer): Promise<number> {
 export interface Front {
   readonly port: number;
   readonly failures: string[];
+  readonly books: () => UpstreamStatus;
 }
 
 /** A proxy in this process, in front of it HTTP/1.1 or HTTP/2 without TLS: they are the same to it. */
@@ -46,6 +48,7 @@ export async function front(
     isDraining: () => false,
     onFailure: (code) => failures.push(code),
     upstreamTimeout,
+    counted: true,
     ...options,
   });
   t.after(() => proxy.close());
@@ -63,7 +66,11 @@ export async function front(
   if (http === 1) {
     server.on('upgrade', proxy.upgrade);
   }
-  return { port: await portOf(t, server as NetServer), failures };
+  return {
+    port: await portOf(t, server as NetServer),
+    failures,
+    books: () => proxy.status() as UpstreamStatus,
+  };
 }
 
 export interface Open {

@@ -142,6 +142,14 @@ describe('an upstream server', () => {
     }
   });
 
+  test('that sends interim responses without end is answered for with 502', async () => {
+    const hint = 'HTTP/1.1 103 Hint\r\n\r\n';
+    upstream.behave = (socket) => socket.write(interim[0].repeat(9) + hint.repeat(101) + OK);
+    for (const said of [[GET], [expecting, 'body']]) {
+      assert.match(await ask(...said), /103 Early Hints\r\n\r\nHTTP\/1\.1 502 /);
+    }
+  });
+
   const expecting =
     'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n';
 

@@ -116,6 +116,9 @@ test('a refusal is passed on as what it is, and so is no answer', async () => {
     [`200 OK\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(1_000_000)}`, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\nx+$/],
     ['426 No\r\nContent-Length: 0\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n', /^HTTP\/1\.1 426 No\r\n/],
     ['200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', /^HTTP\/1\.1 502 /],
+    // To no protocol, and to another one.
+    ['101 Odd\r\n\r\n', /^HTTP\/1\.1 502 /],
+    ['101 Odd\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n', /^HTTP\/1\.1 502 /],
     ['', /^HTTP\/1\.1 504 /],
   ] as const) {
     behave = (socket) => endsToo(socket).write(answer === '' ? '' : `HTTP/1.1 ${answer}`);

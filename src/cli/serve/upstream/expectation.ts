@@ -9,17 +9,19 @@
 import type { ClientRequest } from 'node:http';
 import type { Exchange } from '../exchange.ts';
 import { type OwnOptions, sendAlone } from './own-connection.ts';
+import type { Pace } from './pace.ts';
 import { bodyOf, clientStall } from './request-body.ts';
 import type { WireExtras } from './request-wire.ts';
 
 export interface Expecting extends OwnOptions {
   readonly exchange: Exchange;
+  readonly pace: Pace;
   readonly extras: WireExtras | undefined;
   /** The body is asked for. */
   readonly onContinue: () => void;
 }
 
-export function forwardExpecting({ exchange, request, extras, onContinue, ...own }: Expecting): void {
+export function forwardExpecting({ exchange, request, extras, pace, onContinue, ...own }: Expecting): void {
   const { headers } = exchange.request;
   const trailers = extras?.trailers;
   const isFramed = headers['content-length'] !== undefined && trailers === undefined;
@@ -36,7 +38,7 @@ export function forwardExpecting({ exchange, request, extras, onContinue, ...own
     sending = outgoing;
     onContinue();
     exchange.response.writeContinue();
-    const body = bodyOf(exchange, { timeout, inChunks: false });
+    const body = bodyOf(exchange, { pace, client: request.client, inChunks: false });
     body.once('error', abort);
     if (trailers !== undefined) {
       body.once('end', () => outgoing.addTrailers(trailers() as [string, string][]));
@@ -70,7 +72,8 @@ export function forwardExpecting({ exchange, request, extras, onContinue, ...own
         isSettled = true;
         clearTimeout(patience);
       },
-      onSilence: () => (sending?.writableNeedDrain === false && !exchange.request.complete ? clientStall() : undefined),
+      onSilence: () =>
+        sending?.writableNeedDrain === false && !exchange.request.complete ? clientStall('client_stalled') : undefined,
     },
   );
 }

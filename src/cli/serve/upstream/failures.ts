@@ -11,6 +11,11 @@ export function failureCode(error: unknown): string {
   return code === 'UND_ERR_SOCKET' ? 'ECONNRESET' : code;
 }
 
+/** Of the answer that a client gets for it. */
+export function statusOfFailure(code: string): 502 | 503 | 504 {
+  return BUSY.has(code) ? 503 : TIMEOUTS.has(code) ? 504 : 502;
+}
+
 /** The upstream server had closed the connection, or did it just then. */
 export function isHangUp(error: unknown): boolean {
   return HANG_UPS.has(failureCode(error));
@@ -24,12 +29,13 @@ export function answerFailure(exchange: Exchange, host: string, error: unknown):
     return undefined;
   }
   const code = failureCode(error);
-  if (BUSY.has(code)) {
-    answer(exchange, 503, `The upstream server ${host} is busy.`, { 'retry-after': RETRY_AFTER });
-  } else if (TIMEOUTS.has(code)) {
-    answer(exchange, 504, `The upstream server ${host} did not answer in time.`);
+  const status = statusOfFailure(code);
+  if (status === 503) {
+    answer(exchange, status, `The upstream server ${host} is busy.`, { 'retry-after': RETRY_AFTER });
+  } else if (status === 504) {
+    answer(exchange, status, `The upstream server ${host} did not answer in time.`);
   } else {
-    answer(exchange, 502, `The upstream server ${host} did not answer (${reason(code, error)}).`);
+    answer(exchange, status, `The upstream server ${host} did not answer (${reason(code, error)}).`);
   }
   return code;
 }

@@ -26,6 +26,8 @@ export interface UpstreamHandler {
 }
 
 export interface UpstreamRequest {
+  /** Whose share of the connections it goes to. */
+  readonly client: string;
   readonly method: string;
   readonly path: string;
   /** Names and values in turn. */
@@ -38,7 +40,8 @@ export interface UpstreamRequest {
 }
 
 export interface LaneEvents {
-  readonly onIdle: () => void;
+  /** The request of this client is over. */
+  readonly onIdle: (client: string) => void;
   readonly onGone: () => void;
 }
 
@@ -49,6 +52,7 @@ export class Lane implements Dispatcher.DispatchHandler {
   #reading: UpstreamReading | undefined;
   #handler: UpstreamHandler | undefined;
   #extras: WireExtras | undefined;
+  #servedFor = '';
   #wire: RequestWire | undefined;
   /** The answer says itself where it ends. */
   #isFramed = false;
@@ -80,7 +84,12 @@ export class Lane implements Dispatcher.DispatchHandler {
   dispatch(request: UpstreamRequest, handler: UpstreamHandler): void {
     this.#handler = handler;
     this.#extras = request.extras;
+    this.#servedFor = request.client;
     this.#client.dispatch(request as unknown as Dispatcher.DispatchOptions, this);
+  }
+
+  get isConnected(): boolean {
+    return this.#socket?.destroyed === false;
   }
 
   destroy(): void {
@@ -138,6 +147,6 @@ export class Lane implements Dispatcher.DispatchHandler {
     this.#wire = undefined;
     this.#reading?.endAnswer();
     this.#wasUsed = true;
-    this.#events.onIdle();
+    this.#events.onIdle(this.#servedFor);
   }
 }

@@ -13,7 +13,7 @@ import { isFramed, RequestWire } from './request-wire.ts';
 export interface OwnOptions {
   readonly pool: UpstreamPool;
   readonly upstream: URL;
-  readonly request: Pick<UpstreamRequest, 'method' | 'path' | 'headers'>;
+  readonly request: Pick<UpstreamRequest, 'client' | 'method' | 'path' | 'headers'>;
   readonly handler: UpstreamHandler;
   /** Milliseconds until the connection must be there. */
   readonly connectTimeout: number;
@@ -33,6 +33,7 @@ export interface OwnEvents {
 }
 
 export function sendAlone({ pool, handler, ...options }: OwnOptions, events: OwnEvents): void {
+  const { client } = options.request;
   let isOver = false;
   let outgoing: ClientRequest | undefined;
   let incoming: IncomingMessage | undefined;
@@ -64,12 +65,12 @@ export function sendAlone({ pool, handler, ...options }: OwnOptions, events: Own
       request = requestTo(options);
     } catch (error) {
       // A header that Node's client does not send.
-      pool.release();
+      pool.release(client);
       finish(error as Error);
       return;
     }
     outgoing = request;
-    releaseAfter(request, () => pool.release());
+    releaseAfter(request, () => pool.release(client));
     connecting = setTimeout(() => abort(timedOut('UND_ERR_CONNECT_TIMEOUT')), options.connectTimeout);
     request.once('socket', (socket) => {
       // RFC 9112 §2.2: a head that leaves before the body would be UTF-8, what is not ASCII in it encoded twice.
@@ -80,7 +81,7 @@ export function sendAlone({ pool, handler, ...options }: OwnOptions, events: Own
       socket.once('close', () => watched.restore());
     });
     request.on('information', ({ statusCode, headers }) => {
-      if (!isOver && statusCode > 101) {
+      if (!isOver) {
         handler.onResponseStart(controller, statusCode, headers);
       }
     });
@@ -95,6 +96,11 @@ export function sendAlone({ pool, handler, ...options }: OwnOptions, events: Own
     request.once('response', (response) => {
       if (isOver) {
         response.destroy();
+        return;
+      }
+      if (response.statusCode === 101) {
+        // RFC 9110 §7.8: without Connection and Upgrade it says nothing.
+        abort(otherProtocol());
         return;
       }
       incoming = response;
@@ -125,7 +131,7 @@ export function sendAlone({ pool, handler, ...options }: OwnOptions, events: Own
   };
   handler.onRequestStart(controller);
   if (!isOver) {
-    leave = pool.reserve({ onPlace: begin, onRefused: finish });
+    leave = pool.reserve({ client, onPlace: begin, onRefused: finish });
   }
 }
 
@@ -149,6 +155,11 @@ function releaseAfter(request: ClientRequest, release: () => void): void {
 
 function hangUp(): Error {
   return Object.assign(new Error('the upstream server hung up'), { code: 'ECONNRESET' });
+}
+
+/** Told of a 101 that was not asked for. */
+export function otherProtocol(): Error {
+  return new Error('it changed to a protocol that was not asked for');
 }
 
 function timedOut(code: string): Error {

@@ -7,15 +7,29 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../../problem.ts';
 import { answer, type Exchange } from '../exchange.ts';
+import { UpstreamBooks, type UpstreamStatus } from './books.ts';
 import { forwardExpecting } from './expectation.ts';
 import { answerFailure, isHangUp } from './failures.ts';
 import { Forwarding } from './forwarding.ts';
 import { requestHeaders } from './hop-headers.ts';
 import type { UpstreamRequest } from './lane.ts';
+import {
+  CONNECT_TIMEOUT,
+  DEFAULT_CONNECTIONS,
+  QUEUE,
+  READ_AHEAD,
+  READ_AHEAD_MEMORY,
+  SLOW_AFTER,
+  UPGRADE_TIMEOUT,
+  UPSTREAM_TIMEOUT,
+  usualShare,
+} from './limits.ts';
+import { Pace } from './pace.ts';
 import { UpstreamPool } from './pool.ts';
-import { bodyOf, hasBody } from './request-body.ts';
+import { bodyOf, hasBody, isClientStall } from './request-body.ts';
 import { isRefusal, pathUnder, type Refusal, targetOf } from './request-target.ts';
 import type { WireExtras } from './request-wire.ts';
+import { clientOf } from './shares.ts';
 import { announcedTrailers, asksForTrailers, trailersOf } from './trailers.ts';
 import { forwardUpgrade, upgradeExchange } from './upgrade.ts';
 import type { WaitingRoomOptions } from './waiting-room.ts';
@@ -25,6 +39,8 @@ export interface Proxy {
   /** For clients that wait for `100 Continue` before they send their body. */
   handleExpecting(exchange: Exchange): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Undefined unless it is `counted`. */
+  status(): UpstreamStatus | undefined;
   /** Closes the idle connections to the upstream server. */
   close(): void;
 }
@@ -37,23 +53,27 @@ export interface ProxyOptions {
   readonly isDraining: () => boolean;
   /** Called for each request that the upstream server did not answer. */
   readonly onFailure: (code: string) => void;
-  /** Milliseconds without a byte from the upstream server before it counts as dead, and of a client that is to read. Default 120000. */
+  /** Milliseconds without a byte from the upstream server before it counts as dead. Default 120000. */
   readonly upstreamTimeout?: number;
+  /** Milliseconds without a byte of a client, or taken by it. Default: as for the upstream server. */
+  readonly clientTimeout?: number;
+  /** Milliseconds in which a client is to move 16 KiB, or loses its place when others wait for one. Default 60000. */
+  readonly slowAfter?: number;
+  /** Bytes of an answer that are read before its client takes them. Default 262144. */
+  readonly readAhead?: number;
+  /** Bytes of all answers that wait for their clients. Default 67108864. */
+  readonly readAheadMemory?: number;
   /** Milliseconds until a connection must be there. Default 10000. */
   readonly connectTimeout?: number;
   /** Connections to the upstream server at a time. Default 1024. */
   readonly connections?: number;
+  /** Of these, with requests of one client address. Default: half of them, but not less than 64. */
+  readonly connectionsPerClient?: number;
   /** For requests beyond that. Default 1024 of them, 10000 milliseconds each. */
   readonly queue?: WaitingRoomOptions;
+  /** Whether books are kept for `status`. Default false. */
+  readonly counted?: boolean;
 }
-
-/** `--upstream-connections`, for each process: less than what the system lets a process open, or a server take. */
-export const DEFAULT_CONNECTIONS = 1024;
-const UPSTREAM_TIMEOUT = 120_000;
-const CONNECT_TIMEOUT = 10_000;
-const QUEUE: WaitingRoomOptions = { size: 1024, patience: 10_000 };
-/** Milliseconds for the upstream server to answer a WebSocket upgrade. */
-const UPGRADE_TIMEOUT = 30_000;
 
 /** @throws Problem `usage` */
 export function parseUpstream(text: string): URL {
@@ -70,19 +90,33 @@ export function parseUpstream(text: string): URL {
 
 export async function createProxy(options: ProxyOptions): Promise<Proxy> {
   const { upstream, upstreamTimeout: timeout = UPSTREAM_TIMEOUT, connectTimeout = CONNECT_TIMEOUT } = options;
+  const { connections: limit = DEFAULT_CONNECTIONS, queue = QUEUE } = options;
+  const books = options.counted === true ? new UpstreamBooks() : undefined;
+  const pace = new Pace({
+    silence: timeout,
+    patience: options.clientTimeout ?? timeout,
+    window: options.slowAfter ?? SLOW_AFTER,
+    ahead: options.readAhead ?? READ_AHEAD,
+    memory: options.readAheadMemory ?? READ_AHEAD_MEMORY,
+    wanted: () => pool.wanted(),
+  });
   // Only who needs it pays for loading it.
-  const pool = new UpstreamPool(await import('undici'), {
+  const pool: UpstreamPool = new UpstreamPool(await import('undici'), {
     origin: upstream.origin,
     timeout,
     connectTimeout,
-    limit: options.connections ?? DEFAULT_CONNECTIONS,
-    queue: options.queue ?? QUEUE,
+    limit,
+    share: Math.min(limit, options.connectionsPerClient ?? usualShare(limit)),
+    queue,
+    onWanted: (of) => pace.makeRoom(of),
   });
 
   const failed = (exchange: Exchange, error: unknown): void => {
     const code = answerFailure(exchange, upstream.host, error);
     if (code !== undefined) {
       options.onFailure(code);
+    } else if (isClientStall(error)) {
+      books?.brokenBy(error.by);
     }
   };
 
@@ -98,9 +132,11 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
     const takesTrailers = asksForTrailers(request.headers);
     const trailers = withBody ? trailersToCome(request) : undefined;
     const method = request.method as string;
+    const client = clientOf(request.socket.remoteAddress);
     // Without a 100 nobody can know whether the body still comes.
     let wantsClose = waits || request.httpVersion === '1.0' || CLOSE.test(request.headers.connection ?? '');
     const asked: UpstreamRequest = {
+      client,
       method,
       path: pathUnder(upstream.pathname, target.path),
       headers: requestHeaders(request, {
@@ -112,14 +148,17 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
       }),
       // undici ends a connection after HEAD, as some servers answer it with a body. Such a body ends it anyway.
       reset: method === 'HEAD' && !withBody ? false : null,
-      body: withBody && !waits ? bodyOf(exchange, { timeout, inChunks: trailers !== undefined }) : null,
+      body: withBody && !waits ? bodyOf(exchange, { pace, client, inChunks: trailers !== undefined }) : null,
       extras: withBody || takesTrailers ? extrasOf(request, withBody, takesTrailers, trailers) : undefined,
     };
     let tries = 0;
     const handler = new Forwarding({
       exchange,
+      client,
       closes: () => wantsClose || options.isDraining(),
       timeout,
+      pace,
+      books,
       onFailure(error, wasIdle) {
         // RFC 9110 §9.2.2, RFC 9112 §9.3.1: the upstream server had closed the connection before it saw the request.
         if (wasIdle && tries++ === 0 && !withBody && IDEMPOTENT.has(method) && isHangUp(error)) {
@@ -142,6 +181,7 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
       handler,
       connectTimeout,
       timeout,
+      pace,
       onContinue() {
         wantsClose = CLOSE.test(request.headers.connection ?? '');
       },
@@ -174,10 +214,14 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
         takesTrailers: false,
         trailers: undefined,
       };
+      const client = clientOf(request.socket.remoteAddress);
       const handler = new Forwarding({
         exchange,
+        client,
         closes: () => true,
         timeout,
+        pace,
+        books,
         onFailure: (error) => failed(exchange, error),
       });
       forwardUpgrade(
@@ -185,6 +229,7 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
           pool,
           upstream,
           request: {
+            client,
             method: 'GET',
             path: pathUnder(upstream.pathname, target.path),
             headers: requestHeaders(request, facts),
@@ -194,12 +239,25 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
           timeout: Math.min(timeout, UPGRADE_TIMEOUT),
           socket,
           head,
+          books,
         },
         exchange,
       );
     },
+    status: () =>
+      books && {
+        limit,
+        busy: pool.busy,
+        idle: pool.idle,
+        waiting: pool.waiting,
+        waitingLimit: queue.size,
+        held: pace.held,
+        heldLimit: pace.memory,
+        ...books.status(),
+      },
     close() {
       pool.close();
+      pace.close();
     },
   };
 }

@@ -9,6 +9,7 @@
  */
 
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Exchange } from '../exchange.ts';
 import { isOfThisHop } from './hop-headers.ts';
 
 export type Field = readonly [name: string, value: string];
@@ -44,8 +45,21 @@ export function trailersOf({ trailers }: IncomingMessage, announced: string): re
   });
 }
 
+/** Those of an answer go to its client, if it takes them. */
+export function passTrailers(
+  { request, response }: Exchange,
+  trailers: IncomingHttpHeaders,
+  connection: string | undefined,
+): void {
+  const crossing = crossingTrailers(trailers, connection);
+  if (crossing !== undefined && takesTrailers(request)) {
+    // Node's HTTP/1.1 leaves them out where the body is not in chunks.
+    response.addTrailers(crossing);
+  }
+}
+
 /** The trailers of an answer that may go to the client; undefined when there are none. */
-export function crossingTrailers(
+function crossingTrailers(
   trailers: IncomingHttpHeaders,
   connection: string | undefined,
 ): Record<string, string> | undefined {

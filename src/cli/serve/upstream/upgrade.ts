@@ -10,13 +10,15 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { plainResponse } from '../../../node/plain.ts';
 import type { Exchange } from '../exchange.ts';
+import type { UpstreamBooks } from './books.ts';
 import { responseHeaders } from './hop-headers.ts';
-import { type OwnOptions, sendAlone } from './own-connection.ts';
+import { type OwnOptions, otherProtocol, sendAlone } from './own-connection.ts';
 
 export interface UpgradeOptions extends OwnOptions {
   readonly socket: Duplex;
   /** What the client said after its request. */
   readonly head: Buffer;
+  readonly books: UpstreamBooks | undefined;
 }
 
 /** For the answers to an upgrade that are none; undefined when an earlier request on the connection still has no answer. */
@@ -32,7 +34,7 @@ export function upgradeExchange(request: IncomingMessage, socket: Duplex): Excha
   return { request, response };
 }
 
-export function forwardUpgrade({ socket, head, request, ...own }: UpgradeOptions, exchange: Exchange): void {
+export function forwardUpgrade({ socket, head, books, request, ...own }: UpgradeOptions, exchange: Exchange): void {
   const headers = [...request.headers, 'connection', 'upgrade', 'upgrade', 'websocket'];
   sendAlone(
     { ...own, request: { ...request, headers } },
@@ -43,11 +45,20 @@ export function forwardUpgrade({ socket, head, request, ...own }: UpgradeOptions
           upstream.destroy();
           return;
         }
+        if (answer.headers.upgrade?.toLowerCase() !== 'websocket') {
+          upstream.destroy();
+          own.handler.onResponseError(otherProtocol(), false);
+          return;
+        }
         exchange.response.detachSocket(socket as Socket);
         socket.write(headOf(answer.headers), 'latin1');
         upstream.unshift(upstreamHead);
         socket.unshift(head);
         join(socket as Socket, upstream);
+        if (books !== undefined) {
+          books.upgraded++;
+          upstream.once('close', () => books.upgraded--);
+        }
       },
     },
   );
