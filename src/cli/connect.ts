@@ -13,6 +13,9 @@ export interface ConnectFlags {
   readonly group?: string;
   readonly suite?: string;
   readonly session?: string;
+  readonly earlyGet?: string;
+  readonly pskFile?: string;
+  readonly ech?: string;
   readonly keylog?: string;
   readonly insecure?: boolean;
   readonly timeout: string;
@@ -33,6 +36,12 @@ export function connectCommand(): Command {
     .option('--suite <suites>', 'cipher suites to offer, with commas, best first')
     .option('--session <file>', 'resume a session from this file, and keep new ones there')
     .option('--resume <form>', 'keep and offer only sessions of this form: ticket, or id (TLS 1.2)')
+    .option(
+      '--early-get <path>',
+      'with --session: send GET PATH as early data (0-RTT) where the session allows it. It can be replayed, and is not forward secret',
+    )
+    .option('--psk-file <file>', 'pre-shared keys to offer (TLS 1.3), a file of mode 0600: see docs/deploy.md')
+    .option('--ech <list>', 'encrypt the name with this ECHConfigList (base64, the ech= of DNS), or grease for a decoy')
     .option('--keylog <file>', 'append the secrets of the connection (SSLKEYLOGFILE)')
     .option('--insecure', 'go on although the server cannot be trusted')
     .option('--timeout <duration>', 'time for the handshake', '10s')
@@ -42,9 +51,11 @@ export function connectCommand(): Command {
       `
 Examples:
   $ mayfly connect example.org
-  $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem --session s.bin     (twice: the second resumes)
+  $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem --session s.bin
+      (twice: the second resumes)
   $ mayfly connect localhost:8443 --insecure --tls 1.2 --resume id --session s.bin
-  $ mayfly connect localhost:8443 --insecure --group secp384r1 --suite TLS_CHACHA20_POLY1305_SHA256`,
+  $ mayfly connect localhost:8443 --insecure --group secp384r1
+  $ mayfly connect db1:8443 --psk-file web1.psk`,
     )
     .action(async (target: string, flags: ConnectFlags) => {
       const { connectAndTell } = await import('./connect/connect.ts');

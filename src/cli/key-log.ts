@@ -1,6 +1,6 @@
 /** A file for key log lines (SSLKEYLOGFILE, RFC 9850), for tools such as Wireshark. */
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import type { Output } from './output.ts';
 import { fileProblem } from './problem.ts';
 
@@ -17,6 +17,11 @@ export function openKeyLog(path: string, output: Output): KeyLogFile {
     file = openSync(path, 'a', 0o600);
   } catch (error) {
     throw fileProblem('write', path, error);
+  }
+  const status = fstatSync(file);
+  const mode = status.mode & 0o777;
+  if (status.isFile() && (mode & 0o044) !== 0 && process.platform !== 'win32') {
+    output.warn(`${path} can be read by others (mode ${mode.toString(8)}): chmod 600 it, or give a file that is new`);
   }
   output.warn(`${path} gets the secrets of every connection: whoever has it can read them all. Remove it after use.`);
   const close = () => {

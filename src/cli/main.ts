@@ -9,7 +9,7 @@ import { limitsCommand } from './limits.ts';
 import { reportProblem } from './output.ts';
 import { version } from './package-root.ts';
 import { policyCommand } from './policy.ts';
-import { Problem, toProblem } from './problem.ts';
+import { errorCode, fileProblem, Problem, toProblem } from './problem.ts';
 import { ringCommand } from './ring.ts';
 import { serveCommand } from './serve.ts';
 
@@ -40,8 +40,15 @@ for (const command of [program, ...program.commands.flatMap((one) => [one, ...on
     });
 }
 
-// A reader that has seen enough (`mayfly … | head`) is no error.
-process.stdout.on('error', () => process.exit(exitCode('ok')));
+process.stdout.on('error', (error) => {
+  // A reader that has seen enough (`mayfly … | head`) is no error; output that is lost is one.
+  if (errorCode(error) === 'EPIPE') {
+    process.exit(exitCode('ok'));
+  }
+  const problem = fileProblem('write', 'the output', error);
+  reportProblem(problem, false);
+  process.exit(exitCode(problem.exit));
+});
 
 try {
   await program.parseAsync();
@@ -66,8 +73,13 @@ function end(error: unknown): void {
 
 function usageProblem(error: CommanderError): Problem {
   const text = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
-  const command = program.commands.find((one) => process.argv.slice(2).includes(one.name()));
-  return new Problem('usage', text, `See mayfly ${command === undefined ? '' : `${command.name()} `}--help.`);
+  const words = process.argv.slice(2);
+  const path: string[] = [];
+  for (let at: Command | undefined = program; at !== undefined; ) {
+    at = at.commands.find((one) => words.includes(one.name()));
+    path.push(...(at === undefined ? [] : [`${at.name()} `]));
+  }
+  return new Problem('usage', text, `See mayfly ${path.join('')}--help.`);
 }
 
 function exitCodeList(): string {

@@ -117,26 +117,35 @@ const hints: Partial<Record<ExitName, string>> = {
   timeout: 'Check the address, or give it longer with --timeout.',
   not_tls: 'Check the port: TLS is often on 443, and some services start it only after a command (STARTTLS).',
   connection_lost: 'The server, or something on the way, hung up: its log may say why.',
-  untrusted: 'If you trust the issuer, give its certificate with --ca FILE.',
-  expired: 'The server needs a new certificate; check this machine’s clock too.',
+  untrusted: 'If you trust the issuer, give its certificate with --ca FILE; --insecure looks at it all the same.',
+  expired: 'The server needs a new certificate; check this machine’s clock too. --insecure looks at it all the same.',
   wrong_name: 'Check the host, or name the one you expect with --servername NAME.',
   revoked: 'Do not trust this server.',
   key_mismatch: 'Give the key that the certificate was issued for.',
 };
 
 /** The problem of a connection to `peer` that failed with `error`. */
-export function connectionProblem(peer: string, error: unknown): Problem {
-  if (error instanceof Problem) {
-    return error;
+export function connectionProblem(peer: string, failure: unknown): Problem {
+  if (failure instanceof Problem) {
+    return failure;
   }
+  const error = ownError(failure);
   if (error instanceof TLSError) {
     const exit = exitOfTlsError[error.code] ?? 'handshake_failed';
+    if (exit === 'usage') {
+      return flagProblem(error);
+    }
     const hint =
       error.code === 'TLS_ERR_ALERT_RECEIVED'
-        ? error.alert === 'certificate_required'
-          ? 'It wants to know who you are: give a certificate with --cert FILE --key FILE.'
-          : 'The server refused; its log may say why.'
+        ? (hintOfAlert[error.alert ?? ''] ?? 'The server refused; its log may say why.')
         : (hints[exit] ?? `(${error.code}, ${error.section})`);
+    if (error.code === 'TLS_ERR_BAD_STATUS') {
+      const remedy = 'It has to staple a newer OCSP response; --insecure looks at it all the same.';
+      return new Problem(exit, `${peer}: ${oneLine(error.message)}`, remedy, error);
+    }
+    if (error.code === 'TLS_ERR_NOT_TLS') {
+      return notTls(peer, error);
+    }
     return new Problem(exit, `${peer}: ${oneLine(error.message)}`, hint, error);
   }
   const exit = exitOfSystemError[errorCode(error) ?? ''] ?? 'failure';
@@ -148,6 +157,66 @@ export function connectionProblem(peer: string, error: unknown): Problem {
     connection_lost: 'the connection was reset during the handshake',
   };
   return new Problem(exit, `${peer}: ${texts[exit] ?? messageOf(error)}`, hints[exit], error);
+}
+
+/** What it speaks instead, where its first byte tells. */
+function notTls(peer: string, error: TLSError): Problem {
+  const first = Number(/first byte is (\d+)/.exec(error.message)?.[1]);
+  const [what, hint] = otherProtocols[String.fromCharCode(first)] ?? [];
+  return what === undefined || hint === undefined
+    ? new Problem('not_tls', `${peer}: ${oneLine(error.message)}`, hints.not_tls, error)
+    : new Problem('not_tls', `${peer}: the server does not speak TLS here, but ${what}`, hint, error);
+}
+
+const startTls = 'It may start TLS after a command (STARTTLS), which is not spoken here; try its port for TLS.';
+const otherProtocols: Readonly<Record<string, readonly [what: string, hint: string]>> = {
+  H: ['what looks like plain HTTP', 'Its port for HTTPS is another one.'],
+  '<': ['what looks like a page of plain HTTP', 'Its port for HTTPS is another one.'],
+  S: ['what looks like SSH', 'Check the port.'],
+  '2': ['what looks like SMTP or FTP', startTls],
+  '*': ['what looks like IMAP', startTls],
+  '+': ['what looks like POP3', startTls],
+};
+
+const hintOfAlert: Readonly<Record<string, string>> = {
+  certificate_required: 'It wants to know who you are: give a certificate with --cert FILE --key FILE.',
+  protocol_version: 'It speaks none of the TLS versions that were offered: what is older than 1.2 is not spoken here.',
+  unrecognized_name: 'It serves nobody of that name: name another with --servername NAME.',
+  no_application_protocol: 'It speaks none of the protocols of --alpn: name others, or give --alpn "" for none.',
+  handshake_failure:
+    'It found no suite, group or signature that both have, or in TLS 1.2 wants a certificate (--cert, --key): its log may say which.',
+  insufficient_security: 'It wants stronger suites or groups than were offered: see --suite and --group.',
+  unknown_ca: 'It does not trust who issued the certificate of --cert.',
+  bad_certificate: 'It does not take the certificate of --cert.',
+  certificate_expired: 'The certificate of --cert is expired; check this machine’s clock too.',
+  certificate_revoked: 'The certificate of --cert was revoked.',
+  access_denied: 'It knows who you are, and does not let you in.',
+  decrypt_error: 'It says that a signature or a key of ours is wrong: with --psk-file, both ends need the same key.',
+  unknown_psk_identity: 'It does not know the key of --psk-file: check its identity, and client= and server=.',
+};
+
+/** An option of the library that a flag stands for is named as the flag. */
+export function flagProblem(error: unknown): Problem {
+  if (!(error instanceof TLSError)) {
+    return toProblem(error);
+  }
+  const exit = exitOfTlsError[error.code] ?? 'failure';
+  const message = oneLine(error.message).replace(/^(\w+):/, (_, option) => `${flagOfOption[option] ?? option}:`);
+  return new Problem(exit, message, undefined, error);
+}
+
+const flagOfOption: Readonly<Record<string, string>> = {
+  groups: '--group',
+  ecdhCurve: '--group',
+  ciphers: '--suite',
+  ALPNProtocols: '--alpn',
+  encryptedClientHello: '--ech',
+  externalPsks: '--psk-file',
+};
+
+/** Of a peer that hangs up in the handshake the socket tells as Node would: our error is the cause, and says more. */
+export function ownError(error: unknown): unknown {
+  return error instanceof Error && error.cause instanceof TLSError ? error.cause : error;
 }
 
 /** Any error as a problem; what nobody foresaw keeps its message and loses its stack. */

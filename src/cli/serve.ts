@@ -10,9 +10,13 @@ export interface ServeFlags {
   readonly staple?: string;
   readonly clientCa?: string;
   readonly clientCert?: string;
+  readonly pskFile?: string;
+  readonly group?: string;
+  readonly suite?: string;
   readonly root?: string;
   readonly upstream?: string;
   readonly upstreamConnections?: string;
+  readonly upstreamPerClient?: string;
   readonly tls: string;
   readonly http: string;
   readonly rotate: string;
@@ -48,13 +52,23 @@ export function serveCommand(): Command {
       '--client-cert <mode>',
       'with --client-ca: require one, or request it and serve the others too (default: require)',
     )
+    .option(
+      '--psk-file <file>',
+      'pre-shared keys (TLS 1.3), a file of mode 0600: who has one needs no certificate, and the others are served as ever; see docs/deploy.md',
+    )
     .addOption(new Option('--root <dir>', 'folder to serve (default: the current one)').conflicts('upstream'))
     .option('--upstream <url>', 'pass requests on to this http:// URL instead')
     .option(
       '--upstream-connections <count>',
       'connections to it at a time, those of WebSockets with them, of each process; requests beyond them wait for up to 10 seconds and then get 503 (default: 1024)',
     )
+    .option(
+      '--upstream-per-client <count>',
+      'those of them that one client address may have at a time (IPv6: one /64); as many as there are, if all clients come through a balancer (default: half of them, but not less than 64)',
+    )
     .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
+    .option('--group <groups>', 'key exchange groups to agree, with commas, best first (default: all)')
+    .option('--suite <suites>', 'cipher suites to agree, with commas, best first (default: all)')
     .option(
       '--http <version>',
       'HTTP versions to speak: 1, 2 or both; close: 1, with a connection for each request',
@@ -102,10 +116,14 @@ Examples:
   $ mayfly serve --root public
   $ mayfly serve --listen 0.0.0.0:443 --cert chain.pem --key key.pem --upstream http://127.0.0.1:3000
   $ mayfly serve --rotate 5s --lifetime 10s        (watch the ring turn)
-  $ mayfly serve --cert chain.pem --key key.pem --workers 4
-  $ mayfly serve --cert chain.pem --key key.pem --fleet redis://10.0.0.5 --identity web1.identity`,
+  $ mayfly serve --root public --cert chain.pem --key key.pem --workers 4
+  $ mayfly serve --root public --cert chain.pem --key key.pem --fleet redis://10.0.0.5 --identity web1.identity`,
     )
     .action(async (given: ServeFlags, command: Command) => {
+      if ((given.cert !== undefined || given.pskFile !== undefined) && !process.listeners('SIGHUP').includes(ignore)) {
+        // A reload that comes before the files are watched must not end the server.
+        process.on('SIGHUP', ignore);
+      }
       const { servePolicy } = await import('./policy/serve-policy.ts');
       const isGiven = (flag: string) => command.getOptionValueSource(flag) !== 'default';
       const { flags, options, weakened, inForce } = servePolicy(given, isGiven);
@@ -116,3 +134,5 @@ Examples:
       );
     });
 }
+
+function ignore(): void {}

@@ -339,6 +339,7 @@ test('what is no session file is refused with code 4, and left as it is', async 
     writeFileSync(file, content, 'latin1');
     const { code, stderr } = await mayflyHosted(['connect', 'localhost:1', '--session', file]);
     assert.equal(code, 4);
+    assert.doesNotMatch(stderr, /becomes 600/);
     assert.match(stderr, /notes\.txt is not a session file/);
     assert.equal(readFileSync(file, 'latin1'), content);
   }
@@ -364,18 +365,19 @@ test('a failure is one line with its own exit code', async (t) => {
     [[at, '--ca', serving.ca, '--servername', 'example.org'], 22, /is not for "example\.org".*--servername/],
     [['127.0.0.1:1'], 11, /connection refused/],
     [['no-such-host.invalid'], 10, /no address/],
-    [[plain], 14, /does not speak TLS/],
+    [[plain], 14, /does not speak TLS here, but what looks like plain HTTP/],
     [[shy], 15, /hung up|reset|closed|ended/],
     [[halfway], 15, /ended|closed/],
-    [[alerting], 16, /handshake_failure/],
+    [[alerting], 16, /handshake_failure.*no suite, group or signature/],
     [[silent, '--timeout', '300ms'], 13, /did not finish the handshake within 300ms/],
     [[at, '--session', join(folder, 'no', 'file')], 3, /cannot write/],
   ];
   const casesHere: typeof cases = [
     [[at, '--ca', join(folder, 'missing')], 3, /cannot read .*missing/],
     [[at, '--ca', join(demo, 'style.css')], 4, /holds no certificate/],
-    [[at, '--group', 'x448'], 2, /x448/],
-    [[at, '--suite', 'RC4'], 2, /RC4/],
+    [[at, '--group', 'x448'], 2, /^--group: .*x448/],
+    [[at, '--suite', 'RC4'], 2, /^--suite: .*RC4/],
+    [[at, '--servername', 'a..b', '--insecure'], 2, /"a\.\.b" is not a host name that can be sent$/],
     [[at, '--timeout', 'soon'], 2, /--timeout/],
     [['local host'], 2, /HOST:PORT/],
     [[at, '--tls', '1.1'], 2, /--tls: "1\.1".*1\.2, 1\.3 or both/],
@@ -421,5 +423,5 @@ test('an expired certificate is refused with code 21, and --insecure tells what 
   const lax = await mayflyHosted(['connect', at, '--ca', caPath, '--insecure']);
   assert.equal(lax.code, 0, lax.stderr);
   assert.match(lax.stdout, /NOT TRUSTED/);
-  assert.match(lax.stdout, /TLS_ERR_CERTIFICATE_EXPIRED/);
+  assert.match(lax.stdout, /not trusted: .* it expired at /);
 });

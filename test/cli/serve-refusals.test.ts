@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serveCommand } from '../../src/cli/serve.ts';
+import { projectRoot } from '../support/project.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
 import { certificateFiles, mayfly, mayflyHosted, refusedHere, run, temporaryFolder } from './support.ts';
 
@@ -19,6 +20,7 @@ async function refused(
   return { code, line: stderr };
 }
 
+const demo = join(projectRoot, 'demo');
 const anyPort = ['--listen', 'localhost:0', '--no-status'];
 
 test('serve refuses wrong flags with code 2', async (t) => {
@@ -38,6 +40,11 @@ test('serve refuses wrong flags with code 2', async (t) => {
     [['--upstream', 'localhost:3000'], /--upstream: "localhost:3000" is not an http:\/\/ URL/],
     [['--upstream', 'ftp://localhost'], /--upstream/],
     [['--upstream-connections', '5'], /--upstream is missing/],
+    [['--upstream-per-client', '5'], /--upstream is missing/],
+    [
+      ['--upstream', 'http://localhost', '--upstream-connections', '9', '--upstream-per-client', '10'],
+      /--upstream-per-client: "10" is not a number from 1 to 9/,
+    ],
     [
       ['--upstream', 'http://localhost', '--upstream-connections', '0'],
       /--upstream-connections: "0" is not a number from 1/,
@@ -46,16 +53,47 @@ test('serve refuses wrong flags with code 2', async (t) => {
     [['--cert', certPath, '--key', keyPath, '--ca-out', join(folder, 'out')], /--ca-out/],
     [['--status', '0.0.0.0:0', '--listen', 'localhost:0'], /--status: 0\.0\.0\.0 can be reached from other machines/],
     [['--status', 'example.org:8444', '--listen', 'localhost:0'], /--status/],
+    [['--root', demo, '--group', 'x448'], /--group: expected names among/],
+    [['--root', demo, '--suite', 'RC4'], /--suite: expected names among/],
+    [['--root', demo, '--suite', 'TLS_AES_128_GCM_SHA256', '--tls', '1.2'], /--suite/],
   ];
   for (const [args, pattern] of cases) {
     const { code, line } = await refusedHere(serveCommand(), args);
     assert.equal(code, 2, line);
     assert.match(line, pattern);
   }
+  // A reload that comes while the server begins must not end it.
+  assert.equal(process.listenerCount('SIGHUP'), 1);
   const [args, pattern] = cases[0];
   const { code, line } = await refused(args, folder, mayfly);
   assert.equal(code, 2);
   assert.match(line, pattern);
+});
+
+test('a folder in which the server’s own secrets lie is not served', async (t) => {
+  const folder = temporaryFolder(t);
+  const { certPath, keyPath } = certificateFiles(folder);
+  const hidden = join(folder, '.keys');
+  mkdirSync(hidden);
+  renameSync(keyPath, join(hidden, 'key.pem'));
+  const link = join(folder, 'link.pem');
+  symlinkSync(join(hidden, 'key.pem'), link);
+  const elsewhere = join(temporaryFolder(t), 'key.pem');
+  symlinkSync(certPath, elsewhere);
+  for (const args of [
+    ['--key', link],
+    ['--key', elsewhere],
+    ['--keylog', join(folder, 'not', 'yet.log')],
+    ['--identity', certPath],
+  ]) {
+    const { code, line } = await refusedHere(serveCommand(), ['--root', folder, '--cert', certPath, ...args]);
+    assert.equal(code, 2, line);
+    assert.match(line, /the folder that is served, .* holds the .*anybody could fetch it.*--root/);
+  }
+  // What begins with a dot is never served; the next thing that is wrong is told.
+  const key = join(hidden, 'key.pem');
+  const fine = await refusedHere(serveCommand(), ['--root', folder, '--key', key]);
+  assert.match(fine.line, /--cert is missing/);
 });
 
 test('serve names the file that it cannot read or write, with code 3', async (t) => {

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatAddress, isLoopback, parseAddress } from '../../src/cli/address.ts';
 import { formatDuration, parseDuration } from '../../src/cli/duration.ts';
 import { exitCodes } from '../../src/cli/exit-codes.ts';
+import { openKeyLog } from '../../src/cli/key-log.ts';
+import { createOutput } from '../../src/cli/output.ts';
 import { Problem } from '../../src/cli/problem.ts';
 import { CounterByLabel, exposition } from '../../src/ledger/metrics.ts';
 import { projectRoot } from '../support/project.ts';
-import { mayfly, mayflyHosted } from './support.ts';
+import { mainFile, mayfly, mayflyHosted, run, temporaryFolder } from './support.ts';
 
 function usage(call: () => unknown): Problem {
   try {
@@ -158,6 +160,34 @@ test('a wrong command or flag ends with code 2 and one line that says where to l
   const nothing = await mayfly([]);
   assert.equal(nothing.code, 2);
   assert.match(nothing.stderr, /Usage: mayfly/);
+});
+
+test('a mistake in a command of a command names that one’s help', async () => {
+  const { code, stderr } = await mayflyHosted(['ring', 'init']);
+  assert.equal(code, 2);
+  assert.match(stderr, /See mayfly ring init --help\.\n$/);
+});
+
+test('output that is lost is a failure, a reader that has seen enough is none', {
+  skip: !existsSync('/dev/full'),
+}, async () => {
+  const command = `"${process.execPath}" "${mainFile}" limits`;
+  const lost = await run('sh', ['-c', `${command} > /dev/full`]);
+  assert.equal(lost.code, 3);
+  assert.match(lost.stderr, /^mayfly: cannot write the output: the disk is full/);
+  const read = await run('bash', ['-c', `${command} | head -1; exit "\${PIPESTATUS[0]}"`]);
+  assert.equal(read.code, 0, read.stderr);
+});
+
+test('a key log that others can read is told of', (t) => {
+  const path = join(temporaryFolder(t), 'keys.log');
+  writeFileSync(path, '', { mode: 0o644 });
+  const warnings: string[] = [];
+  openKeyLog(path, { ...createOutput(false), warn: (line) => warnings.push(line) }).close();
+  assert.match(warnings[0], /can be read by others \(mode 644\)/);
+  chmodSync(path, 0o600);
+  openKeyLog(path, { ...createOutput(false), warn: (line) => warnings.push(line) }).close();
+  assert.equal(warnings.length, 3);
 });
 
 test('with --json a failure is one JSON object on stdout', async () => {

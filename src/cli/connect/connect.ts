@@ -1,34 +1,34 @@
 /** `mayfly connect`: makes one handshake and tells it in full. */
 
-import { formatAddress, parseAddress } from '../address.ts';
+import { formatAddress } from '../address.ts';
 import { describeCertificate } from '../certificates.ts';
 import type { ConnectFlags } from '../connect.ts';
-import { parseDuration } from '../duration.ts';
 import { openKeyLog } from '../key-log.ts';
 import { createOutput, type Output } from '../output.ts';
-import { Problem } from '../problem.ts';
-import { credentialsFromFiles, type ServerCredentials } from '../serve/credentials.ts';
-import { readCa } from '../trusted-file.ts';
-import { parseVersions, type Versions } from '../versions.ts';
+import { erasePsks } from '../psk-file.ts';
+import type { Versions } from '../versions.ts';
 import { type Attempt, makeHandshake, type Outcome } from './handshake.ts';
-import { secretTree } from './secret-tree.ts';
+import { type ConnectPlan, planConnect } from './plan.ts';
+import { handshakeReport } from './report.ts';
 import { readSessionFile, type SessionFile, writeSessionFile } from './session-file.ts';
 import { type SessionForm, type SessionReport, sessionKind, sessionReport } from './sessions.ts';
-import { storyLines } from './story.ts';
-import { trustedPath } from './trusted-path.ts';
+import { type Story, storyLines } from './story.ts';
+import { judgeChain } from './trusted-path.ts';
+import { stapleReport, staplesAlways, timestampReports } from './vouchers.ts';
 
 /** @throws Problem */
 export async function connectAndTell(target: string, flags: ConnectFlags): Promise<void> {
   const output = createOutput(flags.json === true);
-  const peer = parseAddress(target.replace(/^https:\/\/([^/]+)\/?$/, '$1'), { flag: 'connect', defaultPort: 443 });
-  const serverName = flags.servername ?? peer.host;
-  const timeout = parseDuration(flags.timeout, '--timeout');
-  const ca = flags.ca === undefined ? undefined : readCa(flags.ca);
-  const own = readOwn(flags, output);
-  const form = parseForm(flags.resume);
-  const versions = chooseVersions(flags.tls, form);
-  // A session also says who we were.
-  const as = own === undefined ? '' : ` as ${own.leaf.fingerprint}`;
+  const plan = planConnect(target, flags, output);
+  try {
+    await run(plan, flags, output);
+  } finally {
+    erasePsks(plan.attempt.psks);
+  }
+}
+
+async function run({ attempt: planned, form, as }: ConnectPlan, flags: ConnectFlags, output: Output): Promise<void> {
+  const { peer, serverName, versions } = planned;
   const origin = `${formatAddress(peer)} ${serverName} ${flags.insecure === true ? 'insecure' : 'verified'}${as}`;
   const kept = flags.session === undefined ? undefined : readSessionFile(flags.session, output);
   const held = kept?.origin === origin ? kept.sessions : [];
@@ -40,22 +40,7 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
     writeSessionFile(flags.session, { origin, sessions: others });
   }
   const keyLog = flags.keylog === undefined ? undefined : openKeyLog(flags.keylog, output);
-  const attempt: Attempt = {
-    peer,
-    serverName,
-    ca,
-    own,
-    alpnProtocols: split(flags.alpn),
-    groups: flags.group === undefined ? undefined : split(flags.group).join(':'),
-    suites: flags.suite === undefined ? undefined : split(flags.suite).join(':'),
-    versions,
-    byId: form === 'id',
-    session: given,
-    insecure: flags.insecure === true,
-    onKeyLog: keyLog?.write,
-    timeout,
-    keepTickets: flags.session !== undefined,
-  };
+  const attempt: Attempt = { ...planned, session: given, onKeyLog: keyLog?.write };
   let outcome: Outcome;
   try {
     outcome = await makeHandshake(attempt);
@@ -80,84 +65,26 @@ export async function connectAndTell(target: string, flags: ConnectFlags): Promi
 }
 
 function tell(output: Output, attempt: Attempt, outcome: Outcome, session: SessionReport): void {
-  const path = trustedPath(attempt, outcome);
-  const chain = (path ?? outcome.summary.peerCertificates).map(describeCertificate);
-  for (const line of storyLines({ attempt, outcome, chain, anchored: path !== undefined, session })) {
+  const { summary } = outcome;
+  const { path, anyName, problem } = judgeChain(attempt, outcome);
+  const [leaf] = summary.peerCertificates;
+  const staple = stapleReport(summary.ocspResponse, anyName);
+  const story: Story = {
+    attempt,
+    outcome,
+    session,
+    chain: (path?.map(({ raw }) => raw) ?? summary.peerCertificates).map(describeCertificate),
+    anchored: path !== undefined,
+    problem: problem ?? staple?.problem,
+    staple,
+    stapleMustCome: staplesAlways(leaf),
+    timestamps:
+      summary.signatureScheme === undefined ? [] : timestampReports(leaf, summary.signedCertificateTimestamps ?? []),
+  };
+  for (const line of storyLines(story)) {
     output.say(line);
   }
-  const { summary } = outcome;
-  output.event('handshake', {
-    peer: formatAddress(attempt.peer),
-    remote: formatAddress(outcome.remote),
-    version: summary.version,
-    cipherSuite: summary.cipherSuite,
-    namedGroup: summary.namedGroup ?? null,
-    helloRetried: summary.helloRetried,
-    alpnProtocol: summary.alpnProtocol === '' ? null : summary.alpnProtocol,
-    serverName: summary.serverName === '' ? null : summary.serverName,
-    offered: summary.offered ?? null,
-    signatureScheme: summary.signatureScheme ?? null,
-    authenticatedAt: new Date(summary.authenticatedAt).toISOString(),
-    trusted: outcome.distrust === undefined,
-    distrust: outcome.distrust ?? null,
-    chain: chain.map((certificate, i) => ({
-      subject: certificate.subject,
-      issuer: certificate.issuer,
-      names: certificate.names,
-      notBefore: new Date(certificate.notBefore).toISOString(),
-      notAfter: new Date(certificate.notAfter).toISOString(),
-      key: certificate.key,
-      sha256: certificate.fingerprint,
-      root: path !== undefined && i === chain.length - 1,
-    })),
-    clientCertificate: {
-      asked: summary.ownCertificates !== undefined,
-      sent: summary.ownCertificates?.[0] === undefined ? null : describeCertificate(summary.ownCertificates[0]).subject,
-    },
-    resumed: summary.resumed,
-    resumedBy: summary.resumedBy ?? null,
-    pskMode: summary.pskMode ?? null,
-    extendedMasterSecret: summary.extendedMasterSecret,
-    session: { offered: session.offered, reason: session.reason ?? null, tickets: session.tickets },
-    secrets: secretTree(outcome.secrets, { ...summary, namedGroup: summary.namedGroup }),
-    keyLedger: outcome.secrets,
-    phases: Object.fromEntries(outcome.phases.map(({ name, duration }) => [name, round(duration)])),
-  });
-}
-
-/** @throws Problem `usage`, `file`, `bad_pem`, `key_mismatch`, `expired` */
-function readOwn({ cert, key }: ConnectFlags, output: Output): ServerCredentials | undefined {
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new Problem(
-      'usage',
-      `${cert === undefined ? '--cert' : '--key'} is missing`,
-      '--cert and --key go together.',
-    );
-  }
-  return cert === undefined || key === undefined ? undefined : credentialsFromFiles(cert, key, output);
-}
-
-/** @throws Problem `usage` */
-function parseForm(text: string | undefined): SessionForm | undefined {
-  if (text !== undefined && text !== 'id' && text !== 'ticket') {
-    throw new Problem('usage', `--resume: "${text}" is not a choice`, 'Write id or ticket.');
-  }
-  return text;
-}
-
-/** @throws Problem `usage` */
-function chooseVersions(tls: string | undefined, form: SessionForm | undefined): Versions {
-  if (form !== 'id') {
-    return parseVersions(tls ?? 'both');
-  }
-  if (tls !== undefined && tls !== '1.2') {
-    throw new Problem(
-      'usage',
-      `--resume id does not go with --tls ${tls}`,
-      'Only TLS 1.2 has session IDs: leave --tls out, or give --tls 1.2.',
-    );
-  }
-  return parseVersions('1.2');
+  output.event('handshake', handshakeReport(story));
 }
 
 function isWanted(session: Uint8Array, versions: Versions, form: SessionForm | undefined): boolean {
@@ -192,16 +119,4 @@ function whyNone(flags: ConnectFlags, kept: SessionFile | undefined, origin: str
   return kept.sessions.length === 0
     ? `${flags.session} held no session any more`
     : `${flags.session} holds no session that goes with --tls and --resume`;
-}
-
-/** Names with commas or colons in between. */
-function split(text: string): string[] {
-  return text
-    .split(/[,:]/)
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
-}
-
-function round(duration: number): number {
-  return Math.round(duration * 1000) / 1000;
 }

@@ -6,11 +6,13 @@ import { TLSError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/key-ledger.ts';
 import type { KeyTree } from '../../ledger/key-tree.ts';
 import { startKeyLedger, stopKeyLedger } from '../../ledger/process-ledger.ts';
-import { connect, type TLSSocket } from '../../node/tls.ts';
-import type { Address } from '../address.ts';
+import { type ConnectionOptions, connect, type TLSSocket } from '../../node/tls.ts';
+import { type Address, formatAddress } from '../address.ts';
 import { formatDuration } from '../duration.ts';
-import { connectionProblem, Problem } from '../problem.ts';
+import { connectionProblem, flagProblem, messageOf, Problem } from '../problem.ts';
+import type { FilePsk } from '../psk-file.ts';
 import { type Versions, versionOptions } from '../versions.ts';
+import { EarlyRequest, type EarlyRequestReport } from './early-request.ts';
 
 export interface Attempt {
   readonly peer: Address;
@@ -32,13 +34,20 @@ export interface Attempt {
   readonly timeout: number;
   /** Tickets are wanted for later: wait longer for them. */
   readonly keepTickets: boolean;
+  /** To offer; the caller erases them. */
+  readonly psks: readonly FilePsk[];
+  /** An ECHConfigList, or a decoy. */
+  readonly ech: Uint8Array | 'grease' | undefined;
+  /** A GET to send in early data where the session allows it. */
+  readonly early: { readonly path: string; readonly request: Uint8Array } | undefined;
 }
 
 export interface Outcome {
   readonly summary: HandshakeSummary;
   readonly remote: Address;
-  /** Why the server is not to be trusted; only with `insecure`. */
+  /** Why the server is not to be trusted, by its code; only with `insecure`. */
   readonly distrust: string | undefined;
+  readonly early: EarlyRequestReport | undefined;
   readonly phases: readonly Phase[];
   /** After its end: in milliseconds since the connection was begun. */
   readonly secrets: KeyTree;
@@ -76,14 +85,16 @@ export async function makeHandshake(attempt: Attempt): Promise<Outcome> {
       }
     });
     socket.on('session', (session: Uint8Array) => sessions.push(session));
+    const asked = attempt.early === undefined ? undefined : new EarlyRequest(socket, attempt.early.path);
     await completed(socket, attempt);
     const summary = socket.mayfly as HandshakeSummary;
     const remote = { host: socket.remoteAddress ?? attempt.peer.host, port: socket.remotePort ?? attempt.peer.port };
     const distrust = socket.authorizationError === null ? undefined : String(socket.authorizationError);
+    const early = await asked?.answered(attempt.early?.request ?? new Uint8Array(0));
     if (summary.version === 'TLSv1.3') {
       await ticketsCame(socket, sessions, attempt);
     }
-    told = { summary, remote, distrust, phases: phasesOf(summary, marks, [...ledger.entries]), sessions };
+    told = { summary, remote, distrust, early, phases: phasesOf(summary, marks, [...ledger.entries]), sessions };
   } catch (error) {
     stopKeyLedger();
     throw error;
@@ -109,14 +120,18 @@ function withSession(tree: KeyTree, entries: readonly LedgerEntry[], { session }
   return { ...tree, secrets: [root, ...tree.secrets] };
 }
 
+/** @throws Problem `usage` */
 function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
-  const socket = connect({
+  const socket = begin({
     host: attempt.peer.host,
     port: attempt.peer.port,
     servername: attempt.serverName,
     ALPNProtocols: [...attempt.alpnProtocols],
     rejectUnauthorized: !attempt.insecure,
     allowTruncation: true,
+    // A revoked certificate is refused; and what was stapled, and which timestamps came, is told.
+    stapling: 'check',
+    requestSCTs: true,
     ...versionOptions(attempt.versions),
     ...(attempt.byId ? { secureOptions: SSL_OP_NO_TICKET } : {}),
     ...(attempt.ca === undefined ? {} : { ca: attempt.ca }),
@@ -124,6 +139,9 @@ function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
     ...(attempt.groups === undefined ? {} : { groups: attempt.groups }),
     ...(attempt.suites === undefined ? {} : { ciphers: attempt.suites }),
     ...(attempt.session === undefined ? {} : { session: attempt.session }),
+    ...(attempt.psks.length === 0 ? {} : { externalPsks: attempt.psks }),
+    ...(attempt.ech === undefined ? {} : { encryptedClientHello: attempt.ech }),
+    ...(attempt.early === undefined ? {} : { earlyData: attempt.early.request }),
   });
   socket.on('lookup', () => mark('lookup'));
   socket.on('connect', () => mark('connect'));
@@ -135,10 +153,22 @@ function open(attempt: Attempt, mark: (name: string) => void): TLSSocket {
   return socket;
 }
 
+function begin(options: ConnectionOptions): TLSSocket {
+  try {
+    return connect(options);
+  } catch (error) {
+    throw flagProblem(error);
+  }
+}
+
 function completed(socket: TLSSocket, attempt: Attempt): Promise<void> {
-  const peer = `${attempt.peer.host}:${attempt.peer.port}`;
+  const peer = formatAddress(attempt.peer);
   return new Promise((resolve, reject) => {
     let connected = false;
+    let retryConfigs: Buffer | null | undefined;
+    socket.once('echRejected', (configs: Buffer | null) => {
+      retryConfigs = configs;
+    });
     const timer = setTimeout(() => {
       const what = connected ? 'the server accepted, but did not finish the handshake' : 'no answer';
       const hint = connected
@@ -156,13 +186,22 @@ function completed(socket: TLSSocket, attempt: Attempt): Promise<void> {
     // Stays for the socket's whole life: what comes after the handshake is of no interest here.
     socket.on('error', (error: Error) => {
       clearTimeout(timer);
-      reject(connectionProblem(peer, error));
+      reject(retryConfigs === undefined ? connectionProblem(peer, error) : echProblem(peer, error, retryConfigs));
     });
     socket.once('close', () => {
       clearTimeout(timer);
       reject(new Problem('connection_lost', `${peer}: the server closed the connection during the handshake`));
     });
   });
+}
+
+/** The server has proved to be the one that speaks for the public name, and could not read our hello. */
+function echProblem(peer: string, error: Error, retryConfigs: Uint8Array | null): Problem {
+  const hint =
+    retryConfigs === null
+      ? 'It says that it does not have ECH any more: leave --ech out, which shows the name to everybody on the way.'
+      : `Its key has changed: try --ech ${Buffer.from(retryConfigs).toString('base64')}`;
+  return new Problem('handshake_failed', `${peer}: ${messageOf(error)}`, hint, error);
 }
 
 /**
@@ -186,7 +225,7 @@ function ticketsCame(
     socket.on('session', again);
     socket.once('error', (error) => {
       if (error instanceof TLSError && error.code === 'TLS_ERR_ALERT_RECEIVED') {
-        reject(connectionProblem(`${peer.host}:${peer.port}`, error));
+        reject(connectionProblem(formatAddress(peer), error));
       }
     });
     socket.once('close', () => {

@@ -26,6 +26,8 @@ export interface SecretNode {
 export interface TreeContext {
   readonly version: 'TLSv1.2' | 'TLSv1.3';
   readonly resumed: boolean;
+  /** Undefined where no PSK was used, neither of a ticket nor an external one. */
+  readonly pskMode?: 'psk_dhe_ke' | 'psk_ke' | undefined;
   /** Undefined where no key exchange took place. */
   readonly namedGroup: string | undefined;
 }
@@ -89,7 +91,7 @@ function nameOf({ kind }: KeyNode, { above, nth, version }: Place): string | und
   }
 }
 
-function noteOf(node: KeyNode, { above, version, resumed, namedGroup }: Place): string | undefined {
+function noteOf(node: KeyNode, { above, version, resumed, pskMode, namedGroup }: Place): string | undefined {
   switch (node.kind) {
     case 'sharedSecret':
     case 'preMasterSecret':
@@ -103,10 +105,13 @@ function noteOf(node: KeyNode, { above, version, resumed, namedGroup }: Place): 
         return undefined;
       }
       return resumed ? 'from the ticket' : 'from the ticket, which the server did not take';
+    case 'externalPsk':
+      return 'from --psk-file';
     case 'earlySecret':
-      return resumed ? 'goes into the HandshakeSecret' : 'not used';
+      // Of several PSKs that were offered, one was chosen.
+      return node.children.some(({ kind }) => kind === 'derived') ? 'goes on below' : 'not used';
     case 'handshakeSecret':
-      return resumed ? 'with the EarlySecret' : 'no PSK: EarlySecret of zeros';
+      return resumed || pskMode !== undefined ? 'with the EarlySecret' : 'no PSK: from zeros';
     case 'finishedKey':
       return above.at(-1)?.kind === 'binderKey' ? 'of the binder' : undefined;
     case 'extendedMasterSecret':
@@ -175,6 +180,8 @@ const traffic: Readonly<Record<string, string>> = {
 };
 
 const names: Readonly<Record<string, string>> = {
+  externalPsk: 'external PSK',
+  importedPsk: 'imported PSK',
   preMasterSecret: 'premaster secret',
   extendedMasterSecret: 'extended master secret',
   masterSecret: 'master secret',

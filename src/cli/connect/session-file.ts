@@ -30,15 +30,13 @@ const MAX_FILE_BYTES = 4_194_304;
  */
 export function readSessionFile(path: string, output: Output): SessionFile | undefined {
   let bytes: Buffer;
+  let mode: number;
   try {
     const status = statSync(path);
     if (status.size > MAX_FILE_BYTES) {
       throw notOurs(path);
     }
-    if ((status.mode & 0o077) !== 0 && process.platform !== 'win32') {
-      const mode = (status.mode & 0o777).toString(8);
-      output.warn(`${path} could be read by others (mode ${mode}): what it held may be known. It becomes 600 now.`);
-    }
+    mode = status.mode & 0o777;
     bytes = readFileSync(path);
   } catch (error) {
     if (errorCode(error) === 'ENOENT') {
@@ -46,7 +44,12 @@ export function readSessionFile(path: string, output: Output): SessionFile | und
     }
     throw error instanceof Problem ? error : fileProblem('read', path, error);
   }
-  return decode(bytes, path);
+  const file = decode(bytes, path);
+  if ((mode & 0o077) !== 0 && process.platform !== 'win32') {
+    const octal = mode.toString(8);
+    output.warn(`${path} could be read by others (mode ${octal}): what it held may be known. It becomes 600 now.`);
+  }
+  return file;
 }
 
 /** @throws Problem `file` */

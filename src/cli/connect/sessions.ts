@@ -1,6 +1,7 @@
 /** What `connect` knows of resumption: the session it offered, what became of it, and the sessions it keeps. */
 
 import pc from 'picocolors';
+import { printable } from '../../certificates/distinguished-name.ts';
 import type { ProtocolVersion } from '../../connection-options.ts';
 import { type ClientSession, decodeClientSession } from '../../session/client-session.ts';
 import { formatDuration } from '../duration.ts';
@@ -25,6 +26,8 @@ export interface TicketReport {
   readonly lifetime: number;
   /** Bytes. */
   readonly length: number;
+  /** Bytes of early data that its server takes with it; 0 for none. */
+  readonly maxEarlyDataSize: number;
 }
 
 export interface SessionContext {
@@ -52,7 +55,9 @@ export function sessionReport({ outcome, given, whyNone, path, kept }: SessionCo
   lines.push(...receivedLines(tickets, outcome));
   if (path !== undefined && kept > 0) {
     const isReused = outcome.summary.version === 'TLSv1.2';
-    lines.push(`kept in ${path} for the next run${isReused ? '' : ', each to be used once'}`);
+    lines.push(
+      `kept in ${path} for the next run${isReused ? ': who has that file can read a recording of this connection' : ', each to be used once'}`,
+    );
   }
   return { offered, resumed, reason, tickets, lines };
 }
@@ -96,6 +101,11 @@ function refusalText(session: Remembered | undefined, outcome: Outcome, whyNone:
     return whyNone;
   }
   const what = formOf(session) === 'id' ? 'session ID' : 'ticket';
+  const { alpnProtocol } = outcome.summary;
+  if (wasOffered(outcome) && session.alpnProtocol !== alpnProtocol) {
+    const [then, now] = [session.alpnProtocol, alpnProtocol].map((name) => (name === '' ? 'no protocol' : name));
+    return `the server did not take the session, which belongs to ${printable(then)}, while ${printable(now)} was chosen now`;
+  }
   if (wasOffered(outcome)) {
     return 'the server did not take the session that was offered (servers do not say why: expired, or its key is erased)';
   }
@@ -103,6 +113,9 @@ function refusalText(session: Remembered | undefined, outcome: Outcome, whyNone:
   if (age > session.ticketLifetime * 1000) {
     const lifetime = formatDuration(session.ticketLifetime * 1000);
     return `the ${what} of ${formatDuration(age)} ago was good for ${lifetime}: it was not offered`;
+  }
+  if (session.version === 'TLSv1.3' && (session.externalPskFingerprint?.length ?? 0) > 0) {
+    return 'the session began with a pre-shared key that was not given now (--psk-file): it was not offered';
   }
   return 'the session was made for another name or suite, or its server would not be trusted now: it was not offered';
 }
@@ -129,8 +142,12 @@ function receivedLines(tickets: readonly TicketReport[], { summary }: Outcome): 
   }
   const count = tickets.length === 1 ? 'one ticket' : `${tickets.length} tickets`;
   const came = `${count} came: ${good}, ${first.length} bytes${tickets.length === 1 ? '' : ' each'}`;
+  const early =
+    first.maxEarlyDataSize === 0
+      ? 'no early data (0-RTT) may go with it'
+      : `${first.maxEarlyDataSize.toLocaleString('en')} bytes of early data (0-RTT) may go with it: see --early-get`;
   return summary.version === 'TLSv1.3'
-    ? [came]
+    ? [came, early]
     : [`${came}, with the master secret inside`, ...end.map((line) => `${line}, and the server’s ticket key.`)];
 }
 
@@ -143,7 +160,8 @@ function formOf(session: Remembered): SessionForm {
 function reportOf(session: Remembered): TicketReport {
   const form = formOf(session);
   const name = session.version === 'TLSv1.2' && form === 'id' ? session.sessionId : session.ticket;
-  return { form, lifetime: session.ticketLifetime, length: name.length };
+  const maxEarlyDataSize = session.version === 'TLSv1.3' ? (session.maxEarlyDataSize ?? 0) : 0;
+  return { form, lifetime: session.ticketLifetime, length: name.length, maxEarlyDataSize };
 }
 
 /** What may be told of a session; its secret is erased again at once. */

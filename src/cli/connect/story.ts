@@ -1,15 +1,18 @@
 /** One handshake told for people: what was offered and chosen, who the server is, the session, the secrets, the time. */
 
-import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 import { printable } from '../../certificates/distinguished-name.ts';
 import { formatAddress } from '../address.ts';
-import { type CertificateDescription, dateText, describeCertificate } from '../certificates.ts';
+import type { CertificateDescription } from '../certificates.ts';
 import { formatDuration } from '../duration.ts';
+import { paragraph, terminalWidth } from '../terminal.ts';
 import { versionName } from '../versions.ts';
 import type { Attempt, Outcome, Phase } from './handshake.ts';
+import { echState, pskName } from './report.ts';
 import { type SecretNode, secretTree } from './secret-tree.ts';
-import { type SessionReport, timeText } from './sessions.ts';
+import { clientLines, serverLines } from './server-story.ts';
+import type { SessionReport } from './sessions.ts';
+import type { StapleReport, TimestampReport } from './vouchers.ts';
 
 export interface Story {
   readonly attempt: Attempt;
@@ -18,6 +21,11 @@ export interface Story {
   readonly chain: readonly CertificateDescription[];
   /** The last of the chain is a root that is trusted. */
   readonly anchored: boolean;
+  /** What is wrong with the chain; only with `insecure`. */
+  readonly problem: string | undefined;
+  readonly staple: StapleReport | undefined;
+  readonly stapleMustCome: boolean;
+  readonly timestamps: readonly TimestampReport[];
   readonly session: SessionReport;
 }
 
@@ -30,11 +38,12 @@ export function storyLines(story: Story): string[] {
     ...choices(story),
     '',
     pc.bold('The server'),
-    ...server(story),
-    ...client(story),
+    ...serverLines(story),
+    ...clientLines(story),
     '',
     pc.bold('Session'),
-    ...story.session.lines.flatMap(wrap),
+    ...story.session.lines.flatMap((line) => paragraph(line, '  ')),
+    ...earlyRequest(story),
     '',
     pc.bold('Secrets'),
     ...secrets(story),
@@ -51,13 +60,14 @@ function headline({ attempt, outcome }: Story): string[] {
     .reduce((sum, { duration }) => sum + duration, 0);
   const kind = outcome.summary.resumed ? 'resumed' : 'full';
   const trust = outcome.distrust === undefined ? '' : pc.red('  NOT TRUSTED');
-  return [
+  return paragraph(
     `${pc.bold(pc.green(formatAddress(attempt.peer)))} (${formatAddress(outcome.remote)}): ` +
       `${kind} ${versionName(outcome.summary.version)} handshake in ${milliseconds(total)}${trust}`,
-  ];
+  );
 }
 
-function choices({ attempt, outcome }: Story): string[] {
+function choices(story: Story): string[] {
+  const { attempt, outcome } = story;
   const { summary } = outcome;
   const offered = summary.offered;
   const { namedGroup, version } = summary;
@@ -75,14 +85,21 @@ function choices({ attempt, outcome }: Story): string[] {
     lines.push(row('', pc.dim(`key shares sent at once: ${shares}`)));
   }
   if (summary.helloRetried) {
-    lines.push(row('', pc.yellow(`the server asked for a share of ${summary.namedGroup} first (HelloRetryRequest)`)));
+    const text = `the server asked for a share of ${summary.namedGroup} first (HelloRetryRequest)`;
+    lines.push(...paragraph(text, row('', '')).map(pc.yellow));
   }
   const protocols = offered?.alpnProtocols ?? attempt.alpnProtocols;
   const alpn = protocols.length === 0 ? 'none offered' : list(protocols, summary.alpnProtocol);
   lines.push(
     row('ALPN', summary.alpnProtocol === '' && protocols.length > 0 ? `${alpn} ${pc.dim('(none chosen)')}` : alpn),
   );
-  lines.push(row('Name', summary.serverName === '' ? pc.dim('none sent') : printable(summary.serverName)));
+  lines.push(...name(story));
+  if (attempt.psks.length > 0) {
+    const taken = pskName(story)?.identity ?? '';
+    const offeredKeys = attempt.psks.map(({ identity }) => identity);
+    const none = taken === '' ? pc.dim(' (none chosen)') : '';
+    lines.push(row('PSK', `${list(offeredKeys, taken)}${none}`));
+  }
   if (version === 'TLSv1.2') {
     lines.push(
       row(
@@ -96,79 +113,46 @@ function choices({ attempt, outcome }: Story): string[] {
   return lines;
 }
 
-function server({ outcome, chain, anchored }: Story): string[] {
-  const { summary, distrust } = outcome;
-  const lines: string[] = [];
-  if (distrust === undefined) {
-    lines.push(
-      `  ${pc.green('trusted')}: ${chain.length === 1 ? 'the certificate itself is' : 'the chain ends in'} a trusted root`,
-    );
-  } else {
-    lines.push(`  ${pc.red('not trusted')}: ${printable(distrust)} ${pc.dim('(went on because of --insecure)')}`);
+/** The name that was asked for, and who could read it on the way. */
+function name(story: Story): string[] {
+  const { serverName } = story.outcome.summary;
+  if (serverName === '') {
+    return [row('Name', pc.dim('none sent'))];
   }
-  chain.forEach((certificate, i) => {
-    const isRoot = anchored && i === chain.length - 1;
-    lines.push(`  ${isRoot ? pc.bold('root') : pc.bold(String(i).padEnd(4))} ${certificate.subject}`);
-    const expired = certificate.notAfter < Date.now() ? pc.red(' (expired)') : '';
-    lines.push(
-      `       ${certificate.key}; valid ${dateText(certificate.notBefore)} to ${dateText(certificate.notAfter)}${expired}`,
-    );
-    if (i === 0) {
-      const names = certificate.names.slice(0, 12).join(', ') + (certificate.names.length > 12 ? ', …' : '');
-      lines.push(`       for ${names === '' ? 'no name at all' : names}`);
-    }
-    if (!certificate.selfIssued) {
-      lines.push(`       issued by ${certificate.issuer}`);
-    }
-    lines.push(pc.dim(`       SHA-256 ${certificate.fingerprint}`));
-  });
-  if (summary.signatureScheme === undefined) {
-    const when = timeText(summary.authenticatedAt);
-    lines.push(...wrap(`No certificate was sent: the session carries the one of the full handshake of ${when}.`));
-  } else {
-    const what = summary.version === 'TLSv1.2' ? 'its key share and both random values' : 'this handshake';
-    lines.push(...wrap(`It signed ${what} with the key of its certificate: ${summary.signatureScheme}.`));
-  }
-  return lines;
+  const seen = {
+    accepted: 'encrypted: the server opened our hello (ECH)',
+    grease: 'in the clear; a decoy of ECH went with it',
+    none: 'in the clear: ECH was not used',
+  }[echState(story)];
+  return paragraph(`${printable(serverName)} ${pc.dim(`(${seen})`)}`, row('Name', ''));
 }
 
-/** Whether the server wanted to know who we are, and what it was told. */
-function client({ attempt, outcome }: Story): string[] {
-  const { ownCertificates, resumed } = outcome.summary;
-  if (ownCertificates === undefined && attempt.own === undefined) {
+function earlyRequest({ outcome }: Story): string[] {
+  const { early, summary } = outcome;
+  if (early === undefined) {
     return [];
   }
-  const lines = ['', pc.bold('The client')];
-  if (ownCertificates === undefined) {
-    const why = resumed ? 'the session stands for what was shown in its full handshake' : 'the server did not ask';
-    return [...lines, ...wrap(`No certificate was sent: ${why}.`)];
-  }
-  if (ownCertificates.length === 0) {
-    const why = attempt.own === undefined ? 'none was given (--cert FILE --key FILE)' : 'ours cannot sign as it wants';
-    return [...lines, ...wrap(`The server asked for a certificate: ${why}, and an empty answer was sent.`)];
-  }
-  const { subject, key } = describeCertificate(ownCertificates[0]);
-  const rest = ownCertificates.length > 1 ? ` and ${ownCertificates.length - 1} issuers` : '';
-  const visible =
-    outcome.summary.version === 'TLSv1.2' ? 'in the clear: in TLS 1.2 anybody on the way can read it' : 'encrypted';
-  return [
-    ...lines,
-    ...wrap(`The server asked for a certificate: ${subject}${rest} was sent, ${visible}.`),
-    ...wrap(`We signed this handshake with its key (${key}).`),
-  ];
+  const what = `GET ${early.path}`;
+  const how = {
+    taken: `${what} went as early data (0-RTT), and the server took it: ${pc.yellow('not forward secret, and it can be replayed')}`,
+    refused: `${what} went as early data (0-RTT), which the server did not take: it was sent again after the handshake`,
+    not_sent: `${what} went after the handshake: ${summary.resumed ? 'this session gives no leave for early data' : 'without a session there is no early data'}`,
+  }[early.outcome];
+  const answer = early.response === undefined ? 'no response came' : `response: ${printable(early.response)}`;
+  return [how, answer].flatMap((line) => paragraph(line, '  '));
 }
 
 function secrets({ outcome }: Story): string[] {
-  const { version, resumed, namedGroup } = outcome.summary;
   const lines: string[] = [];
-  const roots = secretTree(outcome.secrets, { version, resumed, namedGroup });
+  const roots = secretTree(outcome.secrets, outcome.summary);
   const column = 3 + Math.max(0, ...roots.map((root) => widestName(root, 2)));
   for (const root of roots) {
     lines.push(...treeLines(root, column, '  ', '  '));
   }
   const { secretsMade, secretsAlive } = outcome;
   const end = secretsAlive === 0 ? 'all of them are erased now' : `${secretsAlive} of them are not erased`;
-  lines.push('', pc.dim(`  ${secretsMade} secrets were made in all, copies included; ${end}.`));
+  const sum = `${secretsMade} secrets were made in all, copies included; ${end}.`;
+  lines.push('', ...paragraph(sum, '  ').map(pc.dim));
   return lines;
 }
 
@@ -178,7 +162,8 @@ function widestName(node: SecretNode, indent: number): number {
 }
 
 function treeLines(node: SecretNode, column: number, first: string, rest: string): string[] {
-  const size = pc.dim(`${String(node.length).padStart(2)} bytes`);
+  // The ledger does not tell the length of what may be a password.
+  const size = node.length === 0 ? ' '.repeat(8) : pc.dim(`${String(node.length).padStart(2)} bytes`);
   const note = node.note === undefined ? '' : pc.dim(`  ${node.note}`);
   const lines = [`${first}${node.name.padEnd(column - first.length)}${size}${note}`];
   node.children.forEach((child, i) => {
@@ -205,7 +190,6 @@ const phaseTextsResumed12: typeof phaseTexts = {
 };
 
 const BAR_WIDTH = 28;
-const WIDEST = 110;
 
 function times({ phases, summary }: Outcome): string[] {
   const texts12 = summary.resumed ? phaseTextsResumed12 : phaseTexts12;
@@ -240,27 +224,6 @@ function listRows(title: string, names: readonly string[], choice: string): stri
     width += name.length + 2;
   }
   return lines.map((line, i) => row(i === 0 ? title : '', list(line, choice) + (i < lines.length - 1 ? ',' : '')));
-}
-
-/** A paragraph, over as many lines as it takes. */
-function wrap(text: string): string[] {
-  const lines = ['  '];
-  let width = 2;
-  for (const word of text.split(' ')) {
-    const length = stripVTControlCharacters(word).length;
-    if (width > 2 && width + 1 + length > terminalWidth()) {
-      lines.push('  ');
-      width = 2;
-    }
-    lines[lines.length - 1] += width > 2 ? ` ${word}` : word;
-    width += (width > 2 ? 1 : 0) + length;
-  }
-  return lines;
-}
-
-/** Columns; what goes into a file or a pipe is not made wider than people like to read. */
-function terminalWidth(): number {
-  return Math.max(60, Math.min(process.stdout.columns ?? WIDEST, WIDEST));
 }
 
 function chosen(text: string): string {

@@ -1,18 +1,40 @@
-/** The path from a server's certificate to the root that it was trusted by, for the telling. */
+/** The path from a server's certificate to the root that it was trusted by, for the telling; or why there is none. */
 
+import type { ParsedCertificate } from '../../certificates/certificate.ts';
 import { TLSError } from '../../errors.ts';
 import { trustFor, verifyServerChain } from '../../node/trust.ts';
 import type { Attempt, Outcome } from './handshake.ts';
 
-/** DER, leaf first, the trust anchor last; undefined when there is no such path. */
-export function trustedPath(attempt: Attempt, outcome: Outcome): readonly Uint8Array[] | undefined {
+export interface Judgement {
+  /** Leaf first, the trust anchor last. */
+  readonly path: readonly ParsedCertificate[] | undefined;
+  /** The same where only the name is wrong. */
+  readonly anyName: readonly ParsedCertificate[] | undefined;
+  /** Why there is no path. */
+  readonly problem: string | undefined;
+}
+
+export function judgeChain(attempt: Attempt, { summary }: Outcome): Judgement {
+  if (summary.peerCertificates.length === 0) {
+    return { path: undefined, anyName: undefined, problem: undefined };
+  }
+  const verify = (checkName: boolean) =>
+    verifyServerChain(trustFor(attempt.ca), summary.peerCertificates, attempt.serverName, checkName).path;
   try {
-    const chain = outcome.summary.peerCertificates;
-    return verifyServerChain(trustFor(attempt.ca), chain, attempt.serverName, true).path.map(({ raw }) => raw);
+    const path = verify(true);
+    return { path, anyName: path, problem: undefined };
   } catch (error) {
-    if (error instanceof TLSError) {
-      return undefined;
+    if (!(error instanceof TLSError)) {
+      throw error;
     }
-    throw error;
+    return { path: undefined, anyName: attempted(() => verify(false)), problem: error.message };
+  }
+}
+
+function attempted<T>(get: () => T): T | undefined {
+  try {
+    return get();
+  } catch {
+    return undefined;
   }
 }

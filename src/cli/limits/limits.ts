@@ -14,9 +14,20 @@ import { quicKeyLimits } from '../../limits/quic-limits.ts';
 import { READ_LIMIT } from '../../record/limits.ts';
 import type { LimitsFlags } from '../limits.ts';
 import { createOutput } from '../output.ts';
-import { Problem } from '../problem.ts';
+import { messageOf, Problem } from '../problem.ts';
+import { paragraph } from '../terminal.ts';
 import { quicText } from './quic.ts';
-import { bytesText, log2Of, longTime, parsePacketSize, parseRate, parseRecordSize, powerText, table } from './words.ts';
+import {
+  bytesText,
+  fittingTable,
+  log2Of,
+  longTime,
+  parsePacketSize,
+  parseRate,
+  parseRecordSize,
+  powerText,
+  table,
+} from './words.ts';
 
 interface Row {
   readonly name: string;
@@ -29,7 +40,7 @@ export function tellLimits(flags: LimitsFlags): void {
   const rate = parseRate(flags.rate);
   const recordSize = parseRecordSize(flags.recordSize);
   const suites = parseSuites(flags.suite);
-  const advantage = flags.advantage === undefined ? undefined : parseAdvantage(flags.advantage);
+  const advantage = readAdvantage(flags.advantage);
   const question = {
     recordSize,
     confidentiality: advantage,
@@ -58,15 +69,20 @@ function textOf(limits: readonly KeyLimits[], rate: Rate, { rate: rateText, suit
   const [{ recordSize, confidentiality, integrity }] = limits;
   const rows = suite === undefined ? rowsByAead(limits) : limits.map((one) => ({ name: one.suite, limits: one }));
   return [
-    `One key, records of ${recordSize.toLocaleString('en')} bytes. The attacker gains at most ` +
-      `${powerText(confidentiality.advantage)} for reading, ${powerText(integrity.advantage)} for forging.`,
+    ...paragraph(
+      `One key, records of ${recordSize.toLocaleString('en')} bytes. The attacker gains at most ` +
+        `${powerText(confidentiality.advantage)} for reading, ${powerText(integrity.advantage)} for forging.`,
+    ),
     '',
-    ...table([
-      ['suite', 'may seal', 'data', `at ${rateText}`, 'forgeries', 'Mayfly renews after', 'gained by then'],
-      ...rows.map(({ name, limits: one }) => cells(name, one, rate)),
-    ]).map((line) => `  ${line}`),
+    ...fittingTable(
+      [
+        ['suite', 'may seal', 'data', `at ${rateText}`, 'forgeries', 'Mayfly renews after', 'gained by then'],
+        ...rows.map(({ name, limits: one }) => cells(name, one, rate)),
+      ],
+      2,
+    ),
     '',
-    ...notes(rows),
+    ...notes(rows).flatMap((note) => paragraph(note)),
     '',
     ...answer(rows[0].limits, rate, rateText),
   ];
@@ -101,12 +117,11 @@ function notes(rows: readonly Row[]): string[] {
     explicit === undefined
       ? []
       : [
-          'TLS 1.2 sends the nonces of AES-GCM: here they are the record counter. Random ones, which RFC 5288 also allows,',
-          `would have repeated by the limit with ${powerText(explicit.counter.hadItBeenRandom as number)}; one repetition gives forgeries away.`,
+          'TLS 1.2 sends the nonces of AES-GCM: here they are the record counter. Random ones, which RFC 5288 also allows, ' +
+            `would have repeated by the limit with ${powerText(explicit.counter.hadItBeenRandom as number)}; one repetition gives forgeries away.`,
         ];
   return [
-    'Forging: a connection ends at the first forgery, so an attacker has one attempt at each, worth',
-    `${forgeryText(rows)}.`,
+    `Forging: a connection ends at the first forgery, so an attacker has one attempt at each, worth ${forgeryText(rows)}.`,
     `Counting: the record counter has 2^64 values and must not wrap; a read key of Mayfly opens ${powerText(Math.log2(READ_LIMIT))} records.`,
     ...sealing,
     ...sealing12,
@@ -122,9 +137,9 @@ function together(rows: readonly Row[]): string[] {
   }
   const { allKeys } = gcm.limits;
   return [
-    `All keys of everybody together, at ${powerText(allKeys.advantage)}: ${powerText(log2Of(allKeys.records))} records of ${gcm.name} (${bytesText(allKeys.bytes)})`,
-    'if each key is used to Mayfly’s limit. That bound is on all data times the data under one key: half as much under',
-    'each (keyRenewal.afterBytes) allows twice the data. ChaCha20-Poly1305 has none below 2^100 records.',
+    `All keys of everybody together, at ${powerText(allKeys.advantage)}: ${powerText(log2Of(allKeys.records))} records of ${gcm.name} (${bytesText(allKeys.bytes)}) ` +
+      'if each key is used to Mayfly’s limit. That bound is on all data times the data under one key: half as much under ' +
+      'each (keyRenewal.afterBytes) allows twice the data. ChaCha20-Poly1305 has none below 2^100 records.',
   ];
 }
 
@@ -156,13 +171,16 @@ function answer(limits: KeyLimits, rate: Rate, rateText: string): string[] {
   const isRounding = mayfly.advantage !== undefined && mayfly.advantage - confidentiality.advantage < 0.02;
   const todo =
     renewal.because === 'usageLimit' || isRounding
-      ? `Mayfly does it by itself, after ${mayfly.renewsAfter.toLocaleString('en')} records${isRounding ? ', as RFC 9846 rounds it' : ''}.`
-      : `Give the server a policy with usageLimit: ${renewal.records}${byVolume(limits)}.`;
+      ? paragraph(
+          `Mayfly does it by itself, after ${mayfly.renewsAfter.toLocaleString('en')} records${isRounding ? ', as RFC 9846 rounds it' : ''}.`,
+        )
+      : // To be copied: in one line, however narrow the terminal.
+        [`Give the server a policy with usageLimit: ${renewal.records}${byVolume(limits)}.`];
   return [
     'How often must a connection that lives for weeks renew its keys?',
     '',
     '  every  N · record size / rate',
-    `  N = ${formula}`,
+    ...paragraph(formula, '  N = '),
     '',
     ...table(
       rates.map(([name, one]) => [
@@ -171,9 +189,11 @@ function answer(limits: KeyLimits, rate: Rate, rateText: string): string[] {
       ]),
     ),
     '',
-    todo,
-    'There is a better reason to renew sooner: the old key is erased, and what was recorded under it stays closed to',
-    'whoever comes into the process later. In TLS 1.3 that is done once an hour by default (see mayfly policy).',
+    ...todo,
+    ...paragraph(
+      'There is a better reason to renew sooner: the old key is erased, and what was recorded under it stays closed to ' +
+        'whoever comes into the process later. In TLS 1.3 that is done once an hour by default (see mayfly policy).',
+    ),
   ];
 }
 
@@ -209,6 +229,16 @@ function fieldsOf(limits: KeyLimits, rate: Rate): Record<string, unknown> {
 /** JSON has no integers of any size. */
 function plain(limits: object): Record<string, unknown> {
   return JSON.parse(JSON.stringify(limits, (_, value) => (typeof value === 'bigint' ? value.toString() : value)));
+}
+
+/** @throws Problem `usage` */
+function readAdvantage(text: string | undefined): ReturnType<typeof parseAdvantage> | undefined {
+  try {
+    return text === undefined ? undefined : parseAdvantage(text);
+  } catch (error) {
+    const what = messageOf(error).replace(/^advantage: /, '');
+    throw new Problem('usage', `--advantage: ${what}`, undefined, error);
+  }
 }
 
 /** @throws Problem `usage` */

@@ -2,7 +2,8 @@
 
 import { type Rate, secondsFor } from '../../limits/key-limits.ts';
 import type { QuicKeyLimits } from '../../limits/quic-limits.ts';
-import { log2Of, longTime, powerText, table } from './words.ts';
+import { paragraph } from '../terminal.ts';
+import { fittingTable, log2Of, longTime, powerText } from './words.ts';
 
 export function quicText(limits: readonly QuicKeyLimits[], rate: Rate, rateText: string): string[] {
   if (limits.length === 0) {
@@ -12,26 +13,33 @@ export function quicText(limits: readonly QuicKeyLimits[], rate: Rate, rateText:
   const unit = rateText.replace('records', 'packets');
   return [
     '',
-    `QUIC, packets of ${packetSize.toLocaleString('en')} bytes, at most ${powerText(confidentiality.advantage)} for reading and ` +
-      `${powerText(integrity.advantage)} for forging`,
+    ...paragraph(
+      `QUIC, packets of ${packetSize.toLocaleString('en')} bytes, at most ${powerText(confidentiality.advantage)} for reading and ` +
+        `${powerText(integrity.advantage)} for forging`,
+    ),
     '',
-    ...table([
+    ...fittingTable(
       [
-        'suite',
-        'may seal',
-        'Mayfly seals',
-        `at ${unit}`,
-        'reading gains',
-        'forgeries',
-        'Mayfly bears',
-        'forging gains',
+        [
+          'suite',
+          'may seal',
+          'Mayfly seals',
+          `at ${unit}`,
+          'reading gains',
+          'forgeries',
+          'Mayfly bears',
+          'forging gains',
+        ],
+        ...limits.map((one) => cells(one, rate)),
       ],
-      ...limits.map((one) => cells(one, rate)),
-    ]).map((line) => `  ${line}`),
+      2,
+    ),
     '',
-    'A forged packet is dropped, and the connection goes on until its limit of forgeries. Packet numbers have 62 bits.',
-    'Mayfly’s limits are those of RFC 9001 §6.6, of AES-GCM for packets of up to 2^16 bytes: smaller ones gain less. The',
-    'QUIC stack updates the key before (QuicPacketProtection.next()); one that is used up seals nothing more.',
+    ...paragraph(
+      'A forged packet is dropped, and the connection goes on until its limit of forgeries. Packet numbers have 62 bits. ' +
+        'Mayfly’s limits are those of RFC 9001 §6.6, of AES-GCM for packets of up to 2^16 bytes: smaller ones gain less. The ' +
+        'QUIC stack updates the key before (QuicPacketProtection.next()); one that is used up seals nothing more.',
+    ),
   ];
 }
 

@@ -3,6 +3,7 @@
 import type { Rate } from '../../limits/key-limits.ts';
 import { MAX_PACKET } from '../../limits/quic-limits.ts';
 import { Problem } from '../problem.ts';
+import { tableWidth } from '../terminal.ts';
 
 /** @throws Problem `usage` */
 export function parseRate(text: string): Rate {
@@ -91,6 +92,21 @@ export function table(rows: readonly (readonly string[])[]): string[] {
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** The same where it fits; else each row over several lines, under its first cell. `indent`: columns before each line. */
+export function fittingTable(rows: readonly (readonly string[])[], indent: number): string[] {
+  const lines = table(rows);
+  const [titles, ...others] = rows;
+  const space = ' '.repeat(indent);
+  if (Math.max(...lines.map((line) => line.length)) + indent <= tableWidth()) {
+    return lines.map((line) => space + line);
+  }
+  const stacked = others.flatMap(([name, ...cells]) => [
+    `${space}${name}`,
+    ...table(cells.map((cell, i) => [titles[i + 1], cell])).map((line) => `${space}  ${line}`),
+  ]);
+  return stacked;
 }
 
 function multiple(prefix: string | undefined): number {

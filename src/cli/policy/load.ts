@@ -2,7 +2,7 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { type PolicyName, type PolicyOptions, presets, resolvePolicy } from '../../policy/policy.ts';
-import { fileProblem, messageOf, Problem } from '../problem.ts';
+import { errorCode, fileProblem, messageOf, Problem } from '../problem.ts';
 
 export const policyNames = Object.keys(presets) as PolicyName[];
 
@@ -28,6 +28,10 @@ export function policyFromFile(path: string): PolicyOptions {
     }
     text = readFileSync(path, 'utf8');
   } catch (error) {
+    if (errorCode(error) === 'ENOENT') {
+      const hint = `Give the path of a JSON file, or one of ${policyNames.join(', ')}.`;
+      throw new Problem('file', `cannot read ${path}: it does not exist`, hint, error);
+    }
     throw error instanceof Problem ? error : fileProblem('read', path, error);
   }
   let given: unknown;

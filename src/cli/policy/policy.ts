@@ -7,13 +7,14 @@ import { renewalText } from '../../policy/weaker.ts';
 import { bytesText, table } from '../limits/words.ts';
 import { createOutput } from '../output.ts';
 import type { PolicyFlags } from '../policy.ts';
+import { paragraph, tableWidth } from '../terminal.ts';
 import { isPolicyName, policyByName, policyFromFile, policyNames } from './load.ts';
 
 /** @throws Problem `usage`, `file` */
 export function tellPolicy(named: string | undefined, flags: PolicyFlags): void {
   const output = createOutput(flags.json === true);
   const policies = named === undefined ? policyNames.map(resolvePolicy) : [loadPolicy(named)];
-  for (const line of table(columns(policies))) {
+  for (const line of sideBySide(policies)) {
     output.say(line);
   }
   for (const policy of policies) {
@@ -27,6 +28,15 @@ export function tellPolicy(named: string | undefined, flags: PolicyFlags): void 
     output.say();
     output.say(`What that means to a thief: mayfly policy ${named ?? 'NAME'} --explain`);
   }
+}
+
+/** One after the other where the terminal is too narrow. */
+function sideBySide(policies: readonly Policy[]): string[] {
+  const lines = table(columns(policies));
+  const isNarrow = Math.max(...lines.map((line) => line.length)) > tableWidth();
+  return isNarrow && policies.length > 1
+    ? policies.flatMap((policy, i) => [...(i === 0 ? [] : ['']), ...table(columns([policy]))])
+    : lines;
 }
 
 function loadPolicy(named: string): Policy {
@@ -80,7 +90,7 @@ function explanation({ name }: Policy, reports: readonly TheftReport[]): string[
     ...reports.flatMap(({ secret, sentences }) => [
       '',
       `  ${TITLES[secret]}`,
-      ...sentences.flatMap((sentence) => wrap(sentence, 100).map((line, i) => `    ${i === 0 ? '- ' : '  '}${line}`)),
+      ...sentences.flatMap((sentence) => paragraph(sentence, '    - ', EXPLANATION_WIDTH)),
     ]),
   ];
 }
@@ -94,19 +104,8 @@ function thefts(reports: readonly TheftReport[] | undefined): Record<string, unk
   return { thefts: JSON.parse(text) };
 }
 
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last === undefined || last.length + 1 + word.length > width) {
-      lines.push(word);
-    } else {
-      lines[lines.length - 1] = `${last} ${word}`;
-    }
-  }
-  return lines;
-}
-
+/** Columns: shorter lines than elsewhere, as there is much to read. */
+const EXPLANATION_WIDTH = 106;
 const TITLES: Readonly<Record<StolenSecret, string>> = {
   certificateKey: 'the certificate’s key',
   ticketKeys: 'the ticket keys of that moment',

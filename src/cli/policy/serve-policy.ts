@@ -1,11 +1,13 @@
 /** `serve --policy` and `--policy-file`: the policy that the other flags leave, which go before it. */
 
+import { createSecureContext } from '../../node/tls.ts';
+import { parseGroups } from '../../node/tls-options.ts';
 import { periodText } from '../../policy/period.ts';
 import { type Policy, type PolicyOptions, resolvePolicy } from '../../policy/policy.ts';
 import { type Weakening, weakenings } from '../../policy/weaker.ts';
 import { parseDuration } from '../duration.ts';
-import { messageOf, Problem } from '../problem.ts';
-import { parseVersions } from '../versions.ts';
+import { flagProblem, messageOf, Problem } from '../problem.ts';
+import { parseVersions, versionOptions } from '../versions.ts';
 import { policyByName, policyFromFile } from './load.ts';
 
 /** The flags that say what a policy says too. */
@@ -17,6 +19,8 @@ export interface PolicyBoundFlags {
   readonly lifetime: string;
   readonly resumption: boolean;
   readonly earlyData?: boolean;
+  readonly group?: string;
+  readonly suite?: string;
 }
 
 export interface ServePolicy<F> {
@@ -40,12 +44,15 @@ export function servePolicy<F extends PolicyBoundFlags>(flags: F, isGiven: (flag
     throw new Problem('usage', '--policy and --policy-file exclude each other', 'A file can extend a policy by name.');
   }
   if (name === undefined && policyFile === undefined) {
+    const before = given(flags, isGiven);
     // Also a flag that was not given has a value, which is the default policy's.
     const inForce = (): Policy => {
       const policy = resolve(given(flags, () => true));
-      return { ...policy, name: nameOf('default', given(flags, isGiven)) };
+      return { ...policy, name: nameOf('default', before) };
     };
-    return { flags, options: undefined, weakened: [], inForce };
+    const [only] = narrowed(flags).versions ?? [];
+    const tls = only === undefined ? flags.tls : only.replace('TLSv', '');
+    return { flags: { ...flags, tls }, options: undefined, weakened: [], inForce };
   }
   const named = name === undefined ? policyFromFile(policyFile as string) : policyByName(name, '--policy');
   const options: PolicyOptions = { ...named, ...given(flags, isGiven) };
@@ -73,6 +80,8 @@ function nameOf(name: string, before: PolicyOptions): string {
 function given<F extends PolicyBoundFlags>(flags: F, isGiven: (flag: keyof F) => boolean): PolicyOptions {
   return {
     ...(isGiven('tls') ? { versions: parseVersions(flags.tls) } : {}),
+    ...narrowed(flags),
+    ...(flags.group === undefined ? {} : { namedGroups: groupsOf(flags.group) }),
     ...(isGiven('rotate') ? { sealUntil: parseDuration(flags.rotate, '--rotate') / 1000 } : {}),
     ...(isGiven('lifetime') ? { ticketLifetime: parseDuration(flags.lifetime, '--lifetime') / 1000 } : {}),
     ...(flags.resumption ? {} : { tickets: false, sessionIds: false }),
@@ -80,10 +89,47 @@ function given<F extends PolicyBoundFlags>(flags: F, isGiven: (flag: keyof F) =>
   };
 }
 
+/** Suites of TLS 1.3 alone rule out TLS 1.2. */
+function narrowed({ tls, suite }: PolicyBoundFlags): Pick<PolicyOptions, 'versions'> {
+  if (suite === undefined) {
+    return {};
+  }
+  if (/(^|[,:])\s*(TLS_)?(DHE|EDH|kDHE|kEDH)[-_+:,]/i.test(`${suite},`)) {
+    // Each costs a server some twenty times as much, and any client can ask for it.
+    throw new Problem('usage', '--suite: suites with DHE are not served by this command', 'Name others, with ECDHE.');
+  }
+  try {
+    const { versions } = createSecureContext({ ciphers: listOf(suite), ...versionOptions(parseVersions(tls)) });
+    return versions.length === 1 ? { versions } : {};
+  } catch (error) {
+    throw flagProblem(error);
+  }
+}
+
+function groupsOf(text: string): PolicyOptions['namedGroups'] {
+  try {
+    return parseGroups(listOf(text));
+  } catch (error) {
+    throw flagProblem(error);
+  }
+}
+
+/** With commas, as flags have it; with colons, as options do. */
+export function listOf(text: string): string {
+  return text
+    .split(/[,:]/)
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+    .join(':');
+}
+
 function resolve(options: PolicyOptions): Policy {
   try {
     return resolvePolicy(options);
   } catch (error) {
-    throw new Problem('usage', `the flags do not go with the policy: ${messageOf(error)}`, undefined, error);
+    const { namedGroups } = options;
+    const isHybridAlone = Array.isArray(namedGroups) && namedGroups.every((group) => group === 'X25519MLKEM768');
+    const hint = isHybridAlone ? 'Give --tls 1.3, or another --group too.' : undefined;
+    throw new Problem('usage', `the flags do not go with the policy: ${messageOf(error)}`, hint, error);
   }
 }

@@ -12,8 +12,10 @@ import type { Output } from '../output.ts';
 import { version } from '../package-root.ts';
 import type { StatusServer } from '../status/server.ts';
 import type { ServingFacts } from '../status/snapshot.ts';
+import { paragraph } from '../terminal.ts';
 import { type Versions, versionName } from '../versions.ts';
 import type { ServerCredentials } from './credentials.ts';
+import type { PskFileFacts } from './psks.ts';
 import type { SiteOptions } from './site.ts';
 
 export interface Announcement {
@@ -23,6 +25,7 @@ export interface Announcement {
   readonly workers?: number;
   readonly credentials: ServerCredentials;
   readonly clients: SiteOptions['clients'];
+  readonly psks?: PskFileFacts;
   readonly addresses: readonly Address[];
   readonly status: StatusServer | undefined;
 }
@@ -46,6 +49,7 @@ export function announce(announcement: Announcement): void {
     workers: announcement.workers ?? null,
     certificate: { names: facts.certificate.names, notAfter: new Date(facts.certificate.notAfter).toISOString() },
     clientCertificates: clients === undefined ? 'none' : clients.required ? 'required' : 'requested',
+    preSharedKeys: announcement.psks?.count ?? 0,
     ca: credentials.development?.caPath ?? null,
     pid: process.pid,
   });
@@ -55,7 +59,7 @@ export function announce(announcement: Announcement): void {
 }
 
 function lines(
-  { facts, policy, workers, credentials, clients }: Announcement,
+  { facts, policy, workers, credentials, clients, psks }: Announcement,
   statusUrl: string | undefined,
 ): string[] {
   const { ring } = facts;
@@ -87,7 +91,13 @@ function lines(
       row('Clients', clients.required ? 'must show a certificate' : 'are asked for a certificate, and served without'),
     );
   }
-  text.push('', ...examples(facts.urls[0], credentials.development?.caPath, ring.enabled));
+  if (psks !== undefined) {
+    text.push(row('Keys', `${psks.count} pre-shared: who has one needs no certificate`));
+  }
+  text.push(
+    '',
+    ...examples(reachable(facts.urls[0], credentials.leaf.names), credentials.development?.caPath, ring.enabled),
+  );
   text.push(
     '',
     `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`,
@@ -119,7 +129,7 @@ function ringRows({ ring, versions }: ServingFacts, workers: number | undefined)
   if (workers !== undefined) {
     rows.push(`${workers} worker${workers === 1 ? '' : 's'} ${ring.sharedBy === 'fleet' ? 'in it' : 'share it'}`);
   }
-  return rows.map((text, i) => row(i === 0 ? 'Ring' : '', text));
+  return rows.flatMap((text, i) => rowOver(i === 0 ? 'Ring' : '', text));
 }
 
 /** What it is called, and what it comes to. */
@@ -133,8 +143,8 @@ function policyRows(policy: Policy): string[] {
     ...(policy.versions.includes('TLSv1.3') ? [tls13] : []),
   ].join(', ');
   return [
-    row('Policy', `${policy.name}; keys in use renewed ${renewalText(policy.keyRenewal)}`),
-    ...(policy.tickets ? [row('', `whoever steals the ticket keys opens ${opens}`)] : []),
+    ...rowOver('Policy', `${policy.name}; keys in use renewed ${renewalText(policy.keyRenewal)}`),
+    ...(policy.tickets ? rowOver('', `whoever steals the ticket keys opens ${opens}`) : []),
   ];
 }
 
@@ -176,6 +186,17 @@ function commandName(): string {
 
 function row(title: string, text: string): string {
   return `  ${pc.bold(title.padEnd(7))}${text}`;
+}
+
+/** The same over as many lines as it takes. */
+function rowOver(title: string, text: string): string[] {
+  return paragraph(text, row(title, ''));
+}
+
+/** What answers to that URL, for whoever comes from elsewhere: 0.0.0.0 and :: are no addresses to connect to. */
+function reachable(url: string, names: readonly string[]): string {
+  const name = names.find((one) => !one.startsWith('*') && !one.includes(':')) ?? 'localhost';
+  return url.replace(/^https:\/\/(0\.0\.0\.0|\[::\])(?=:)/, `https://${name}`);
 }
 
 /** For a shell, where a path needs it. */

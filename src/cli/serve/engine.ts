@@ -3,21 +3,23 @@
 import { resolve } from 'node:path';
 import { startKeyLedger } from '../../ledger/process-ledger.ts';
 import { SecretCensus } from '../../ledger/secrets.ts';
-import { joinFleet, planFleet } from '../../node/fleet.ts';
 import type { SessionOptions } from '../../node/tls.ts';
 import type { SharedSingleUseRegister } from '../../session/single-use-register.ts';
 import { type Address, formatAddress } from '../address.ts';
 import { openKeyLog } from '../key-log.ts';
 import type { Output } from '../output.ts';
+import { listOf } from '../policy/serve-policy.ts';
 import { alarmText } from '../ring/words.ts';
 import type { ServeFlags } from '../serve.ts';
 import type { ServingFacts, SharedRingStatus, StatusSource } from '../status/snapshot.ts';
 import type { ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
 import type { ServePlan } from './plan.ts';
+import { KnownPsks } from './psks.ts';
 import type { Renewable } from './renewal.ts';
 import { openSite, type Site, type SiteOptions } from './site.ts';
 import { StoreErrors } from './store-errors.ts';
+import type { UpstreamStatus } from './upstream/books.ts';
 import { createProxy, parseUpstream } from './upstream/proxy.ts';
 
 /** A ring that others have too, and what goes with it. */
@@ -60,12 +62,17 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     startKeyLedger();
   }
   let site: Site | undefined;
-  const content = await createContent(plan, () => site);
+  const psks = flags.pskFile === undefined ? undefined : new KnownPsks(flags.pskFile);
+  const content = await createContent(plan, () => site, watched);
   const running = await openSite({
     cert: credentials.cert,
     key: credentials.key,
     ocspResponse: credentials.ocspResponse,
     ...(clients === undefined ? {} : { clients }),
+    ...(psks === undefined ? {} : { lookUpPsk: psks.lookUp }),
+    ...(flags.suite === undefined ? {} : { suites: listOf(flags.suite) }),
+    // With a policy, it says this too.
+    ...(flags.group === undefined || flags.policyOptions !== undefined ? {} : { groups: listOf(flags.group) }),
     listen: address,
     versions,
     http,
@@ -89,6 +96,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     versions,
     ring,
     ...(shared === undefined ? {} : { ringStatus: () => shared.ringStatus() }),
+    upstream: content.status,
     get certificate() {
       return certificateFacts(inUse);
     },
@@ -98,21 +106,28 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     source,
     renew(renewed) {
       running.renew({ ...renewed.credentials, clients: renewed.clients });
+      psks?.reload();
       inUse = renewed.credentials;
     },
     async close() {
       content.close();
       keyLog?.close();
+      psks?.close();
       await shared?.close();
     },
   };
 }
 
 /** @throws TLSError `TLS_ERR_CONFIG` */
-export function fleetSessions({ fleet }: ServePlan, output: Output, worker?: number): SharedSessions | undefined {
+export async function fleetSessions(
+  { fleet }: ServePlan,
+  output: Output,
+  worker?: number,
+): Promise<SharedSessions | undefined> {
   if (fleet === undefined) {
     return undefined;
   }
+  const { joinFleet, planFleet } = await import('../../node/fleet.ts');
   let isOpen = true;
   const storeErrors = new StoreErrors();
   const joined = joinFleet({
@@ -183,12 +198,14 @@ interface Content {
   readonly handle: SiteOptions['handle'];
   readonly handleExpecting?: SiteOptions['handleExpecting'];
   readonly upgrade?: SiteOptions['upgrade'];
+  status?(): UpstreamStatus | undefined;
   close(): void;
 }
 
 async function createContent(
-  { flags, upstreamConnections: connections }: ServePlan,
+  { flags, upstreamConnections: connections, upstreamPerClient: connectionsPerClient }: ServePlan,
   site: () => Site | undefined,
+  counted: boolean,
 ): Promise<Content> {
   if (flags.upstream === undefined) {
     const folder = resolve(flags.root ?? '.');
@@ -201,6 +218,8 @@ async function createContent(
     isDraining: () => site()?.draining === true,
     onFailure: (code) => site()?.connections.upstreamFailures.add(code),
     ...(connections === undefined ? {} : { connections }),
+    ...(connectionsPerClient === undefined ? {} : { connectionsPerClient }),
+    counted,
   });
   return { what: upstream.href, ...proxy };
 }

@@ -1,8 +1,8 @@
 /** What `serve` is told to do: its flags, read and checked before anything is opened. */
 
 import { writeFileSync } from 'node:fs';
-import { describeRedisUrl } from '../../fleet/redis/connection.ts';
-import { type FleetIdentityOptions, type FleetOptions, planFleet } from '../../node/fleet.ts';
+import { join } from 'node:path';
+import type { FleetIdentityOptions, FleetOptions } from '../../node/fleet.ts';
 import { type Address, parseAddress } from '../address.ts';
 import { formatDuration, parseDuration } from '../duration.ts';
 import { type HttpChoice, parseHttp } from '../http-choice.ts';
@@ -13,8 +13,12 @@ import type { RingSettings } from '../status/snapshot.ts';
 import { readCa } from '../trusted-file.ts';
 import { parseVersions, type Versions } from '../versions.ts';
 import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
+import { pskFileFacts } from './psks.ts';
 import { type Renewable, renewOnChange } from './renewal.ts';
+import { refuseServedSecrets } from './served-secrets.ts';
 import type { SiteOptions } from './site.ts';
+import { stateFolder } from './state-folder.ts';
+import { DEFAULT_CONNECTIONS } from './upstream/limits.ts';
 
 export interface ServePlan {
   readonly flags: ServeFlags;
@@ -28,6 +32,8 @@ export interface ServePlan {
   readonly workers: number | undefined;
   /** Connections to the upstream server at a time; undefined: as many as is usual. */
   readonly upstreamConnections: number | undefined;
+  /** Of these, of one client address; undefined: half of them. */
+  readonly upstreamPerClient: number | undefined;
 }
 
 const HOUR = 3_600_000;
@@ -43,7 +49,7 @@ const MAX_UPSTREAM_CONNECTIONS = 65_535;
 const SHARED_ROTATE_MIN = 6_000;
 
 /** @throws Problem `usage`, `file` */
-export function planServing(flags: ServeFlags): ServePlan {
+export async function planServing(flags: ServeFlags): Promise<ServePlan> {
   const address = parseAddress(flags.listen, {
     flag: '--listen',
     defaultHost: 'localhost',
@@ -57,22 +63,33 @@ export function planServing(flags: ServeFlags): ServePlan {
   const versions = parseVersions(flags.tls);
   const http = parseHttp(flags.http);
   const workers = parseWorkers(flags.workers);
-  const upstreamConnections = parseUpstreamConnections(flags);
+  const upstream = parseUpstreamConnections(flags);
   const times = parseRing(flags);
   if (flags.clientCert !== undefined && flags.clientCa === undefined) {
     throw new Problem('usage', '--client-ca is missing', '--client-cert needs to know which certificates are good.');
   }
   checkEarlyData(flags, versions);
-  const fleet = parseFleet(flags, times, workers);
+  checkPsks(flags, versions);
+  if (flags.upstream === undefined) {
+    const { key, identity, keylog } = flags;
+    refuseServedSecrets(flags.root ?? '.', {
+      'the private key': key,
+      'the identity file': identity,
+      'the pre-shared keys': flags.pskFile,
+      'the key log': keylog,
+      'the development CA’s key': flags.cert === undefined ? join(stateFolder(), 'ca-key.pem') : undefined,
+    });
+  }
+  const { options: fleet, fleetName } = (await parseFleet(flags, times, workers)) ?? {};
   if ((fleet !== undefined || workers !== undefined) && times.rotate < SHARED_ROTATE_MIN) {
     throw new Problem('usage', `--rotate: ${flags.rotate} is too short for a ring that is shared`, 'Give 6s or more.');
   }
   const ring: RingSettings = {
     ...times,
     sharedBy: fleet !== undefined ? 'fleet' : workers !== undefined ? 'machine' : 'process',
-    ...(fleet === undefined ? {} : { fleetName: planFleet(fleet).file.fleetName }),
+    ...(fleetName === undefined ? {} : { fleetName }),
   };
-  return { flags, address, statusAddress, versions, http, ring, fleet, workers, upstreamConnections };
+  return { flags, address, statusAddress, versions, http, ring, fleet, workers, ...upstream };
 }
 
 function checkEarlyData(flags: ServeFlags, versions: Versions): void {
@@ -84,6 +101,22 @@ function checkEarlyData(flags: ServeFlags, versions: Versions): void {
   }
   if (!versions.includes('TLSv1.3')) {
     throw new Problem('usage', '--early-data needs TLS 1.3', 'Leave out --tls 1.2.');
+  }
+}
+
+function checkPsks({ pskFile, clientCa, clientCert }: ServeFlags, versions: Versions): void {
+  if (pskFile === undefined) {
+    return;
+  }
+  if (!versions.includes('TLSv1.3')) {
+    throw new Problem('usage', '--psk-file needs TLS 1.3', 'Leave out --tls 1.2.');
+  }
+  if (clientCa !== undefined && clientCert !== 'request') {
+    throw new Problem(
+      'usage',
+      '--psk-file does not go with certificates that are required of clients: who has a key shows none',
+      'Give --client-cert request, or leave out one of them.',
+    );
   }
 }
 
@@ -110,14 +143,28 @@ function parseWorkers(text: string | undefined): number | undefined {
   return text === undefined ? undefined : parseCount(text, '--workers', MAX_WORKERS, 'One per processor will do.');
 }
 
-function parseUpstreamConnections({ upstream, upstreamConnections: text }: ServeFlags): number | undefined {
-  if (text === undefined) {
-    return undefined;
-  }
-  if (upstream === undefined) {
-    throw new Problem('usage', '--upstream is missing', '--upstream-connections goes with it.');
-  }
-  return parseCount(text, '--upstream-connections', MAX_UPSTREAM_CONNECTIONS, 'Leave it out for 1024.');
+function parseUpstreamConnections(flags: ServeFlags): Pick<ServePlan, 'upstreamConnections' | 'upstreamPerClient'> {
+  const { upstream, upstreamConnections: all, upstreamPerClient: each } = flags;
+  const count = (text: string | undefined, flag: string, most: number, remedy: string): number | undefined => {
+    if (text !== undefined && upstream === undefined) {
+      throw new Problem('usage', '--upstream is missing', `${flag} goes with it.`);
+    }
+    return text === undefined ? undefined : parseCount(text, flag, most, remedy);
+  };
+  const upstreamConnections = count(
+    all,
+    '--upstream-connections',
+    MAX_UPSTREAM_CONNECTIONS,
+    `Leave it out for ${DEFAULT_CONNECTIONS}.`,
+  );
+  const most = upstreamConnections ?? DEFAULT_CONNECTIONS;
+  const upstreamPerClient = count(
+    each,
+    '--upstream-per-client',
+    most,
+    'Leave it out for half of --upstream-connections.',
+  );
+  return { upstreamConnections, upstreamPerClient };
 }
 
 function parseCount(text: string, flag: string, most: number, remedy: string): number {
@@ -128,11 +175,12 @@ function parseCount(text: string, flag: string, most: number, remedy: string): n
   return count;
 }
 
-function parseFleet(
+/** What it takes is loaded only for a fleet: it is a sixth of the modules of `serve`. */
+async function parseFleet(
   flags: ServeFlags,
   { enabled, rotate, lifetime }: { enabled: boolean; rotate: number; lifetime: number },
   workers: number | undefined,
-): FleetOptions | undefined {
+): Promise<{ options: FleetOptions; fleetName: string } | undefined> {
   const { fleet: url, identity, fleetName } = flags;
   if (url === undefined) {
     const alone =
@@ -148,14 +196,19 @@ function parseFleet(
   if (!enabled) {
     throw new Problem('usage', '--fleet shares sessions, and --no-resumption has none', 'Leave out one of them.');
   }
+  const { describeRedisUrl } = await import('../../fleet/redis/connection.ts');
+  const { planFleet } = await import('../../node/fleet.ts');
   describeRedisUrl(url);
   const options: FleetIdentityOptions = { identity, fleetName, rotate: rotate / 1000, ticketLifetime: lifetime / 1000 };
-  planFleet(options);
+  const { file } = planFleet(options);
   return {
-    ...options,
-    url,
-    ...(flags.fleetCa === undefined ? {} : { ca: readCa(flags.fleetCa) }),
-    ...(workers === undefined ? {} : { processes: workers }),
+    options: {
+      ...options,
+      url,
+      ...(flags.fleetCa === undefined ? {} : { ca: readCa(flags.fleetCa) }),
+      ...(workers === undefined ? {} : { processes: workers }),
+    },
+    fleetName: file.fleetName,
   };
 }
 
@@ -192,17 +245,30 @@ export function loadCredentials(flags: ServeFlags, output: Output): ServerCreden
   return credentials;
 }
 
-/** Nothing is watched for a development CA, whose certificate is new at each start. */
+/** What the files say. @throws Problem */
+export function loadRenewable(flags: ServeFlags, output: Output): Renewable {
+  return {
+    credentials: loadCredentials(flags, output),
+    clients: parseClients(flags),
+    ...(flags.pskFile === undefined ? {} : { psks: pskFileFacts(flags.pskFile) }),
+  };
+}
+
+/** A certificate of the development CA, which is new at each start, stays what it is. */
 export function renewFiles(
   flags: ServeFlags,
   current: Renewable,
   output: Output,
   apply: (renewed: Renewable) => void,
 ): () => void {
-  if (flags.cert === undefined) {
+  const { cert, key, staple, clientCa, pskFile } = flags;
+  const paths = [cert, key, staple, clientCa, pskFile].filter((path) => path !== undefined);
+  if (paths.length === 0) {
     return () => {};
   }
-  const paths = [flags.cert, flags.key, flags.staple, flags.clientCa].filter((path) => path !== undefined);
-  const load = () => ({ credentials: loadCredentials(flags, output), clients: parseClients(flags) });
+  const load = () => ({
+    ...loadRenewable(flags, output),
+    ...(cert === undefined ? { credentials: current.credentials } : {}),
+  });
   return renewOnChange({ paths, current, load, apply, output });
 }

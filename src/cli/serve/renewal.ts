@@ -8,12 +8,14 @@ import { dateText } from '../certificates.ts';
 import type { Output } from '../output.ts';
 import { Problem, toProblem } from '../problem.ts';
 import type { ServerCredentials } from './credentials.ts';
+import type { PskFileFacts } from './psks.ts';
 import type { SiteOptions } from './site.ts';
 
 /** What the files say. */
 export interface Renewable {
   readonly credentials: ServerCredentials;
   readonly clients: SiteOptions['clients'];
+  readonly psks?: PskFileFacts;
 }
 
 export interface RenewalOptions {
@@ -78,17 +80,19 @@ export function renewOnChange(options: RenewalOptions): () => void {
   };
 }
 
-function tell(output: Output, { credentials }: Renewable, reason: string, isOther: boolean): void {
+function tell(output: Output, { credentials, psks }: Renewable, reason: string, isOther: boolean): void {
   const { names, subject, notAfter } = credentials.leaf;
   const sessions = isOther ? 'each client makes one full handshake' : 'sessions go on';
   output.say(
-    `Renewed: ${names.join(', ') || subject}, until ${dateText(notAfter)}. Open connections go on; ${sessions}.`,
+    `Renewed: ${names.join(', ') || subject}, until ${dateText(notAfter)}. Open connections go on; ${sessions}.` +
+      (psks === undefined ? '' : ` Pre-shared keys: ${psks.count}.`),
   );
   output.event('certificate-renewed', {
     reason,
     names,
     notAfter: new Date(notAfter).toISOString(),
     endsSessions: isOther,
+    ...(psks === undefined ? {} : { preSharedKeys: psks.count }),
   });
 }
 
@@ -97,7 +101,8 @@ function isSame(a: Renewable, b: Renewable): boolean {
     a.credentials.cert === b.credentials.cert &&
     a.credentials.key === b.credentials.key &&
     Buffer.compare(a.credentials.ocspResponse ?? NOTHING, b.credentials.ocspResponse ?? NOTHING) === 0 &&
-    a.clients?.ca === b.clients?.ca
+    a.clients?.ca === b.clients?.ca &&
+    a.psks?.fingerprint === b.psks?.fingerprint
   );
 }
 

@@ -9,30 +9,31 @@ import { takeSnapshot } from '../status/snapshot.ts';
 import { announce } from './announce.ts';
 import { fleetSessions, openEngine } from './engine.ts';
 import { DRAIN_PATIENCE, drainOnSignal, openStatus, warnAfter, warnBefore } from './lifecycle.ts';
-import { loadCredentials, parseClients, planServing, renewFiles } from './plan.ts';
-import { isServeWorker, serveByWorkers } from './workers/primary.ts';
-import { serveAsWorker } from './workers/worker.ts';
+import { loadRenewable, planServing, renewFiles } from './plan.ts';
 
 /** Serves until a signal ends it. */
 export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = []): Promise<void> {
   const output = createOutput(flags.json === true);
   // All that can be wrong is found before anything is opened.
-  const plan = planServing(flags);
-  if (cluster.isWorker && isServeWorker()) {
+  const plan = await planServing(flags);
+  // Workers and the ring that they share are loaded where there are any.
+  if (cluster.isWorker && (await import('./workers/primary.ts')).isServeWorker()) {
+    const { serveAsWorker } = await import('./workers/worker.ts');
     await serveAsWorker(plan, output);
     return;
   }
   for (const one of weakened) {
     output.warn(`a flag goes before the policy and protects less: ${weakeningText(one)}`);
   }
-  const credentials = loadCredentials(flags, output);
-  const renewable = { credentials, clients: parseClients(flags) };
+  const renewable = loadRenewable(flags, output);
+  const { credentials } = renewable;
   const startedAt = Date.now();
   if (plan.workers !== undefined) {
+    const { serveByWorkers } = await import('./workers/primary.ts');
     await serveByWorkers({ plan, renewable, output, startedAt });
     return;
   }
-  const shared = fleetSessions(plan, output);
+  const shared = await fleetSessions(plan, output);
   const engine = await openEngine({ plan, renewable, output, shared, startedAt }).catch(async (error: unknown) => {
     await shared?.close();
     throw error;
@@ -51,7 +52,7 @@ export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = 
   warnBefore(plan, output);
   const { addresses } = site;
   const policy = flags.policyInForce?.();
-  announce({ output, facts: source, policy, credentials, clients: renewable.clients, addresses, status });
+  announce({ output, facts: source, policy, ...renewable, addresses, status });
   warnAfter(plan, credentials, output);
   drainOnSignal({
     output,

@@ -4,12 +4,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ExternalPskLookUp } from '../../node/external-psks.ts';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
 import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
 import type { PolicyOptions } from '../../policy/policy.ts';
 import type { Address } from '../address.ts';
 import { type HttpChoice, protocolOptions } from '../http-choice.ts';
-import { errorCode, messageOf } from '../problem.ts';
+import { errorCode, messageOf, ownError } from '../problem.ts';
 import { type Versions, versionOptions } from '../versions.ts';
 import { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
@@ -21,6 +22,11 @@ export interface SiteOptions {
   readonly ocspResponse?: Uint8Array;
   /** How clients are asked for a certificate; absent: not at all. */
   readonly clients?: { readonly ca: string; readonly required: boolean };
+  /** Pre-shared keys of clients. */
+  readonly lookUpPsk?: ExternalPskLookUp;
+  /** Names with colons in between; absent: all. */
+  readonly suites?: string;
+  readonly groups?: string;
   readonly listen: Address;
   readonly versions: Versions;
   readonly http: HttpChoice;
@@ -56,6 +62,8 @@ export interface Site {
 export async function openSite(options: SiteOptions): Promise<Site> {
   const connections = new Connections(options.countsVisits);
   const http2Sessions = new Set<ServerHttp2Session>();
+  const { versions, suites, groups } = options;
+  const algorithms = { versions, suites, groups };
   let draining = false;
   let emptied: (() => void) | undefined;
 
@@ -64,9 +72,16 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     // RFC 9113 §6.5.2. A connection must not open connections to an upstream server without end.
     settings: { maxConcurrentStreams: MAX_STREAMS },
     ...secureOptions(options),
+    ...(options.lookUpPsk === undefined ? {} : { externalPsks: options.lookUpPsk }),
     sessions: options.sessions,
     ...(options.policy === undefined ? {} : { policy: options.policy }),
   });
+
+  if (options.handleExpecting !== undefined) {
+    // Who passes bodies on sees to it that they go on. How long all of one takes is the affair of its length: of Node's own
+    // servers none may take five minutes.
+    Object.assign(server, { requestTimeout: 0 });
+  }
 
   server.on('connection', (transport: TcpSocket) => {
     // Asked for once, a socket keeps it: of a peer that has reset the connection meanwhile, nobody can tell any more.
@@ -132,7 +147,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       options.upgrade(request, socket, head);
     }) as never,
   );
-  server.on('tlsClientError', (error: Error, socket: { remoteAddress?: string }) => {
+  server.on('tlsClientError', (told: Error, socket: { remoteAddress?: string }) => {
+    const error = ownError(told);
     options.onFailure?.({
       code: errorCode(error) ?? 'UNKNOWN',
       message: messageOf(error),
@@ -164,7 +180,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       return draining;
     },
     renew(certificates) {
-      server.setSecureContext(secureOptions({ ...certificates, versions: options.versions }));
+      server.setSecureContext(secureOptions({ ...certificates, ...algorithms }));
     },
     async drain(patience) {
       draining = true;
@@ -198,13 +214,20 @@ function secureOptions({
   ocspResponse,
   clients,
   versions,
-}: Pick<SiteOptions, 'cert' | 'key' | 'ocspResponse' | 'clients' | 'versions'>): SecureContextOptions {
+  suites,
+  groups,
+}: Pick<
+  SiteOptions,
+  'cert' | 'key' | 'ocspResponse' | 'clients' | 'versions' | 'suites' | 'groups'
+>): SecureContextOptions {
   return {
     cert,
     key,
     ocspResponse,
     ...(clients === undefined ? {} : { requestCert: true, rejectUnauthorized: clients.required, ca: clients.ca }),
     ...versionOptions(versions),
+    ...(suites === undefined ? {} : { ciphers: suites }),
+    ...(groups === undefined ? {} : { groups }),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import type { RingStatus } from '../../fleet/member-status.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
+import type { UpstreamStatus } from '../serve/upstream/books.ts';
 import {
   LISTED_CONNECTIONS,
   type RingView,
@@ -73,6 +74,7 @@ export function mergeSnapshots({
     failures: addUp(all.map((one) => one.failures)),
     requests: addUp(all.map((one) => one.requests)),
     upstreamFailures: addUp(all.map((one) => one.upstreamFailures)),
+    ...mergeUpstream(live, gone),
     ...ratioOf(handshakes),
     ring: { ...facts.ring, keys: mergeKeys(live.map((one) => one.ring.keys)) },
     ...(view === undefined ? {} : { sharedRing: view }),
@@ -139,6 +141,20 @@ function ringView(ring: RingStatus | undefined, running: readonly WorkerSnapshot
     refusals: addUp(all.map((view) => view.refusals)),
     ...(errors.length === 0 ? {} : { storeErrors: errors.reduce((a, b) => a + b, 0) }),
   };
+}
+
+/** Of processes that are gone, what was counted counts on. */
+export function mergeUpstream(
+  live: readonly Pick<StatusSnapshot, 'upstream'>[],
+  gone: readonly Pick<StatusSnapshot, 'upstream'>[],
+): Pick<StatusSnapshot, 'upstream'> {
+  const now = live.flatMap(({ upstream }) => upstream ?? []);
+  const before = gone.flatMap(({ upstream }) => upstream ?? []);
+  if (now.length + before.length === 0) {
+    return {};
+  }
+  const past = { limit: 0, busy: 0, idle: 0, upgraded: 0, waiting: 0, waitingLimit: 0, held: 0, heldLimit: 0 };
+  return { upstream: addUp([...now, ...before.map((one) => ({ ...one, ...past }))]) as unknown as UpstreamStatus };
 }
 
 /** The same key at each worker, with the tickets of all. */

@@ -4,6 +4,8 @@ import type { Metric, Sample } from '../../ledger/metrics.ts';
 import type { SessionCacheStats } from '../../session/session-cache.ts';
 import type { TicketKeyStatus } from '../../session/ticket-key.ts';
 import { ringAlarms } from '../ring/words.ts';
+import { FIRST_BYTE_BOUNDS, type UpstreamStatus } from '../serve/upstream/books.ts';
+import { statusOfFailure } from '../serve/upstream/failures.ts';
 import type { StatusSnapshot } from './snapshot.ts';
 
 export function metricsOf(snapshot: StatusSnapshot): Metric[] {
@@ -14,6 +16,12 @@ export function metricsOf(snapshot: StatusSnapshot): Metric[] {
     metric('mayfly_build_info', 'gauge', 'Version of Mayfly and of Node.js.', [
       { labels: { version: snapshot.mayfly, node: snapshot.node }, value: 1 },
     ]),
+    metric(
+      'mayfly_certificate_not_after_seconds',
+      'gauge',
+      'When the certificate in use expires.',
+      snapshot.certificate.notAfter / 1000,
+    ),
     metric(
       'mayfly_handshakes_total',
       'counter',
@@ -51,9 +59,13 @@ export function metricsOf(snapshot: StatusSnapshot): Metric[] {
     metric(
       'mayfly_upstream_failures_total',
       'counter',
-      'Requests that the upstream server did not answer.',
-      samplesOf(snapshot.upstreamFailures, 'reason'),
+      'Requests that the upstream server did not answer, by the status that their clients got.',
+      Object.entries(snapshot.upstreamFailures).map(([reason, value]) => ({
+        labels: { status: String(statusOfFailure(reason)), reason },
+        value,
+      })),
     ),
+    ...upstreamMetrics(snapshot.upstream),
     metric(
       'mayfly_ticket_keys',
       'gauge',
@@ -85,6 +97,43 @@ export function metricsOf(snapshot: StatusSnapshot): Metric[] {
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', snapshot.memory),
     metric('process_cpu_seconds_total', 'counter', 'CPU time, user and system.', snapshot.cpu),
   ];
+}
+
+/** Where requests are passed on. */
+export function upstreamMetrics(upstream: UpstreamStatus | undefined): Metric[] {
+  if (upstream === undefined) {
+    return [];
+  }
+  const name = (what: string) => `mayfly_upstream_${what}`;
+  const { limit, busy, idle, upgraded, waiting, waitingLimit, held, heldLimit } = upstream;
+  return [
+    metric(name('connections'), 'gauge', 'Connections to the upstream server.', [
+      { labels: { state: 'busy' }, value: busy - upgraded },
+      { labels: { state: 'upgraded' }, value: upgraded },
+      { labels: { state: 'idle' }, value: idle },
+    ]),
+    metric(name('connections_limit'), 'gauge', 'As many as there may be.', limit),
+    metric(name('waiting'), 'gauge', 'Requests that wait for a connection.', waiting),
+    metric(name('waiting_limit'), 'gauge', 'As many as may wait.', waitingLimit),
+    metric(name('held_bytes'), 'gauge', 'Bytes of answers that wait for slow clients.', held),
+    metric(name('held_bytes_limit'), 'gauge', 'Beyond, no answer is read ahead of its client.', heldLimit),
+    metric(
+      name('broken_total'),
+      'counter',
+      'Requests and answers that broke off, by whose doing.',
+      samplesOf(upstream.broken, 'by'),
+    ),
+    metric(name('first_byte_seconds'), 'histogram', 'From a request to the head of its answer.', firstByte(upstream)),
+  ];
+}
+
+function firstByte({ firstByte: counts, firstByteSum }: UpstreamStatus): Sample[] {
+  let count = 0;
+  const buckets = [...FIRST_BYTE_BOUNDS, '+Inf'].map((bound) => {
+    count += counts[bound] ?? 0;
+    return { suffix: '_bucket', labels: { le: String(bound) }, value: count };
+  });
+  return [...buckets, { suffix: '_sum', value: firstByteSum }, { suffix: '_count', value: count }];
 }
 
 /** Of a shared ring, as one member sees it. */

@@ -40,6 +40,16 @@ const failureReasons = {
   TLS_ERR_TRUNCATED: 'the peer left in the middle of the handshake',
   ECONNRESET: 'the peer hung up',
   EPIPE: 'the peer hung up',
+  'upstream: ECONNREFUSED': '502: nothing listens there',
+  'upstream: ECONNRESET': '502: it hung up before it answered',
+  'upstream: upstream': 'it broke off an answer, or fell silent in it',
+  'upstream: client_left': 'the client left before it had its answer',
+  'upstream: client_stalled': 'the client neither read nor sent for too long',
+  'upstream: client_slow': 'the client was too slow while others waited',
+  'upstream: QUEUE_FULL': '503: too many requests wait for a connection',
+  'upstream: QUEUE_TIMEOUT': '503: no connection was free in time',
+  'upstream: UND_ERR_HEADERS_TIMEOUT': '504: it did not answer in time',
+  'upstream: UND_ERR_CONNECT_TIMEOUT': '504: it could not be connected to in time',
 };
 
 function bytes(count) {
@@ -154,6 +164,27 @@ function drawCache() {
   );
 }
 
+function drawUpstream() {
+  const { upstream } = state;
+  byId('upstream-panel').hidden = upstream === undefined;
+  if (upstream === undefined) return;
+  setText('upstream-text', 'connections to it, and the requests that are on their way');
+  const answers = Object.values(upstream.firstByte).reduce((a, b) => a + b, 0);
+  drawFactList('upstream', {
+    'in use': `${number(upstream.busy - upstream.upgraded)} of ${number(upstream.limit)}`,
+    WebSockets: number(upstream.upgraded),
+    idle: number(upstream.idle),
+    waiting: `${number(upstream.waiting)} of ${number(upstream.waitingLimit)}`,
+    'held for slow clients': bytes(upstream.held),
+    answers: number(answers),
+    'to the first byte': answers === 0 ? '–' : milliseconds((1000 * upstream.firstByteSum) / answers),
+  });
+}
+
+/** Of a mean. */
+const milliseconds = (time) =>
+  time < 10 ? `${time.toFixed(1)} ms` : time < 10_000 ? `${number(Math.round(time))} ms` : span(time);
+
 const alarmTexts = {
   clock_skew: 'the clock here and that of the store differ: this member makes no keys',
   store_unreachable: 'the store could not be reached for half an epoch: sessions go on, a new host cannot join',
@@ -161,6 +192,7 @@ const alarmTexts = {
   sealing_key_old: 'tickets are sealed under randomness that is older than two epochs',
   no_sealing_key: 'no key seals: handshakes are full',
   identity_shared: 'more processes run with one identity than are meant to: a copied file, or a thief',
+  ring_full: 'more than 512 processes run, with all workers: some wait for each key; make two rings of them',
   evicted: 'this member was evicted: it gets no keys any more',
 };
 
@@ -623,11 +655,13 @@ function draw() {
   drawRing();
   drawSharedRing();
   drawWorkers();
+  drawUpstream();
   drawCache();
   drawVisitors();
   drawConnections();
   drawCounts('refusals', state.resumptionRefusals, 'None: every session that was offered was resumed.', refusalReasons);
-  drawCounts('failures', { ...state.failures, ...prefixed(state.upstreamFailures) }, 'None so far.', failureReasons);
+  const upstream = { ...state.upstreamFailures, ...state.upstream?.broken };
+  drawCounts('failures', { ...state.failures, ...prefixed(upstream) }, 'None so far.', failureReasons);
   drawCounts('kinds', state.secrets.live, 'None.');
   drawFacts();
 }

@@ -8,6 +8,7 @@ import type { TicketKeyStatus } from '../../session/ticket-key.ts';
 import { version } from '../package-root.ts';
 import type { HandshakeCounts } from '../serve/connections.ts';
 import type { Site } from '../serve/site.ts';
+import type { UpstreamStatus } from '../serve/upstream/books.ts';
 import type { VisitorStatus } from './visits.ts';
 
 /** What does not change while it runs, but for the certificate. */
@@ -28,6 +29,8 @@ export interface StatusSource extends ServingFacts {
   readonly census: SecretCensus;
   /** How a shared ring looks from here; undefined for a ring of this process's own, and before there is one. */
   readonly ringStatus?: () => SharedRingStatus | undefined;
+  /** Where requests are passed on. */
+  readonly upstream?: (() => UpstreamStatus | undefined) | undefined;
 }
 
 export interface RingSettings {
@@ -109,6 +112,8 @@ export interface StatusSnapshot {
   readonly failures: Record<string, number>;
   readonly requests: Record<string, number>;
   readonly upstreamFailures: Record<string, number>;
+  /** Absent where nothing is passed on. */
+  readonly upstream?: UpstreamStatus;
   /** Handshakes that resumed, of those that could have: 0 to 1, absent before the first handshake. */
   readonly resumptionRatio?: number;
   readonly ring: RingSettings & { readonly keys: readonly TicketKeyStatus[] };
@@ -150,6 +155,7 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
   const { connections: books, counters } = site;
   const cache = cacheOf(source);
   const ring = source.ringStatus?.();
+  const upstream = source.upstream?.();
   const cpu = process.cpuUsage();
   return {
     mayfly: version,
@@ -171,6 +177,7 @@ export function takeSnapshot(source: StatusSource): StatusSnapshot {
     failures: { ...counters.failures },
     requests: books.requests.toJSON(),
     upstreamFailures: books.upstreamFailures.toJSON(),
+    ...(upstream === undefined ? {} : { upstream }),
     ...ratioOf(counters),
     ring: { ...source.ring, keys: site.sessions.status() },
     ...(ring === undefined ? {} : { sharedRing: { seenBy: 'this process', ...ring } }),

@@ -63,10 +63,10 @@ export async function serveByWorkers(options: PrimaryOptions): Promise<void> {
     throw error;
   });
   const endRenewal = renewFiles(plan.flags, options.renewable, output, (renewed) => primary.renew(renewed));
-  const { credentials, clients } = options.renewable;
+  const { credentials } = options.renewable;
   warnBefore(plan, output);
   const policy = plan.flags.policyInForce?.();
-  announce({ output, facts, policy, workers: plan.workers, credentials, clients, addresses, status });
+  announce({ output, facts, policy, workers: plan.workers, ...options.renewable, addresses, status });
   warnAfter(plan, credentials, output);
   primary.keepUp();
   drainOnSignal({

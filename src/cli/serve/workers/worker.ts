@@ -71,11 +71,15 @@ export async function serveAsWorker(plan: ServePlan, output: Output): Promise<vo
   // Files are the primary's affair, and a signal to the whole group must not end its workers.
   process.on('SIGHUP', () => {});
   process.on('disconnect', () => void leave());
+  // What cannot be told to a primary that is gone; that it is gone is heard by 'disconnect'.
+  cluster.worker?.on('error', () => {});
 
   try {
     const start = (await line.ask('hello', {}, START_PATIENCE)) as StartMessage;
     const mine = ofWorker(output, id);
-    const shared = plan.ring.enabled ? (fleetSessions(plan, mine, id) ?? machineSessions(plan, line)) : undefined;
+    const shared = plan.ring.enabled
+      ? ((await fleetSessions(plan, mine, id)) ?? machineSessions(plan, line))
+      : undefined;
     engine = await openEngine({ plan, renewable: renewableOf(start.renewable), output: mine, shared, startedAt });
     await line.ask('up', { addresses: engine.site.addresses, pid: process.pid }, START_PATIENCE);
   } catch (error) {
