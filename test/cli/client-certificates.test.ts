@@ -1,8 +1,15 @@
 /** `serve --client-ca` and `connect --cert --key`: who must show a certificate, and what is told of it. */
 
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { get } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { connectCommand } from '../../src/cli/connect.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
@@ -75,6 +82,36 @@ test('a server that only requests one serves others too; a kept session is for t
   assert.deepEqual([again.resumed, again.clientCertificate], [true, { asked: false, sent: null }]);
   const other = told(await connect(serving, ...kept));
   assert.deepEqual([other.resumed, other.clientCertificate], [false, { asked: true, sent: null }]);
+});
+
+test('behind --upstream the application is told of a certificate that is trusted, and by nobody else', async (t) => {
+  const upstream = createServer((request, response) => response.end(request.headers['client-cert'] ?? 'none'));
+  upstream.listen(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  t.after(() => upstream.close());
+  const to = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+  const flags = ['--upstream', to, '--no-status', '--client-ca', caPath, '--client-cert', 'request'];
+  const serving = await serve(t, flags);
+  const ca = readFileSync(serving.ca);
+  const der = new X509Certificate(alice.cert).raw.toString('base64');
+  for (const [identity, expected] of [
+    [{ cert: alice.cert, key: alice.key }, `:${der}:`],
+    [{}, 'none'],
+  ] as const) {
+    const forged = { 'client-cert': ':AAAA:', client_cert: ':AAAA:' };
+    const answered = new Promise<string>((resolve, reject) => {
+      get(
+        { port: serving.port, host: 'localhost', ca, ...identity, headers: forged, agent: false },
+        async (response) => {
+          resolve(await text(response));
+        },
+      ).on('error', reject);
+    });
+    assert.equal(await answered, expected);
+    const session = connectHttp2(`https://localhost:${serving.port}`, { ca, ...identity });
+    assert.equal(await text(session.request({ ':path': '/', ...forged })), expected, 'HTTP/2');
+    session.close();
+  }
 });
 
 test('flags that cannot be meant are refused with code 2, files that cannot be read with 3 and 4', async () => {

@@ -6,6 +6,8 @@
 
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
+import { clientCertificate } from './client-certificate.ts';
+
 export interface RequestFacts {
   /** Where the client said it wants to go. */
   readonly host: string | undefined;
@@ -52,6 +54,10 @@ export function requestHeaders(request: IncomingMessage, facts: RequestFacts): s
   // A client cannot be believed about its own address: the chain starts here.
   found.push('x-forwarded-for', request.socket.remoteAddress ?? '');
   found.push('x-forwarded-proto', 'https', 'x-forwarded-port', String(port ?? 443));
+  const certificate = clientCertificate(request);
+  if (certificate !== undefined) {
+    found.push('client-cert', certificate);
+  }
   return found;
 }
 
