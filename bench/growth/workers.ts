@@ -3,7 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeCertificate } from '../certificate.ts';
-import { freePort, missingTool, requestsPerSecond, Stage } from '../https/processes.ts';
+import { freePort } from '../free-port.ts';
+import { missingTool, requestsPerSecond, Stage } from '../https/processes.ts';
 import { progress } from '../progress.ts';
 import { projectRoot } from '../project.ts';
 

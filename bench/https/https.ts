@@ -8,11 +8,12 @@ import { join } from 'node:path';
 import Table from 'cli-table3';
 import type { Arguments } from '../arguments.ts';
 import { makeCertificate } from '../certificate.ts';
+import { freePort } from '../free-port.ts';
 import type { Finding } from '../main.ts';
 import { note, progress } from '../progress.ts';
 import { median, significant } from '../statistics.ts';
 import { toolPath } from '../tools.ts';
-import { freePort, missingTool, requestsPerSecond, Stage } from './processes.ts';
+import { missingTool, requestsPerSecond, Stage } from './processes.ts';
 import { type Files, startUpstream, terminators } from './terminators.ts';
 
 interface Case {

@@ -2,9 +2,10 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../free-port.ts';
 import { toolPath } from '../tools.ts';
 import { SIZES } from './paths.ts';
-import { freePort, type Stage } from './processes.ts';
+import type { Stage } from './processes.ts';
 
 export interface Files {
   readonly cert: string;

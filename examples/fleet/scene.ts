@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { freePort } from '../../bench/free-port.ts';
 import { createDevelopmentCa, issueServerCertificate } from '../../src/certificates/development-ca.ts';
 import { packageRoot } from '../../src/cli/package-root.ts';
 import { Problem } from '../../src/cli/problem.ts';
 import type { StatusSnapshot } from '../../src/cli/status/snapshot.ts';
-import { findProgram, freePort, Program } from './program.ts';
+import { findProgram, Program } from './program.ts';
 
 export interface SceneOptions {
   readonly names: readonly string[];

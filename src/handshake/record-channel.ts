@@ -33,6 +33,8 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   #writeSecret: TrafficSecret | undefined;
   #pendingHandshake: Uint8Array[] = [];
   #maxFragment = MAX_PLAINTEXT;
+  /** Handshake messages begin records of their own: a peer with little memory may not put one together that fits into one. */
+  #wholeMessages = false;
   /** A client's early data, beside the handshake that goes on in the clear. */
   #earlyWriter: ProtectedWriter | undefined;
   #earlySecret: TrafficSecret | undefined;
@@ -82,6 +84,7 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   override limitFragments(length: number): void {
     super.limitFragments(length);
     this.#maxFragment = length;
+    this.#wholeMessages = true;
     if (this.#plaintext !== undefined) {
       this.#plaintext.maxFragment = length;
     }
@@ -187,7 +190,11 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
     if (this.#writingEnded) {
       return;
     }
-    (this.#writer ?? present(this.#plaintext)).handshake(pending.length === 1 ? pending[0] : concat(...pending));
+    const writer = this.#writer ?? present(this.#plaintext);
+    const joins = pending.length > 1 && !this.#wholeMessages;
+    for (const messages of joins ? [concat(...pending)] : pending) {
+      writer.handshake(messages);
+    }
   }
 
   /** close_notify was written: nothing follows it, also of a renegotiation that the peer goes on with (RFC 5246 §7.2.1). */

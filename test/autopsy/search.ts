@@ -1,5 +1,5 @@
 /**
- * Looks for many patterns in much memory, in one pass: a window of eight bytes moves over every byte, a bit map says
+ * Looks for many patterns in much memory, in one pass: a window of eight bytes moves over every byte, two bit maps say
  * whether it may begin a piece of a pattern, and what may is compared in full.
  */
 
@@ -35,6 +35,8 @@ const ZERO_PAGE = Buffer.alloc(PAGE);
 
 export class Search {
   readonly #map = new Int32Array(1 << (BITS - 5));
+  /** By another hash: of what only happens to fall on a bit of the first it lets little through. */
+  readonly #secondMap = new Int32Array(1 << (BITS - 5));
   readonly #pieces = new Map<number, Piece[]>();
   /** The longest form: what must be seen around a piece. */
   #longest = 0;
@@ -64,6 +66,8 @@ export class Search {
       }
       const hash = hashOf(low, high);
       this.#map[hash >>> 5] |= 1 << (hash & 31);
+      const second = secondHashOf(low, high);
+      this.#secondMap[second >>> 5] |= 1 << (second & 31);
       const known = this.#pieces.get(hash);
       if (known === undefined) {
         this.#pieces.set(hash, [{ id, form, at }]);
@@ -77,6 +81,7 @@ export class Search {
   scan(block: Buffer, address: number): Hit[] {
     const hits = new Map<string, Hit>();
     const map = this.#map;
+    const secondMap = this.#secondMap;
     const end = block.length;
     for (let page = 0; page < end; page += PAGE) {
       const pageEnd = Math.min(end, page + PAGE);
@@ -92,7 +97,10 @@ export class Search {
         high = (high >>> 8) | (block[i] << 24);
         const hash = hashOf(low, high);
         if ((map[hash >>> 5] & (1 << (hash & 31))) !== 0 && i - page >= PIECE - 1) {
-          this.#compare(hash, block, i - PIECE + 1, address, hits);
+          const second = secondHashOf(low, high);
+          if ((secondMap[second >>> 5] & (1 << (second & 31))) !== 0) {
+            this.#compare(hash, block, i - PIECE + 1, address, hits);
+          }
         }
       }
     }
@@ -121,6 +129,10 @@ export class Search {
 
 function hashOf(low: number, high: number): number {
   return (Math.imul(low, 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b)) >>> SHIFT;
+}
+
+function secondHashOf(low: number, high: number): number {
+  return (Math.imul(low, 0xc2b2ae35) ^ Math.imul(high, 0x27d4eb2f)) >>> SHIFT;
 }
 
 function word(bytes: Uint8Array, at: number): number {

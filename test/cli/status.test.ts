@@ -3,12 +3,8 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { chromium } from 'playwright-core';
-import { parseCertificate } from '../../src/certificates/certificate.ts';
-import { sha256 } from '../../src/crypto/x509.ts';
 import { connect, type TLSSocket } from '../../src/node/tls.ts';
 import { projectRoot } from '../support/project.ts';
-import { requireTool, skipUnless } from '../support/tools.ts';
 import { mayflyHosted, type Serving, serve, sharedServer, sleep, status, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
@@ -73,6 +69,7 @@ test('status.json and metrics tell the handshakes, the ring and the connections'
   assert.equal(headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
   assert.match(body, /^mayfly_handshakes_total\{version="TLSv1\.3",kind="full"\} 1$/m);
   assert.match(body, /^mayfly_handshakes_total\{version="TLSv1\.2",kind="resumed",by="id"\} 0$/m);
+  assert.match(body, /^mayfly_certificate_not_after_seconds \d{10}$/m);
   assert.match(body, /^mayfly_ticket_keys\{state="sealing"\} 1$/m);
   assert.match(body, /^mayfly_ticket_key_tickets_sealed\{key="[0-9a-f]{8}"\} 2$/m);
   // Every line is a comment or a sample, and no metric is told twice.
@@ -210,103 +207,3 @@ test('--no-status opens no page', async (t) => {
   const serving = await serve(t, ['--root', demo, '--no-status']);
   assert.equal(serving.statusUrl, '');
 });
-
-test('the page is live in a browser', { ...skipUnless('chromium'), timeout: 180_000 }, async (t) => {
-  const serving = await serve(t, ['--root', demo, '--rotate', '2s', '--lifetime', '4s']);
-  const browser = await chromium.launch({
-    executablePath: requireTool('chromium'),
-    args: chromiumFlags,
-  });
-  t.after(() => browser.close());
-  const page = await browser.newPage();
-  page.setDefaultTimeout(90_000);
-  const complaints: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') {
-      complaints.push(message.text());
-    }
-  });
-  page.on('pageerror', (error) => complaints.push(error.message));
-  await page.goto(serving.statusUrl);
-  await page.locator('#live.on').waitFor();
-  assert.equal(await page.locator('#full').textContent(), '0');
-  await visit(serving);
-  await page.locator('#full', { hasText: /^1$/ }).waitFor();
-  await visit(serving, '--tls', '1.2', '--resume', 'id', '--session', join(temporaryFolder(t), 'session'));
-  await page.locator('#versions li[data-version="TLSv1.2"]', { hasText: '1 full · 0 by ticket · 0 by ID' }).waitFor();
-  await page.locator('#cache div', { hasText: /^kept1$/ }).waitFor();
-  const firstKey = await page.locator('.key .name').first().textContent();
-  // The ring turns: a second key appears under the first.
-  await page.locator('.key').nth(1).waitFor();
-  assert.match(String(firstKey), /^[0-9a-f]{8}/);
-  await page.locator('.key .story', { hasText: 'only opens' }).first().waitFor();
-  for (const width of [1280, 390]) {
-    await page.setViewportSize({ width, height: 800 });
-    const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
-    assert.equal(overflow, 0, `at a width of ${width}`);
-  }
-  await serving.stop();
-  await page.locator('#live.off').waitFor();
-  // The lost connection is the only thing that the browser may complain of.
-  assert.deepEqual(
-    complaints.filter((text) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET/.test(text)),
-    [],
-  );
-});
-
-test('a browser loads the demo page with its five images, and its next visit resumes', {
-  ...skipUnless('chromium'),
-  timeout: 180_000,
-}, async (t) => {
-  const serving = await serve(t, ['--root', demo]);
-  // The browser trusts this one key; a session made in spite of a warning would not be resumed.
-  const profile = temporaryFolder(t);
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: requireTool('chromium'),
-    args: [...chromiumFlags, `--ignore-certificate-errors-spki-list=${await publicKeyHash(serving)}`],
-  });
-  const complaints: string[] = [];
-  const visitOnce = async () => {
-    const page = await context.newPage();
-    page.setDefaultTimeout(90_000);
-    page.on('console', (message) => complaints.push(message.text()));
-    page.on('pageerror', (error) => complaints.push(error.message));
-    page.on('requestfailed', (failed) => complaints.push(`${failed.url()} failed`));
-    await page.goto(serving.url, { waitUntil: 'load' });
-    const widths = (await page.evaluate('[...document.images].map((image) => image.naturalWidth)')) as number[];
-    assert.equal(widths.length, 5);
-    assert.ok(widths.every((width) => width > 0));
-  };
-  try {
-    await visitOnce();
-    const first = await status(serving);
-    assert.ok(first.handshakes.full >= 1);
-    // Its open connection would simply serve again.
-    const internals = await context.newPage();
-    await internals.goto('chrome://net-internals/#sockets');
-    await internals.locator('#sockets-view-flush-button').click();
-    await visitOnce();
-    const second = await status(serving);
-    assert.equal(second.handshakes.full, first.handshakes.full);
-    assert.ok(second.handshakes.resumed > first.handshakes.resumed);
-    assert.deepEqual(second.resumptionRefusals, {});
-    assert.deepEqual(complaints, []);
-  } finally {
-    // While its profile is there still: later it might wait for ever.
-    await context.close();
-  }
-});
-
-/** Base64 of SHA-256 of the server's SubjectPublicKeyInfo. */
-async function publicKeyHash(serving: Serving): Promise<string> {
-  const socket = connect({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca) });
-  await new Promise<void>((resolve, reject) => {
-    socket.once('secureConnect', resolve);
-    socket.on('error', reject);
-  });
-  const [leaf] = socket.mayfly?.peerCertificates ?? [];
-  socket.destroy();
-  return Buffer.from(sha256(parseCertificate(leaf).publicKey.der)).toString('base64');
-}
-
-const chromiumFlags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'];

@@ -32,7 +32,7 @@ export function temporaryFolder(t: Owner): string {
   return folder;
 }
 
-/** Runs any program to its end; after 20 seconds it is ended, which shows as code null. */
+/** Runs any program to its end; after a minute it is ended, which shows as code null. */
 export function run(
   command: string,
   args: readonly string[],
@@ -44,7 +44,7 @@ export function run(
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -93,7 +93,7 @@ function askHost(order: HostOrder): Promise<Result> {
   child.ref();
   child.channel?.ref();
   return new Promise<Result>((resolve, reject) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
     const ended = (code: number | null) => {
       host = undefined;
       finish(() => reject(new Error(`mayfly ${order.args.join(' ')} ended its host: ${code ?? 'it took too long'}`)));

@@ -25,12 +25,13 @@ const ONLY12 = ['TLSv1.2'] as const;
 function answer(
   extensions: Partial<ClientHelloExtensions>,
   options: { client?: Partial<ClientOptions>; server?: Partial<ServerOptions> } = {},
+  at = world,
 ): Endpoint {
-  const client = world.client(options.client).start();
+  const client = at.client(options.client).start();
   const hello = decodeClientHello(client.flush().subarray(9));
   client.forget();
   const changed = { ...hello, extensions: { ...hello.extensions, ...extensions } };
-  return world.server(options.server).receive(plaintext(22, encodeClientHello(changed)));
+  return at.server(options.server).receive(plaintext(22, encodeClientHello(changed)));
 }
 
 /** Bytes of the largest record, without its header. */
@@ -71,6 +72,16 @@ describe('max_fragment_length', () => {
       server.forget();
     });
   }
+
+  test('cuts no message that fits into a record', () => {
+    const small = new World12();
+    const versions = { versions: ONLY12 };
+    const server = answer({ maxFragmentLength: 512 }, { client: versions, server: versions }, small);
+    const flight = recordsOf(server.flush()).map((record) => messagesOf(record.subarray(5)).map(({ name }) => name));
+    assert.deepEqual(flight, [['server_hello'], ['certificate'], ['server_key_exchange'], ['server_hello_done']]);
+    server.forget();
+    small.close();
+  });
 
   test('that stands for nothing is refused with illegal_parameter', () => {
     for (const data of ['00', '05', 'ff']) {

@@ -13,7 +13,7 @@ const clients = {
 } as const;
 
 /** For each of the workers. */
-const CONNECTIONS = 75;
+const CONNECTIONS = 40;
 const AT_ONCE = 4;
 /** Milliseconds. */
 const TURN_EVERY = 30;

@@ -1,8 +1,9 @@
 /** Runs outside programs for tests: what they print can be waited for, and none outlives its test. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createServer } from 'node:net';
 import { requireTool } from './tools.ts';
+
+export { freePort } from '../../bench/free-port.ts';
 
 export interface ProcessOptions {
   /** Set in addition to the environment of this process. */
@@ -155,32 +156,6 @@ export async function run(
   return { code, text: tool.text, bytes: tool.bytes };
 }
 
-/**
- * A port that was free a moment ago, for programs that cannot choose one themselves: below those that connections going out
- * are given, one of which may take any other at any moment.
- */
-export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries++) {
-    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT));
-    if (await isFree(port)) {
-      return port;
-    }
-  }
-  throw new Error('no free port was found');
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
-
-const LOWEST_PORT = 15_000;
-/** Linux gives outgoing connections ports from 32768 on, others from 49152 on. */
-const HIGHEST_PORT = 32_000;
-
 process.on('exit', () => {
   for (const tool of running) {
     tool.kill();
@@ -190,4 +165,5 @@ process.on('exit', () => {
 // A runner that ends a test file does so by a signal, on which Node would leave without a word to 'exit' listeners.
 process.once('SIGTERM', () => process.exit(143));
 
-const GUARD = 30_000;
+/** Milliseconds: many times what anything takes, for a machine that has much else to do. */
+const GUARD = 60_000;

@@ -4,7 +4,7 @@
  */
 
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 
 /** Other names under which systems install the same program. */
 const aliases: Record<string, readonly string[]> = {
@@ -46,6 +46,9 @@ export function requireTool(name: string): string {
 }
 
 function search(name: string): string | undefined {
+  if (isAbsolute(name)) {
+    return isExecutable(name) ? name : undefined;
+  }
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   for (const candidate of aliases[name] ?? [name]) {
     for (const folder of [...folders, '/usr/sbin', '/sbin']) {
