@@ -134,8 +134,11 @@ describe('TLS 1.2 sessions by ID without tickets', () => {
 
   test('are over when sessionTimeout is', async () => {
     const [server, port] = await serve({ sessions: byId, sessionTimeout: 1 });
+    const began = performance.now();
     const [session] = await visit(port);
-    assert.equal((await visit(port, { session }))[1], true);
+    const [, resumed] = await visit(port, { session });
+    // On a machine that is busy with other things a second may be over by now.
+    assert.ok(resumed || performance.now() - began >= 1000);
     await new Promise((resolve) => setTimeout(resolve, 1100));
     assert.equal((await visit(port, { session }))[1], false);
     server.close();
