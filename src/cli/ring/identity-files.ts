@@ -11,7 +11,7 @@ import {
   renameSync,
   statSync,
   unlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, extname } from 'node:path';
 import { fileProblem, Problem } from '../problem.ts';
@@ -47,7 +47,7 @@ export function writeNew(files: readonly NewFile[]): void {
       const file = openSync(path, 'wx', mode);
       written.push(path);
       try {
-        writeSync(file, text);
+        writeFileSync(file, text);
       } finally {
         closeSync(file);
       }
@@ -69,7 +69,8 @@ export function exchange(path: string, text: string): void {
     const file = openSync(`${target}.new`, 'wx', 0o600);
     beside = `${target}.new`;
     try {
-      writeSync(file, text);
+      // All of it: one write may take less where the disk is nearly full.
+      writeFileSync(file, text);
       fchownSync(file, uid, gid);
       fchmodSync(file, mode & 0o777);
       fsyncSync(file);
