@@ -7,6 +7,8 @@
  * which the system holds anyway: weak references would cost each connection a microsecond.
  */
 
+import { type Place, Roster } from './roster.ts';
+
 export interface KeyHolder {
   /** Synchronous, and without a word to the peer. */
   eraseKeys(): void;
@@ -18,7 +20,7 @@ interface Entry {
 }
 
 const entries = new Set<Entry>();
-const open = new Set<KeyHolder>();
+const open = new Roster<KeyHolder>();
 /** Entries whose holder has gone without a word are looked for when there are this many. */
 let sweepAt = 256;
 let listens = false;
@@ -40,13 +42,13 @@ export function eraseAtExit<H extends object>(holder: H, erase: (holder: H) => v
 }
 
 /** For what surely tells of its end: `eraseKeys` is called when the process exits, unless `closed` was called before. */
-export function opened(holder: KeyHolder): void {
+export function opened(holder: KeyHolder): Place<KeyHolder> {
   listen();
-  open.add(holder);
+  return open.enter(holder);
 }
 
-export function closed(holder: KeyHolder): void {
-  open.delete(holder);
+export function closed(place: Place<KeyHolder> | undefined): void {
+  open.leave(place);
 }
 
 function listen(): void {

@@ -12,7 +12,7 @@ import { httpOptions } from './http-options.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
-import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
+import { makeTlsServer, type OpenSockets, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect } from './tls-connect.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -39,7 +39,7 @@ export class Server extends nodeHttps.Server implements TlsServerSurface {
   declare readonly sessions: ServerSessions;
   declare readonly counters: ServerCounters;
   declare readonly policy: EffectivePolicy;
-  declare readonly secureSockets: ReadonlySet<TLSSocket>;
+  declare readonly secureSockets: OpenSockets;
   // Wider than what is taken, since Node's class takes its own kind: that one is refused.
   declare addContext: (hostname: string, context: object) => void;
   declare setSecureContext: (options: object) => void;

@@ -5,6 +5,7 @@
  */
 
 import type { KeyRenewal } from '../connection-options.ts';
+import { type Place, Roster } from './roster.ts';
 
 /** What has keys: a TLSSocket. */
 export interface KeyHolder {
@@ -12,27 +13,31 @@ export interface KeyHolder {
   maintainKeys(): void;
 }
 
-const holders = new Map<KeyHolder, number>();
+const holders = new Roster<KeyHolder>();
 let timer: NodeJS.Timeout | undefined;
 let interval = Number.POSITIVE_INFINITY;
 
-/** The connection is complete. `version` decides: TLS 1.2 renews by age only where it may renegotiate. */
-export function keepKeysYoung(holder: KeyHolder, renewal: KeyRenewal | undefined, version: string): void {
+/** The connection is complete. `version` decides: TLS 1.2 renews by age only where it may renegotiate. Undefined: not this one. */
+export function keepKeysYoung(
+  holder: KeyHolder,
+  renewal: KeyRenewal | undefined,
+  version: string,
+): Place<KeyHolder> | undefined {
   const age = renewal?.afterMilliseconds;
   if (
     age === undefined ||
     !(age < Number.POSITIVE_INFINITY) ||
     (version === 'TLSv1.2' && renewal?.renegotiate12 !== true)
   ) {
-    return;
+    return undefined;
   }
-  holders.set(holder, age);
   look(Math.min(age / LOOKS, LONGEST));
+  return holders.enter(holder);
 }
 
 /** The connection is over. */
-export function forgetKeys(holder: KeyHolder): void {
-  if (holders.delete(holder) && holders.size === 0) {
+export function forgetKeys(place: Place<KeyHolder> | undefined): void {
+  if (holders.leave(place) && holders.size === 0) {
     clearInterval(timer);
     timer = undefined;
     interval = Number.POSITIVE_INFINITY;
@@ -50,7 +55,7 @@ function look(every: number): void {
   }
   clearInterval(timer);
   interval = every;
-  timer = setInterval(() => maintain(holders.keys()), every);
+  timer = setInterval(() => maintain(holders[Symbol.iterator]()), every);
   timer.unref();
 }
 

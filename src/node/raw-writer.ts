@@ -11,7 +11,8 @@ export abstract class RawWriter extends SocketSurface {
   protected sealing = false;
   /** Writes that a TCP socket holds, and what it calls for each. */
   #held = 0;
-  #onWritten: ((error?: Error | null) => void) | undefined;
+  /** Not made when first needed: a function that is assigned V8 puts into the old generation, where it outlives the socket. */
+  readonly #onWritten = (error?: Error | null): void => this.#written(error);
   /** The shared output buffers that the transport holds. */
   #given: GivenOutput[] | undefined;
   /** Sealed, and to leave in one write with what is sealed next. */
@@ -84,7 +85,6 @@ export abstract class RawWriter extends SocketSurface {
       return;
     }
     // Past the socket's own queue, which would cost as much again as the write: ours is in front of it.
-    this.#onWritten ??= (error) => this.#written(error);
     this.#held++;
     if (ahead === undefined) {
       raw._write(bytes, 'buffer' as BufferEncoding, this.#onWritten);

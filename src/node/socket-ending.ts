@@ -6,12 +6,14 @@
 import { Socket } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
 import { TLSError } from '../errors.ts';
+import type { SecretOwner } from '../ledger/channels.ts';
 import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
 import { closed, eraseAtExit, type KeyHolder, opened } from './erase-at-exit.ts';
 import { asHangUp, isHangUp } from './hang-up.ts';
 import { KeptSession } from './kept-session.ts';
 import { closeGently, destroyOnceRead } from './raw-closing.ts';
+import type { Place } from './roster.ts';
 import { type Callback, SocketWriter } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
@@ -30,6 +32,9 @@ export abstract class SocketEnding extends SocketWriter {
   #alerted = false;
   #hadError = false;
   #forgetAtExit: (() => void) | undefined;
+  #openPlace: Place<KeyHolder> | undefined;
+  /** Ours: whose this connection's secrets are in the ledger, also after its end; undefined before the handshake begins. */
+  secretOwner: SecretOwner | undefined;
 
   protected constructor(driver: Driver, options: DuplexOptions) {
     super(undefined, options);
@@ -67,7 +72,7 @@ export abstract class SocketEnding extends SocketWriter {
       return;
     }
     if (this.raw instanceof Socket) {
-      opened(this);
+      this.#openPlace = opened(this);
     } else {
       this.#forgetAtExit = eraseAtExit(this, eraseKeys);
     }
@@ -191,8 +196,10 @@ export abstract class SocketEnding extends SocketWriter {
     this.clearTimer();
     const unsent = this.endWriting(error);
     connection?.erase('closed');
+    // Whoever holds the socket still holds little; from Node 22 on that is its own streams, until the next full collection.
+    this.connection = undefined;
     this.kept.end();
-    closed(this);
+    closed(this.#openPlace);
     this.#forgetAtExit?.();
     this.driver.closed(this as unknown as TLSSocket, error ?? undefined);
     callback(error);

@@ -12,9 +12,10 @@ import type { ClientSession } from '../session/client-session.ts';
 import type { Driver } from './driver.ts';
 import { EarlySocket } from './early-socket.ts';
 import { firstFlights, isHelloDue, LONGEST_WAITING } from './first-flights.ts';
-import { forgetKeys, keepKeysYoung } from './key-renewal.ts';
+import { forgetKeys, type KeyHolder, keepKeysYoung } from './key-renewal.ts';
 import { isPlainHttp, plainHttpAnswer } from './raw-closing.ts';
 import { listenTo, type RawOwner } from './raw-reader.ts';
+import type { Place } from './roster.ts';
 import { asBuffer } from './socket-reader.ts';
 import type { Callback } from './socket-writer.ts';
 import type { TLSSocket } from './tls-socket.ts';
@@ -30,6 +31,7 @@ export interface PumpOptions {
 export abstract class SocketPump extends EarlySocket implements RawOwner {
   /** At a server: what came of a ClientHello, while it waits for its turn. */
   #hello: Uint8Array | undefined;
+  #keysWatched: Place<KeyHolder> | undefined;
 
   protected constructor(raw: Duplex | undefined, options: PumpOptions) {
     super(options.driver, {
@@ -50,7 +52,7 @@ export abstract class SocketPump extends EarlySocket implements RawOwner {
   abstract maintainKeys(): void;
 
   override _destroy(error: Error | null, callback: Callback): void {
-    forgetKeys(this);
+    forgetKeys(this.#keysWatched);
     this.#hello = undefined;
     super._destroy(error, callback);
   }
@@ -91,6 +93,7 @@ export abstract class SocketPump extends EarlySocket implements RawOwner {
     this.run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
       this.connection = connection;
+      this.secretOwner = connection.owner;
       this.eraseAtExit();
       return [...connection.start(), ...this.sendEarlyData(connection)];
     });
@@ -305,7 +308,7 @@ export abstract class SocketPump extends EarlySocket implements RawOwner {
     this.handshakeOver();
     this.secureConnecting = false;
     this.earlyData = false;
-    keepKeysYoung(this, this.driver.keyRenewal, summary.version);
+    this.#keysWatched = keepKeysYoung(this, this.driver.keyRenewal, summary.version);
     this.settleEarlyData(summary);
     this.secured(summary);
     this.deliverHeldEarlyData();

@@ -12,6 +12,7 @@ import type { ExternalSessionCache } from '../session/external-session-cache.ts'
 import { isOurTurn } from './answering.ts';
 import type { EarlyDelivery } from './driver.ts';
 import { SessionEvents } from './external-sessions.ts';
+import { Roster } from './roster.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import { ServerDriver } from './server-driver.ts';
@@ -41,6 +42,11 @@ export interface TlsServerOptions extends ServerDriverOptions {
   readonly idleTimeout?: number;
 }
 
+/** In no particular order. */
+export interface OpenSockets extends Iterable<TLSSocket> {
+  readonly size: number;
+}
+
 /** What every server of Mayfly has beside the names of Node's own. */
 export interface TlsServerSurface {
   readonly sessions: ServerSessions;
@@ -48,7 +54,7 @@ export interface TlsServerSurface {
   /** What the server does in fact, with the options that went before its `policy`; `policy.explain()` says what that means. */
   readonly policy: EffectivePolicy;
   /** The open connections, in handshake and after. */
-  readonly secureSockets: ReadonlySet<TLSSocket>;
+  readonly secureSockets: OpenSockets;
   addContext(hostname: string, context: SecureContext | SecureContextOptions): void;
   /**
    * Renews the certificates: new connections are served with these. Those that are open, or in handshake, stay as they are,
@@ -95,7 +101,7 @@ const CLUSTER_SURFACE = { _getServerData: () => ({}), _setServerData: () => {} }
 
 class Acceptor implements ServerEvents {
   readonly driver: ServerDriver;
-  readonly sockets = new Set<TLSSocket>();
+  readonly sockets = new Roster<TLSSocket>();
   readonly #server: NetServer;
   readonly #options: TlsServerOptions;
   readonly #idleTimeout: number;
@@ -132,7 +138,7 @@ class Acceptor implements ServerEvents {
       socket.pause();
     }
     if (!socket.destroyed) {
-      this.sockets.add(socket);
+      socket.place = this.sockets.enter(socket);
       this.#watch();
     }
   }
@@ -190,7 +196,7 @@ class Acceptor implements ServerEvents {
 
   closed(socket: TLSSocket): void {
     this.driver.counters.open--;
-    this.sockets.delete(socket);
+    this.sockets.leave(socket.place);
     if (this.sockets.size === 0) {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;

@@ -11,7 +11,6 @@ import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import type { NamedGroup } from '../crypto/groups.ts';
 import { type X509Certificate, x509Chain } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
-import type { SecretOwner } from '../ledger/channels.ts';
 import type { KeyTree } from '../ledger/key-tree.ts';
 import { keyLedger } from '../ledger/process-ledger.ts';
 import { encodeClientSession } from '../session/client-session.ts';
@@ -22,6 +21,7 @@ import type { ClientDriverOptions } from './client-driver-options.ts';
 import { isConnecting, readConnectArguments } from './connect-arguments.ts';
 import type { Driver } from './driver.ts';
 import { passOnOpening, readOption } from './raw-reader.ts';
+import type { Place } from './roster.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import { ServerDriver } from './server-driver.ts';
 import type { ServerDriverOptions } from './server-driver-options.ts';
@@ -53,6 +53,8 @@ export class TLSSocket extends SocketHandshakes {
   /** Server: the name that the client asked for; false when it sent none. */
   servername: string | false | null = null;
   server: unknown;
+  /** @internal Among the open sockets of its server. */
+  place: Place<TLSSocket> | undefined;
   #summary: HandshakeSummary | undefined;
 
   constructor(socket?: Duplex | null, options: TLSSocketOptions = {}) {
@@ -241,7 +243,8 @@ export class TLSSocket extends SocketHandshakes {
    */
   setKeyCert(context: SecureContext | SecureContextOptions): void {
     const { state = 'ExpectClientHello' } = this.connection ?? {};
-    if (this.driver.role === 'server' && state !== 'ExpectClientHello' && state !== 'AwaitContext') {
+    const isChosen = this.destroyed || (state !== 'ExpectClientHello' && state !== 'AwaitContext');
+    if (this.driver.role === 'server' && isChosen) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'setKeyCert(): the certificate of this connection is chosen already');
     }
     this.driver.setKeyCert(this, context);
@@ -313,11 +316,6 @@ export class TLSSocket extends SocketHandshakes {
     return secretOwner === undefined ? undefined : keyLedger()?.tree(secretOwner);
   }
 
-  /** Ours: whose this connection's secrets are in the ledger; undefined before the handshake begins. */
-  get secretOwner(): SecretOwner | undefined {
-    return this.connection?.owner;
-  }
-
   /** Ours, at a client: SerializedSCTs that came by TLS because of `requestSCTs`; empty for none, and when resumed. */
   get signedCertificateTimestamps(): Buffer[] {
     return (this.#summary?.signedCertificateTimestamps ?? []).map((timestamp) => ownBuffer(timestamp));
@@ -340,7 +338,7 @@ export class TLSSocket extends SocketHandshakes {
   }
 
   #clientDriver(what: string): ClientDriver {
-    if (!(this.driver instanceof ClientDriver) || this.connection !== undefined) {
+    if (!(this.driver instanceof ClientDriver) || this.connection !== undefined || this.destroyed) {
       throw new TLSError('TLS_ERR_WRONG_STATE', `${what}() needs a client whose handshake has not begun`);
     }
     return this.driver;

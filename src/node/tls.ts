@@ -7,7 +7,13 @@ import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { EffectivePolicy } from './server-policy.ts';
 import type { ServerSessions } from './sessions.ts';
-import { makeTlsServer, type TlsServerOptions, type TlsServerSurface, transportOptions } from './tls-acceptor.ts';
+import {
+  makeTlsServer,
+  type OpenSockets,
+  type TlsServerOptions,
+  type TlsServerSurface,
+  transportOptions,
+} from './tls-acceptor.ts';
 import { TLSSocket } from './tls-socket.ts';
 
 export { checkServerIdentity, rootCertificates } from 'node:tls';
@@ -39,7 +45,7 @@ export { ServerSessions, type SessionOptions } from './sessions.ts';
 export type { EarlyDataOptions } from './ticket-registers.ts';
 /** As of Node's own, for `import tls from`. */
 export * as default from './tls.ts';
-export type { TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
+export type { OpenSockets, TlsServerOptions as TlsOptions, TlsServerSurface } from './tls-acceptor.ts';
 export { type ConnectionOptions, connect } from './tls-connect.ts';
 export { DEFAULT_ECDH_CURVE, DEFAULT_MAX_VERSION, DEFAULT_MIN_VERSION } from './tls-options.ts';
 export { TLSSocket, type TLSSocketOptions } from './tls-socket.ts';
@@ -64,7 +70,7 @@ export class Server extends NetServer implements TlsServerSurface {
   declare readonly sessions: ServerSessions;
   declare readonly counters: ServerCounters;
   declare readonly policy: EffectivePolicy;
-  declare readonly secureSockets: ReadonlySet<TLSSocket>;
+  declare readonly secureSockets: OpenSockets;
   declare addContext: (hostname: string, context: SecureContext | SecureContextOptions) => void;
   declare setSecureContext: (options: SecureContext | SecureContextOptions) => void;
   declare getTicketKeys: () => never;

@@ -7,7 +7,7 @@ import type { Server as NetServer } from 'node:net';
 import { extname, join } from 'node:path';
 import { createSecureServer } from '../../src/node/http2.ts';
 import { createServer } from '../../src/node/https.ts';
-import type { HandshakeSummary, ServerCounters, ServerSessions, TLSSocket, TlsOptions } from '../../src/node/tls.ts';
+import type { HandshakeSummary, OpenSockets, ServerCounters, ServerSessions, TLSSocket, TlsOptions } from '../../src/node/tls.ts';
 import { run } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
 import { authorityFile, certificateFor, listen, type Pem } from './support.ts';
@@ -15,7 +15,7 @@ import { authorityFile, certificateFor, listen, type Pem } from './support.ts';
 type Host = NetServer & {
   readonly counters: ServerCounters;
   readonly sessions: ServerSessions;
-  readonly secureSockets: ReadonlySet<TLSSocket>;
+  readonly secureSockets: OpenSockets;
 };
 
 const types: Readonly<Record<string, string>> = {

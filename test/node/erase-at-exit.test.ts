@@ -28,8 +28,7 @@ test('what was closed, or taken back, is left alone', () => {
   assert.deepEqual(
     printed(`
       const held = { eraseKeys: () => console.log('open') };
-      opened(held);
-      closed(held);
+      closed(opened(held));
       eraseAtExit(held, () => console.log('weak'))();`),
     [],
   );

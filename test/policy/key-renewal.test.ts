@@ -88,17 +88,17 @@ describe('the timer of key renewal', () => {
     const holder = (name: string): KeyHolder => ({ maintainKeys: () => looks.set(name, (looks.get(name) ?? 0) + 1) });
     const [slow, fast] = [holder('slow'), holder('fast')];
     const before = watchedSockets();
-    keepKeysYoung(slow, { afterMilliseconds: 3_600_000 }, 'TLSv1.3');
+    const slowly = keepKeysYoung(slow, { afterMilliseconds: 3_600_000 }, 'TLSv1.3');
     t.mock.timers.tick(899_999);
     assert.equal(looks.get('slow'), undefined);
     t.mock.timers.tick(1);
     assert.equal(looks.get('slow'), 1);
-    keepKeysYoung(fast, { afterMilliseconds: 1000 }, 'TLSv1.3');
+    const often = keepKeysYoung(fast, { afterMilliseconds: 1000 }, 'TLSv1.3');
     t.mock.timers.tick(250);
     assert.deepEqual([looks.get('fast'), looks.get('slow')], [1, 2]);
-    forgetKeys(fast);
-    forgetKeys(slow);
-    forgetKeys(slow);
+    forgetKeys(often);
+    forgetKeys(slowly);
+    forgetKeys(slowly);
     t.mock.timers.tick(10_000_000);
     assert.deepEqual([looks.get('fast'), looks.get('slow')], [1, 2]);
     keepKeysYoung(slow, { afterBytes: 2 ** 20 }, 'TLSv1.3');
@@ -110,13 +110,9 @@ describe('the timer of key renewal', () => {
   it('reaches every one of very many sockets, some at a time', async () => {
     let reached = 0;
     const many = Array.from({ length: 2_500 }, (): KeyHolder => ({ maintainKeys: () => reached++ }));
-    for (const one of many) {
-      keepKeysYoung(one, { afterMilliseconds: 40 }, 'TLSv1.3');
-    }
+    const places = many.map((one) => keepKeysYoung(one, { afterMilliseconds: 40 }, 'TLSv1.3'));
     await until(() => reached >= many.length);
-    for (const one of many) {
-      forgetKeys(one);
-    }
+    places.forEach(forgetKeys);
     assert.equal(watchedSockets(), 0);
   });
 });
