@@ -8,7 +8,7 @@
  * RFC 9846 §4.5.1; RFC 6066 §8; RFC 6962 §3.3; RFC 8879 §4.
  */
 
-import type { HandshakeSummary, Need } from '../actions.ts';
+import type { Need } from '../actions.ts';
 import { EMPTY, sameBytes } from '../bytes/bytes.ts';
 import type { Credential } from '../connection-options.ts';
 import type { CertificateCompression, CryptoProvider } from '../crypto/provider.ts';
@@ -140,14 +140,6 @@ export function askForVerdict(hs: ClientHandshake): void {
     signedCertificateTimestamps,
   };
   hs.host.ask(need);
-}
-
-/** What came beside the server's chain, for the summary. */
-export function besideChain(
-  hs: ClientHandshake,
-): Pick<HandshakeSummary, 'ocspResponse' | 'signedCertificateTimestamps' | 'certificateCompression'> {
-  const { ocspResponse, signedCertificateTimestamps, certificateCompression } = hs;
-  return { ocspResponse, signedCertificateTimestamps, certificateCompression };
 }
 
 interface CachedMessage extends MadeCertificateMessage {

@@ -16,7 +16,7 @@ import type { TrafficSecret } from '../keys/traffic.ts';
 import { certificateVerifyContent, encodeCertificateVerify } from '../messages/certificate-verify.ts';
 import { decodeFinished, encodeFinished } from '../messages/finished.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
-import { besideChain, certificateMessage, compressionsOf } from './certificate-messages.ts';
+import { certificateMessage, compressionsOf } from './certificate-messages.ts';
 import { type ClientHandshake, sendChangeCipherSpec } from './client.ts';
 import { externalPskFingerprintOf } from './client-psks.ts';
 import { byWishes, type CredentialWishes, keyAtHand } from './credential-choice.ts';
@@ -34,7 +34,7 @@ export function onFinished(hs: ClientHandshake, message: JoinedMessage): 'Connec
   if (!provider.equal(verifyData, expected)) {
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
-  hs.serverVerifyData = verifyData;
+  hs.serverVerifyData = expected;
   const boundary = channel.joiner.boundary();
   hs.transcript.add(message.raw);
   const transcriptHash = hs.transcript.digest();
@@ -182,7 +182,9 @@ function summarize(hs: ClientHandshake, suite: CipherSuite): HandshakeSummary {
     externalPsk,
     authenticatedAt: hs.psk?.session?.authenticatedAt ?? now,
     peerCertificates: hs.peerCertificates,
-    ...besideChain(hs),
+    ocspResponse: hs.ocspResponse,
+    signedCertificateTimestamps: hs.signedCertificateTimestamps,
+    certificateCompression: hs.certificateCompression,
     ownCertificates: hs.ownCertificates,
     offered: offer.described(),
   };

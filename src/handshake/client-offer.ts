@@ -66,7 +66,7 @@ export class ClientOffer {
   readonly #options: ClientOptions;
   readonly #renegotiatedConnection: Uint8Array;
   readonly #quic: QuicSide | undefined;
-  readonly #shares = new Map<NamedGroup, KeyShare>();
+  #shares: readonly KeyShare[] = [];
   readonly #grease: Grease;
   readonly #psks: ClientPsks;
   /** extension_data of a hello that looks encrypted, or of one that was refused: the same in the second hello. */
@@ -100,8 +100,7 @@ export class ClientOffer {
     if (options.externalPskRequired === true && (this.#offers('TLSv1.2') || !options.externalPsks?.length)) {
       throw new TLSError('TLS_ERR_CONFIG', 'externalPskRequired needs externalPsks, and TLS 1.3 alone');
     }
-    const hashes = new Set(this.cipherSuites.map((name) => cipherSuites[name].hash));
-    this.#psks = new ClientPsks(options, [...hashes]);
+    this.#psks = new ClientPsks(options, this.cipherSuites);
     try {
       const { session } = options;
       this.refusal = session === undefined ? undefined : refusalToOffer(session, options, this, this.#psks);
@@ -113,7 +112,7 @@ export class ClientOffer {
       this.legacySessionId = legacySessionId(provider, this.session12, with13 && quic === undefined);
       this.#grease = new Grease(provider, options.grease !== false);
       for (const group of this.sharedGroups) {
-        this.#shares.set(group, provider.generateKeyShare(group));
+        this.#shares = [...this.#shares, provider.generateKeyShare(group)];
       }
     } catch (error) {
       this.erase();
@@ -139,7 +138,7 @@ export class ClientOffer {
   ): Uint8Array {
     if (group !== undefined) {
       this.#eraseShares();
-      this.#shares.set(group.name, this.#options.provider.generateKeyShare(group.name));
+      this.#shares = [this.#options.provider.generateKeyShare(group.name)];
     }
     return this.#encode(transcript, { cookie }, true, group === undefined, cipherSuites[suite].hash);
   }
@@ -168,22 +167,22 @@ export class ClientOffer {
   described(): NonNullable<HandshakeSummary['offered']> {
     return {
       versions: this.versions,
-      cipherSuites: [...this.cipherSuites, ...this.cipherSuites12],
-      namedGroups: [...this.namedGroups, ...this.ffdheGroups12],
+      cipherSuites: joined(this.cipherSuites, this.cipherSuites12),
+      namedGroups: joined(this.namedGroups, this.ffdheGroups12),
       keyShares: this.sharedGroups,
-      alpnProtocols: this.#options.alpnProtocols ?? [],
+      alpnProtocols: this.#options.alpnProtocols ?? NO_PROTOCOLS,
     };
   }
 
   /** The share for the group that the server chose, or undefined when none was sent. */
   takeShare(group: NamedGroup): KeyShare | undefined {
-    const share = this.#shares.get(group);
-    this.#shares.delete(group);
+    const share = this.#shares.find((made) => made.group === group);
+    this.#shares = this.#shares.filter((made) => made !== share);
     return share;
   }
 
   hasShare(group: NamedGroup): boolean {
-    return this.#shares.has(group);
+    return this.#shares.some((made) => made.group === group);
   }
 
   /** What early data is protected with, after `first`; `clientHello` is what that returned. */
@@ -212,10 +211,10 @@ export class ClientOffer {
   }
 
   #eraseShares(): void {
-    for (const share of this.#shares.values()) {
+    for (const share of this.#shares) {
       share.erase();
     }
-    this.#shares.clear();
+    this.#shares = [];
   }
 
   #encode(
@@ -267,13 +266,21 @@ export class ClientOffer {
       legacyVersion: TLS12,
       random,
       legacySessionId: this.legacySessionId,
-      cipherSuites: this.#grease.before(GREASE_SUITE, [
-        ...this.cipherSuites.map((name) => cipherSuites[name].code),
-        ...this.cipherSuites12.map((name) => cipherSuites12[name].code),
-      ]),
-      compressionMethods: [0],
+      cipherSuites: this.#suiteCodes(),
+      compressionMethods: NO_COMPRESSION,
       extensions,
     };
+  }
+
+  #suiteCodes(): readonly number[] {
+    const codes = this.#grease.list(GREASE_SUITE);
+    for (const name of this.cipherSuites) {
+      codes.push(cipherSuites[name].code);
+    }
+    for (const name of this.cipherSuites12) {
+      codes.push(cipherSuites12[name].code);
+    }
+    return codes;
   }
 
   #conceal({ provider, encryptedClientHello, serverName }: ClientOptions): void {
@@ -312,7 +319,7 @@ export class ClientOffer {
       offer: this,
       options: this.#options,
       grease: this.#grease,
-      shares: [...this.#shares.values()],
+      shares: this.#shares,
       withGreaseShare,
       quic: this.#quic,
       renegotiatedConnection: this.#renegotiatedConnection,
@@ -329,6 +336,16 @@ const ECDHE_SUITES = (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter
   (name) => cipherSuites12[name].keyExchange === 'ecdhe',
 );
 const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
+
+const NO_PROTOCOLS: readonly string[] = [];
+const NO_COMPRESSION: readonly number[] = [0];
+
+function joined<A, B>(first: readonly A[], then: readonly B[]): readonly (A | B)[] {
+  if (then.length === 0) {
+    return first;
+  }
+  return first.length === 0 ? then : [...first, ...then];
+}
 
 /**
  * 32 random bytes for TLS 1.3's compatibility mode, and beside a TLS 1.2 ticket, whose acceptance the server shows by

@@ -10,7 +10,7 @@
 import { sameBytes } from '../bytes/bytes.ts';
 import type { ClientOptions } from '../connection-options.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
-import { cipherSuites, type HashName } from '../crypto/suites.ts';
+import { type CipherSuiteName, cipherSuites, type HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { pskBinder } from '../keys/finished.ts';
 import { hashLength } from '../keys/hkdf.ts';
@@ -62,16 +62,15 @@ export interface OfferedPsk {
 
 export class ClientPsks {
   readonly #options: ClientOptions;
-  readonly #external: readonly OfferedPsk[];
+  #external: readonly OfferedPsk[] = [];
   /** In the order of the last hello. */
   #offered: readonly OfferedPsk[] = [];
 
   /**
-   * Makes its own copies of the external PSKs: the host's may be erased then. `hashes`: of the suites of TLS 1.3 that are
-   * offered.
+   * Makes its own copies of the external PSKs: the host's may be erased then. `suites`: those of TLS 1.3 that are offered.
    * @throws TLSError `TLS_ERR_CONFIG` too many, two with one identity, or as `usablePsks`
    */
-  constructor(options: ClientOptions, hashes: readonly HashName[]) {
+  constructor(options: ClientOptions, suites: readonly CipherSuiteName[]) {
     const { provider, externalPsks = [] } = options;
     this.#options = options;
     if (externalPsks.length > MAX_EXTERNAL_PSKS) {
@@ -80,10 +79,14 @@ export class ClientPsks {
         `a client offers at most ${MAX_EXTERNAL_PSKS} external PSKs, got ${externalPsks.length}`,
       );
     }
+    if (externalPsks.length === 0 || suites.length === 0) {
+      return;
+    }
+    const hashes = [...new Set(suites.map((name) => cipherSuites[name].hash))];
     const made: OfferedPsk[] = [];
     this.#external = made;
     try {
-      for (const given of hashes.length === 0 ? [] : externalPsks) {
+      for (const given of externalPsks) {
         for (const usable of usablePsks(provider, given, hashes)) {
           const { kind, wireIdentity: identity, name, hash, psk } = usable;
           const fingerprint = pskFingerprint(provider, usable);
@@ -95,7 +98,7 @@ export class ClientPsks {
           }
         }
       }
-      if (hashes.length > 0 && externalPsks.length > 0 && made.length === 0) {
+      if (made.length === 0) {
         throw new TLSError('TLS_ERR_CONFIG', 'no cipher suite that is offered has the hash of an external PSK');
       }
     } catch (error) {
@@ -117,6 +120,9 @@ export class ClientPsks {
    * others are erased.
    */
   select(session: ClientSession13 | undefined, hash?: HashName): readonly OfferedPsk[] {
+    if (session === undefined && this.#external.length === 0) {
+      return this.#offered;
+    }
     const before = this.#offered;
     const sessions = session === undefined ? [] : [before.find((psk) => psk.session === session) ?? this.#of(session)];
     this.#offered = [...sessions, ...this.#external].filter((psk) => hash === undefined || psk.hash === hash);

@@ -29,7 +29,7 @@ import { decodeServerHelloDone } from '../messages/tls12/empty-messages.ts';
 import { decodeNewSessionTicket12 } from '../messages/tls12/new-session-ticket.ts';
 import { MAX_PLAINTEXT } from '../record/limits.ts';
 import type { ClientSession12 } from '../session/client-session.ts';
-import { askForVerdict, besideChain } from './certificate-messages.ts';
+import { askForVerdict } from './certificate-messages.ts';
 import type { ClientHandshake } from './client.ts';
 import { chooseClientCredential } from './client-finish.ts';
 import { checkResumption, checkServerHello12, chooseProtocol12, resumedSession } from './client12-hello.ts';
@@ -254,8 +254,8 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   const tls12 = present(hs.tls12);
   const keys = present(tls12.keys);
   const { provider } = hs.options;
-  const { verifyData } = decodeFinished(message.body, VERIFY_DATA_LENGTH);
-  if (!provider.equal(verifyData, keys.verifyData('server', hs.transcript.digest()))) {
+  const serverVerifyData = keys.verifyData('server', hs.transcript.digest());
+  if (!provider.equal(decodeFinished(message.body, VERIFY_DATA_LENGTH).verifyData, serverVerifyData)) {
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the server's Finished does not verify");
   }
   hs.transcript.add(message.raw);
@@ -266,11 +266,11 @@ export function onFinished12(hs: ClientHandshake, message: JoinedMessage): 'Conn
   const session = hs.options.wantSessions === false ? undefined : sessionOf(hs, tls12, keys, summary);
   hs.host.completed({
     summary,
-    exporter: keys.exporter(keys.masterSecret),
+    exporter: keys.exporter(),
     clientRandom: hs.offer.random,
     previous: {
       clientVerifyData: tls12.clientVerifyData,
-      serverVerifyData: verifyData,
+      serverVerifyData,
       // A man in the middle can give two connections of a session without it the same verify_data (RFC 7627 §5.4).
       secure: !hs.resumed || summary.extendedMasterSecret,
       summary,
@@ -347,7 +347,9 @@ function summarize12(hs: ClientHandshake, tls12: ClientTls12): HandshakeSummary 
     authenticatedAt: hs.resumed && offer.session12 !== undefined ? offer.session12.authenticatedAt : options.now(),
     peerCertificates: hs.peerCertificates,
     ownCertificates: hs.ownCertificates,
-    ...besideChain(hs),
+    ocspResponse: hs.ocspResponse,
+    signedCertificateTimestamps: hs.signedCertificateTimestamps,
+    certificateCompression: hs.certificateCompression,
     offered: offer.described(),
   };
 }

@@ -5,6 +5,7 @@
  * RFC 8701 §3.1.
  */
 
+import { EMPTY } from '../bytes/bytes.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { KeyShareEntry } from '../messages/client-hello.ts';
 import { greaseValue } from '../messages/code-points.ts';
@@ -27,14 +28,14 @@ export class Grease {
     }
   }
 
-  /** The list behind a value of ours. */
-  before(which: number, list: readonly number[]): readonly number[] {
-    return this.#random === undefined ? list : [greaseValue(this.#random[which]), ...list];
+  /** A list that begins with a value of ours: the rest is up to the caller. */
+  list(which: number): number[] {
+    return this.#random === undefined ? [] : [greaseValue(this.#random[which])];
   }
 
   /** Of the group that stands first in the list of groups. */
   shares(): readonly KeyShareEntry[] {
-    return this.before(GREASE_GROUP, []).map((group) => ({ group, keyExchange: ONE_BYTE }));
+    return this.list(GREASE_GROUP).map((group) => ({ group, keyExchange: ONE_BYTE }));
   }
 
   /** Two extensions, never the same: one empty, one with a byte. */
@@ -46,7 +47,7 @@ export class Grease {
     const second = greaseValue(this.#random[GREASE_LAST_EXTENSION]);
     const other = second === first ? greaseValue(this.#random[GREASE_LAST_EXTENSION] ^ 0x10) : second;
     return [
-      { type: first, data: new Uint8Array(0) },
+      { type: first, data: EMPTY },
       { type: other, data: ONE_BYTE },
     ];
   }

@@ -9,7 +9,7 @@ import type { ClientOptions, ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
 import { type NamedGroup, namedGroups } from '../crypto/groups.ts';
 import type { KeyShare } from '../crypto/provider.ts';
-import type { ClientHelloExtensions } from '../messages/client-hello.ts';
+import type { ClientHelloExtensions, KeyShareEntry } from '../messages/client-hello.ts';
 import { noExtensions } from '../messages/client-hello-extensions.ts';
 import { extensionTypes, PSK_DHE_KE, PSK_KE, TLS12, TLS13 } from '../messages/code-points.ts';
 import type { Mutable } from '../messages/fields.ts';
@@ -21,7 +21,9 @@ import type { QuicSide } from './channel.ts';
 import { GREASE_GROUP, GREASE_VERSION, type Grease } from './grease.ts';
 import { certificateSchemeCodes, codesToTake } from './signature-choice.ts';
 
-const UNCOMPRESSED = 0;
+const UNCOMPRESSED: readonly number[] = [0];
+const DHE_ALONE: readonly number[] = [PSK_DHE_KE];
+const BOTH_PSK_MODES: readonly number[] = [PSK_DHE_KE, PSK_KE];
 
 export interface HelloExtensionsOptions {
   readonly options: ClientOptions;
@@ -47,10 +49,6 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
   const { serverName, versions } = offer;
   const { alpnProtocols, recordSizeLimit, requestTickets } = options;
   const isName = serverName !== '' && !isIPLiteral(serverName);
-  const shares = given.shares.map((share) => ({
-    group: namedGroups[share.group].code,
-    keyExchange: share.publicKey,
-  }));
   const with13 = versions.includes('TLSv1.3');
   const with12 = versions.includes('TLSv1.2');
   // Over QUIC nothing may be asked after the handshake (RFC 9001 §4.4).
@@ -58,7 +56,7 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
   const unknown = grease.extensions();
   const extensions = noExtensions();
   extensions.serverName = isName ? serverName : undefined;
-  extensions.supportedGroups = grease.before(GREASE_GROUP, groupCodes(offer));
+  extensions.supportedGroups = groupCodes(offer, grease.list(GREASE_GROUP));
   extensions.signatureAlgorithms = codesToTake(options.acceptedSchemes, with12 ? 'TLSv1.2' : 'TLSv1.3');
   extensions.signatureAlgorithmsCert = certificateSchemeCodes;
   extensions.alpnProtocols = nonEmpty(alpnProtocols);
@@ -68,8 +66,8 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
   extensions.quicTransportParameters = quic?.transportParameters;
   extensions.unknown = nonEmpty(unknown);
   if (with13) {
-    extensions.supportedVersions = grease.before(GREASE_VERSION, versions.map(versionCode));
-    extensions.keyShares = given.withGreaseShare ? [...grease.shares(), ...shares] : shares;
+    extensions.supportedVersions = versionCodes(versions, grease.list(GREASE_VERSION));
+    extensions.keyShares = keyShares(given);
     extensions.pskKeyExchangeModes = pskModes(options);
     extensions.postHandshakeAuth = canAnswerLater ? true : undefined;
     extensions.certificateAuthorities = nonEmpty(options.certificateAuthorities);
@@ -82,8 +80,12 @@ export function helloExtensions(given: HelloExtensionsOptions): Mutable<ClientHe
   return extensions;
 }
 
-function groupCodes({ namedGroups: offered, ffdheGroups12 }: HelloExtensionsOptions['offer']): number[] {
-  const codes: number[] = [];
+function keyShares({ shares, grease, withGreaseShare }: HelloExtensionsOptions): readonly KeyShareEntry[] {
+  const ours = shares.map(({ group, publicKey }) => ({ group: namedGroups[group].code, keyExchange: publicKey }));
+  return withGreaseShare ? [...grease.shares(), ...ours] : ours;
+}
+
+function groupCodes({ namedGroups: offered, ffdheGroups12 }: HelloExtensionsOptions['offer'], codes: number[]) {
   for (const name of offered) {
     codes.push(namedGroups[name].code);
   }
@@ -101,20 +103,23 @@ function addExtensions12(extensions: Mutable<ClientHelloExtensions>, given: Hell
   const wantsTickets = wantSessions !== false && (offerTickets12 !== false || byTicket);
   extensions.extendedMasterSecret = true;
   extensions.renegotiationInfo = renegotiatedConnection;
-  extensions.ecPointFormats = [UNCOMPRESSED];
+  extensions.ecPointFormats = UNCOMPRESSED;
   extensions.sessionTicket = wantsTickets ? (session12?.ticket ?? EMPTY) : undefined;
 }
 
 function pskModes({ dangerouslyAllowPskKe }: ClientOptions): readonly number[] {
-  return dangerouslyAllowPskKe === true ? [PSK_DHE_KE, PSK_KE] : [PSK_DHE_KE];
+  return dangerouslyAllowPskKe === true ? BOTH_PSK_MODES : DHE_ALONE;
 }
 
 function nonEmpty<T>(list: readonly T[] | undefined): readonly T[] | undefined {
   return list === undefined || list.length === 0 ? undefined : list;
 }
 
-function versionCode(version: ProtocolVersion): number {
-  return version === 'TLSv1.3' ? TLS13 : TLS12;
+function versionCodes(versions: readonly ProtocolVersion[], codes: number[]): readonly number[] {
+  for (const version of versions) {
+    codes.push(version === 'TLSv1.3' ? TLS13 : TLS12);
+  }
+  return codes;
 }
 
 /** Last, as what stands behind it would have to be found when it is filled in. */
@@ -129,7 +134,7 @@ export function withEch(extensions: ClientHelloExtensions, data: Uint8Array | un
 /** The types that the server may answer. */
 export function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean, withEch: boolean): readonly number[] {
   const types: number[] = withEch ? [extensionTypes.encrypted_client_hello] : [];
-  for (const [name, type] of answerable) {
+  for (const { name, type } of answerable) {
     if (extensions[name] !== undefined) {
       types.push(type);
     }
@@ -141,20 +146,20 @@ export function offeredTypes(extensions: ClientHelloExtensions, withPsk: boolean
 }
 
 /** Extensions that a server may answer in ServerHello, HelloRetryRequest, EncryptedExtensions or Certificate. */
-const answerable: readonly (readonly [keyof ClientHelloExtensions, number])[] = [
-  ['serverName', extensionTypes.server_name],
-  ['supportedGroups', extensionTypes.supported_groups],
-  ['alpnProtocols', extensionTypes.application_layer_protocol_negotiation],
-  ['recordSizeLimit', extensionTypes.record_size_limit],
-  ['earlyData', extensionTypes.early_data],
-  ['supportedVersions', extensionTypes.supported_versions],
-  ['keyShares', extensionTypes.key_share],
-  ['ticketRequest', extensionTypes.ticket_request],
-  ['quicTransportParameters', extensionTypes.quic_transport_parameters],
-  ['extendedMasterSecret', extensionTypes.extended_master_secret],
-  ['renegotiationInfo', extensionTypes.renegotiation_info],
-  ['ecPointFormats', extensionTypes.ec_point_formats],
-  ['sessionTicket', extensionTypes.session_ticket],
-  ['statusRequest', extensionTypes.status_request],
-  ['signedCertificateTimestamp', extensionTypes.signed_certificate_timestamp],
+const answerable: readonly { readonly name: keyof ClientHelloExtensions; readonly type: number }[] = [
+  { name: 'serverName', type: extensionTypes.server_name },
+  { name: 'supportedGroups', type: extensionTypes.supported_groups },
+  { name: 'alpnProtocols', type: extensionTypes.application_layer_protocol_negotiation },
+  { name: 'recordSizeLimit', type: extensionTypes.record_size_limit },
+  { name: 'earlyData', type: extensionTypes.early_data },
+  { name: 'supportedVersions', type: extensionTypes.supported_versions },
+  { name: 'keyShares', type: extensionTypes.key_share },
+  { name: 'ticketRequest', type: extensionTypes.ticket_request },
+  { name: 'quicTransportParameters', type: extensionTypes.quic_transport_parameters },
+  { name: 'extendedMasterSecret', type: extensionTypes.extended_master_secret },
+  { name: 'renegotiationInfo', type: extensionTypes.renegotiation_info },
+  { name: 'ecPointFormats', type: extensionTypes.ec_point_formats },
+  { name: 'sessionTicket', type: extensionTypes.session_ticket },
+  { name: 'statusRequest', type: extensionTypes.status_request },
+  { name: 'signedCertificateTimestamp', type: extensionTypes.signed_certificate_timestamp },
 ];

@@ -6,7 +6,7 @@
  */
 
 import { ALERT_LEVEL_FATAL, ALERT_LEVEL_WARNING, type AlertDescription, alertCodes } from '../alerts.ts';
-import { concat } from '../bytes/bytes.ts';
+import { shortLived } from '../bytes/short-lived.ts';
 import type { CipherSuite12 } from '../crypto/suites12.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
 import { MAX_PLAINTEXT, RENEGOTIATE_AT_REMAINING, UPDATE_AT_REMAINING } from '../record/limits.ts';
@@ -31,7 +31,7 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   #plaintext: PlaintextWriter | undefined;
   #writer: ProtectedWriter | undefined;
   #writeSecret: TrafficSecret | undefined;
-  #pendingHandshake: Uint8Array[] = [];
+  #pendingHandshake: Uint8Array[] | undefined;
   #maxFragment = MAX_PLAINTEXT;
   /** Handshake messages begin records of their own: a peer with little memory may not put one together that fits into one. */
   #wholeMessages = false;
@@ -49,7 +49,12 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
 
   /** Queues a whole handshake message; messages of one flight share records. */
   handshake(raw: Uint8Array): void {
-    this.#pendingHandshake.push(raw);
+    // A literal has room for one: what is pushed to an empty array makes room for seventeen.
+    if (this.#pendingHandshake === undefined) {
+      this.#pendingHandshake = [raw];
+    } else {
+      this.#pendingHandshake.push(raw);
+    }
   }
 
   changeCipherSpec(): void {
@@ -87,6 +92,10 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
     this.#wholeMessages = true;
     if (this.#plaintext !== undefined) {
       this.#plaintext.maxFragment = length;
+    }
+    if (this.#writer !== undefined) {
+      // In a renegotiation: at once, handshake messages included.
+      this.#writer = new ProtectedWriter(this.outgoing, this.#writer.sealer, length);
     }
   }
 
@@ -177,23 +186,28 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
       return;
     }
     const level = WARNINGS.has(description) ? ALERT_LEVEL_WARNING : ALERT_LEVEL_FATAL;
-    const bytes = new Uint8Array([level, alertCodes[description]]);
+    const bytes = shortLived(2);
+    bytes[0] = level;
+    bytes[1] = alertCodes[description];
     (this.#earlyWriter ?? this.#writer ?? present(this.#plaintext)).alert(bytes);
   }
 
   flushHandshake(): void {
     const pending = this.#pendingHandshake;
-    if (pending.length === 0) {
+    if (pending === undefined) {
       return;
     }
-    this.#pendingHandshake = [];
+    this.#pendingHandshake = undefined;
     if (this.#writingEnded) {
       return;
     }
     const writer = this.#writer ?? present(this.#plaintext);
-    const joins = pending.length > 1 && !this.#wholeMessages;
-    for (const messages of joins ? [concat(...pending)] : pending) {
-      writer.handshake(messages);
+    if (pending.length > 1 && !this.#wholeMessages) {
+      writer.handshake(joined(pending));
+      return;
+    }
+    for (const message of pending) {
+      writer.handshake(message);
     }
   }
 
@@ -214,11 +228,25 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
     this.endEarlyWrite(why);
     this.#writer?.sealer.erase(why);
     this.#writeSecret?.erase(why);
-    this.#pendingHandshake = [];
+    this.#pendingHandshake = undefined;
   }
 
   /** TLS 1.3: the secret behind the present write key. */
   get writeSecret(): TrafficSecret {
     return present(this.#writeSecret);
   }
+}
+
+function joined(messages: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const message of messages) {
+    length += message.length;
+  }
+  const flight = shortLived(length);
+  let at = 0;
+  for (const message of messages) {
+    flight.set(message, at);
+    at += message.length;
+  }
+  return flight;
 }

@@ -43,6 +43,8 @@ export abstract class RecordReading {
   #opener12: Opener | undefined;
   #readSecret: TrafficSecret | undefined;
   #receiveLimit = MAX_PLAINTEXT + 1;
+  /** The same of the present keys of TLS 1.2: what a renegotiation agrees on holds from its own keys on (RFC 8449 §4). */
+  #receiveLimit12 = MAX_PLAINTEXT + 1;
   /** Bytes of a record of TLS 1.2 that comes without keys. */
   #plaintextLimit = MAX_PLAINTEXT;
   #emptyRecords = 0;
@@ -201,6 +203,7 @@ export abstract class RecordReading {
     this.deframer.expectProtected();
     this.#opener12?.erase('next key');
     this.#opener12 = new Tls12Opener(this.options.provider, suite.aead, keys, READ_LIMIT);
+    this.#receiveLimit12 = this.#receiveLimit;
   }
 
   erase(why: string): void {
@@ -221,7 +224,7 @@ export abstract class RecordReading {
     if (this.#opener12 !== undefined) {
       const opened = this.#opener12.open(record);
       // The limit counts a content type, which TLS 1.2 does not have inside (RFC 8449 §4).
-      if (opened.content.length >= this.#receiveLimit) {
+      if (opened.content.length >= this.#receiveLimit12) {
         throw new TLSError(
           'TLS_ERR_RECORD_OVERFLOW',
           `a record holds ${opened.content.length} bytes, more than agreed`,

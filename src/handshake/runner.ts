@@ -3,6 +3,7 @@
 import type { ClientOptions, ServerContext, ServerOptions } from '../connection-options.ts';
 import { TLSError } from '../errors.ts';
 import type { JoinedMessage } from '../messages/message-joiner.ts';
+import { MAX_PLAINTEXT } from '../record/limits.ts';
 import { ClientHandshake, clientHandlers, protectAlerts } from './client.ts';
 import type { ClientEarlyData } from './early-data-client.ts';
 import type { ReceivedEarlyData } from './early-data-server.ts';
@@ -124,7 +125,10 @@ export class Runner {
 
   /** Begins a handshake bound to the one before; at a server with the client's hello. */
   renegotiate(previous: PreviousHandshake, hello?: JoinedMessage): void {
-    withRecords(this.#host).channel.holdsData = true;
+    const { channel } = withRecords(this.#host);
+    channel.holdsData = true;
+    // What was agreed before does not hold for the keys to come, unless it is agreed anew (RFC 8449 §4).
+    channel.limitReceivedRecords(MAX_PLAINTEXT + 1);
     const versions = ['TLSv1.2'] as const;
     // What binds a session to its handshake is not given up on the way (RFC 7627 §5).
     const allowLegacyMasterSecret =

@@ -81,7 +81,7 @@ function sendTickets(hs: ServerHandshake, mainSecret: MainSecret): void {
       content: {
         suite: present(hs.suite),
         authenticatedAt: hs.authenticatedAt,
-        serverName: present(hs.info).serverName,
+        serverName: hs.serverName,
         alpnProtocol: hs.alpnProtocol,
         policyHash: hs.psk?.policyHash ?? hs.policyHash,
         peerCertificates: hs.peerCertificates,
@@ -192,7 +192,7 @@ export function onFinished(hs: ServerHandshake, message: JoinedMessage): 'Connec
     exporter: new Tls13Exporter(provider, suite.hash, exporterSecret),
     clientRandom: present(hs.hello).random,
     transcript: present(hs.hello).extensions.postHandshakeAuth === true ? hs.transcript.fork() : undefined,
-    verifyData: { clientVerifyData: verifyData, serverVerifyData: hs.serverVerifyData },
+    verifyData: { clientVerifyData: expected, serverVerifyData: hs.serverVerifyData },
   });
   return 'Connected';
 }
@@ -204,7 +204,7 @@ export function summarize(hs: ServerHandshake, suite: CipherSuite): HandshakeSum
     cipherSuite: suite.name,
     namedGroup: hs.group?.name,
     signatureScheme: hs.scheme,
-    serverName: present(hs.info).serverName,
+    serverName: hs.serverName,
     alpnProtocol: hs.alpnProtocol,
     resumed: hs.resumed,
     resumedBy: hs.resumed ? 'ticket' : undefined,

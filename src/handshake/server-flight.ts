@@ -101,7 +101,8 @@ function exchangeKeys(hs: ServerHandshake) {
     return undefined;
   }
   const { code, name } = present(hs.group);
-  return { group: code, ...hs.options.provider.encapsulate(name, present(hs.share).keyExchange) };
+  const { keyExchange, sharedSecret } = hs.options.provider.encapsulate(name, present(hs.share).keyExchange);
+  return { group: code, keyExchange, sharedSecret };
 }
 
 function makeHandshakeSecret(
@@ -135,7 +136,7 @@ function chooseSigner(hs: ServerHandshake): void {
       'the ClientHello lacks signature_algorithms, and no session resumes',
     );
   }
-  const chosen = chooseCredential(present(hs.context), present(hs.info));
+  const chosen = chooseCredential(present(hs.context), hs.info);
   if (chosen === undefined) {
     throw new TLSError(
       'TLS_ERR_NO_COMMON_SIGNATURE_SCHEME',
@@ -155,7 +156,8 @@ function sendEncryptedExtensions(
     extensions: {
       alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
       earlyData: hs.earlyData === undefined ? undefined : true,
-      ...records,
+      recordSizeLimit: records.recordSizeLimit,
+      maxFragmentLength: records.maxFragmentLength,
       quicTransportParameters: hs.host.channel.quic?.transportParameters,
       serverName: hello.extensions.serverName === undefined || hs.resumed ? undefined : true,
     },

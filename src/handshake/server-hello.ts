@@ -24,8 +24,8 @@ import {
   checkSecondHello,
   chooseGroup,
   chooseProtocol,
-  clientHelloInfo,
   commonSuites,
+  nameOf,
 } from './server-negotiation.ts';
 import {
   bindersOffset,
@@ -56,7 +56,7 @@ export function onClientHello(hs: ServerHandshake, message: JoinedMessage): 'Awa
   hs.hello = hello;
   // The transcript outlives the record that the message came in.
   hs.rawHello = new Uint8Array(message.raw);
-  hs.info = clientHelloInfo(hello, hs.version);
+  hs.serverName = nameOf(hello);
   const { context } = hs.options;
   if (context === 'ask') {
     hs.host.ask({ kind: 'context', clientHello: hs.info });
@@ -67,22 +67,21 @@ export function onClientHello(hs: ServerHandshake, message: JoinedMessage): 'Awa
 
 export function onContext(hs: ServerHandshake, context: ServerContext | undefined): AfterFirstHello {
   const hello = present(hs.hello);
-  const info = present(hs.info);
   if (context === undefined) {
     throw new TLSError(
       'TLS_ERR_UNRECOGNIZED_NAME',
-      `there is no certificate for ${info.serverName || 'a client without server_name'}`,
+      `there is no certificate for ${hs.serverName || 'a client without server_name'}`,
     );
   }
   hs.context = context;
-  hs.alpnProtocol = chooseProtocol(context, info);
+  hs.alpnProtocol = hello.extensions.alpnProtocols === undefined ? '' : chooseProtocol(context, hs.info);
   requireProtocol(hs.host.channel.quic, hs.alpnProtocol);
   if (hs.version === 'TLSv1.2') {
     return onClientHello12(hs);
   }
   hs.suites = commonSuites(hs.options, hello);
   const { quic } = hs.host.channel;
-  const policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol);
+  const policyHash = contextPolicyHash(hs.options.provider, context, hs.serverName, hs.alpnProtocol);
   hs.policyHash = transportPolicyHash(hs.options.provider, quic, policyHash);
   return searchPsk(hs);
 }

@@ -52,10 +52,10 @@ export function checkClientHello(hello: ClientHello): void {
 }
 
 export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): ClientHelloInfo {
-  const { serverName = '', alpnProtocols = [], signatureAlgorithms = [], sessionTicket = EMPTY } = hello.extensions;
+  const { alpnProtocols = [], signatureAlgorithms = [], sessionTicket = EMPTY } = hello.extensions;
   const { signatureAlgorithmsCert } = hello.extensions;
   return {
-    serverName: isIPLiteral(serverName) ? '' : serverName,
+    serverName: nameOf(hello),
     alpnProtocols,
     signatureSchemes: spoken(signatureAlgorithms),
     certificateSignatureSchemes: signatureAlgorithmsCert && spoken(signatureAlgorithmsCert),
@@ -63,6 +63,12 @@ export function clientHelloInfo(hello: ClientHello, version: ProtocolVersion): C
     // In a hello for TLS 1.3 it is a random one, and names no session.
     sessionId: version === 'TLSv1.2' && sessionTicket.length === 0 ? hello.legacySessionId : undefined,
   };
+}
+
+/** The name that the client asks for; empty for none. */
+export function nameOf({ extensions }: ClientHello): string {
+  const { serverName = '' } = extensions;
+  return isIPLiteral(serverName) ? '' : serverName;
 }
 
 function spoken(codes: readonly number[]): readonly SignatureScheme[] {

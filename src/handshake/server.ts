@@ -22,6 +22,7 @@ import type { TrafficSecret } from '../keys/traffic.ts';
 import type { ClientHello, KeyShareEntry } from '../messages/client-hello.ts';
 import { onEndOfEarlyData, type ReceivedEarlyData } from './early-data-server.ts';
 import type { HandshakeHost, PreviousHandshake } from './host.ts';
+import { present } from './present.ts';
 import {
   onClientCertificate,
   onClientCertificateVerify,
@@ -31,6 +32,7 @@ import {
 } from './server-finish.ts';
 import { onCertificateStatus, onSignature } from './server-flight.ts';
 import { onClientHello, onContext, onExternalPsk, onSecondClientHello, onTicketClaim } from './server-hello.ts';
+import { clientHelloInfo } from './server-negotiation.ts';
 import type { ChosenPsk, PskMode, PskSearch } from './server-psk.ts';
 import {
   onCertificateStatus12,
@@ -53,7 +55,8 @@ export class ServerHandshake {
   version: ProtocolVersion = 'TLSv1.3';
   hello: ClientHello | undefined;
   rawHello: Uint8Array = EMPTY;
-  info: ClientHelloInfo | undefined;
+  /** What the client asks for; empty for none. */
+  serverName = '';
   context: ServerContext | undefined;
   suite: CipherSuite | undefined;
   /** Undefined with psk_ke. */
@@ -96,12 +99,19 @@ export class ServerHandshake {
 
   /** Renegotiation: the handshake before this one. */
   readonly previous: PreviousHandshake | undefined;
+  #info: ClientHelloInfo | undefined;
 
   constructor(options: ServerOptions, host: HandshakeHost, previous?: PreviousHandshake) {
     this.options = options;
     this.previous = previous;
     this.host = host;
     this.transcript = new Transcript(options.provider);
+  }
+
+  /** What the client says of itself. Made for who asks: most resumptions do without. */
+  get info(): ClientHelloInfo {
+    this.#info ??= clientHelloInfo(present(this.hello), this.version);
+    return this.#info;
   }
 
   erase(why: string): void {

@@ -47,6 +47,7 @@ export function begin12(
   }
   hs.transcript.start(choice.suite.hash);
   hs.transcript.add(hs.rawHello);
+  const agreed = agreeOnRecords(hs, hello, 'TLSv1.2');
   send(
     hs,
     encodeServerHello({
@@ -64,7 +65,8 @@ export function begin12(
         statusRequest: choice.sendsStatus === true ? true : undefined,
         signedCertificateTimestamps: timestamps.length === 0 ? undefined : encodeTimestamps(timestamps),
         alpnProtocol: hs.alpnProtocol === '' ? undefined : hs.alpnProtocol,
-        ...agreeOnRecords(hs, hello, 'TLSv1.2'),
+        recordSizeLimit: agreed.recordSizeLimit,
+        maxFragmentLength: agreed.maxFragmentLength,
       },
     }),
   );

@@ -91,7 +91,14 @@ function checkRenegotiationInfo(hello: ClientHello, previous: PreviousHandshake 
 /** The suites that the client offers and the server allows, in the server's order. */
 export function commonSuites12(options: ServerOptions, hello: ClientHello): readonly CipherSuite12[] {
   const ours = options.cipherSuites12 ?? ECDHE_SUITES;
-  return ours.map((name) => cipherSuites12[name]).filter((suite) => hello.cipherSuites.includes(suite.code));
+  const common: CipherSuite12[] = [];
+  for (const name of ours) {
+    const suite = cipherSuites12[name];
+    if (hello.cipherSuites.includes(suite.code)) {
+      common.push(suite);
+    }
+  }
+  return common;
 }
 
 export interface Chosen12 {

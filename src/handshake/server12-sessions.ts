@@ -15,6 +15,7 @@ import { checkSession12 } from '../session/session-check.ts';
 import type { SessionState, SessionState12 } from '../session/session-state.ts';
 import { openTicket, sealTicket } from '../session/ticket.ts';
 import { remainingLifetime, renewsTicket12 } from '../session/ticket-issuance.ts';
+import type { TicketKey } from '../session/ticket-key.ts';
 
 export interface Resumption12 {
   /** Its secret passes to the caller. */
@@ -52,20 +53,22 @@ export function openOffered12(
     if (opened.state === undefined) {
       return { refusal: opened.refusal };
     }
-    const checked = check12(options, opened.state, 'ticket');
-    return 'refusal' in checked ? checked : { ...checked, renews: renewsTicket12(context.tickets, opened.key, now) };
+    return check12(options, opened.state, opened.key);
   }
   // A random ID of TLS 1.3's compatibility mode finds nothing: it is no refusal, as no session was offered.
   const state = hello.legacySessionId.length > 0 ? context.sessionCache?.get(hello.legacySessionId, now) : undefined;
-  return state === undefined ? { refusal: undefined } : check12(options, state, 'id');
+  return state === undefined ? { refusal: undefined } : check12(options, state, undefined);
 }
 
 function check12(
   options: OfferedOptions12,
   state: SessionState,
-  resumedBy: 'ticket' | 'id',
+  /** Of a ticket. */
+  openedBy: TicketKey | undefined,
 ): Resumption12 | { readonly refusal: ResumptionRefusal } {
   const { context, hello, now, policyHash, suites, allowLegacyMasterSecret } = options;
+  const { tickets } = context;
+  const resumedBy = openedBy === undefined ? 'id' : 'ticket';
   let refusal: ResumptionRefusal | undefined;
   try {
     refusal = checkSession12({
@@ -88,7 +91,8 @@ function check12(
     state.secret.erase('refused');
     return { refusal: refusal ?? 'version_changed' };
   }
-  return { state, resumedBy, renews: false };
+  const renews = openedBy !== undefined && tickets !== undefined && renewsTicket12(tickets, openedBy, now);
+  return { state, resumedBy, renews };
 }
 
 /**

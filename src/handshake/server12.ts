@@ -63,14 +63,13 @@ const SESSION_ID_LENGTH = 32;
 export function onClientHello12(hs: ServerHandshake): AfterHello12 {
   const { channel } = withRecords(hs.host);
   const hello = present(hs.hello);
-  const info = present(hs.info);
   const context = present(hs.context);
   checkClientHello12(hs.options, hello, hs.previous);
   if (hs.previous !== undefined) {
     refuseOtherService(hs, hs.previous);
   }
   channel.useTls12();
-  hs.policyHash = contextPolicyHash(hs.options.provider, context, info.serverName, hs.alpnProtocol, 'TLSv1.2');
+  hs.policyHash = contextPolicyHash(hs.options.provider, context, hs.serverName, hs.alpnProtocol, 'TLSv1.2');
   const suites = commonSuites12(hs.options, hello);
   const offer = openOffered12({
     provider: hs.options.provider,
@@ -95,7 +94,7 @@ export function onClientHello12(hs: ServerHandshake): AfterHello12 {
 
 /** Name and protocol are the connection's: the host has chosen by them, and acted on them since. */
 function refuseOtherService(hs: ServerHandshake, { summary }: PreviousHandshake): void {
-  const { serverName } = present(hs.info);
+  const { serverName } = hs;
   if (serverName !== summary.serverName || (hs.alpnProtocol !== '' && hs.alpnProtocol !== summary.alpnProtocol)) {
     throw new TLSError(
       'TLS_ERR_ILLEGAL_PARAMETER',
@@ -134,7 +133,7 @@ function resume12(hs: ServerHandshake, { state, resumedBy, renews }: Resumption1
 function sendFullFlight12(hs: ServerHandshake, suites: readonly CipherSuite12[]): AfterHello12 {
   const hello = present(hs.hello);
   const context = present(hs.context);
-  const chosen = chooseFull12({ server: hs.options, hello, info: present(hs.info), context, suites });
+  const chosen = chooseFull12({ server: hs.options, hello, info: hs.info, context, suites });
   hs.chosen12 = chosen;
   const { certificateChain, ocspResponse } = chosen.credential;
   if (!asksForOcsp(hello.extensions.statusRequest)) {
@@ -223,8 +222,8 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
   const { provider, now } = hs.options;
   const tls12 = present(hs.tls12);
   const keys = present(tls12.keys);
-  const { verifyData } = decodeFinished(message.body, VERIFY_DATA_LENGTH);
-  if (!provider.equal(verifyData, keys.verifyData('client', hs.transcript.digest()))) {
+  const clientVerifyData = keys.verifyData('client', hs.transcript.digest());
+  if (!provider.equal(decodeFinished(message.body, VERIFY_DATA_LENGTH).verifyData, clientVerifyData)) {
     throw new TLSError('TLS_ERR_BAD_FINISHED', "the client's Finished does not verify");
   }
   hs.host.channel.joiner.boundary();
@@ -238,10 +237,10 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
   const summary = summarize12(hs, tls12);
   hs.host.completed({
     summary,
-    exporter: keys.exporter(keys.masterSecret.clone('masterSecret')),
+    exporter: keys.exporter(),
     clientRandom: keysOptions.clientRandom,
     previous: {
-      clientVerifyData: verifyData,
+      clientVerifyData,
       serverVerifyData: tls12.serverVerifyData,
       // A man in the middle can give two connections of a session without it the same verify_data (RFC 7627 §5.4).
       secure: tls12.secureRenegotiation && (!hs.resumed || summary.extendedMasterSecret),
@@ -251,7 +250,6 @@ export function onClientFinished12(hs: ServerHandshake, message: JoinedMessage):
       sessionId: cachedSessionId(tls12),
     },
   });
-  keys.erase('handshake complete');
   return 'Connected';
 }
 
@@ -284,7 +282,7 @@ function sessionState12(hs: ServerHandshake, tls12: ServerTls12, keys: Tls12Keys
     issuedAt: hs.options.now(),
     authenticatedAt: hs.authenticatedAt,
     ticketLifetime: 0,
-    serverName: present(hs.info).serverName,
+    serverName: hs.serverName,
     alpnProtocol: hs.alpnProtocol,
     policyHash: hs.policyHash,
     peerCertificates: hs.peerCertificates,
@@ -312,7 +310,7 @@ function summarize12(hs: ServerHandshake, tls12: ServerTls12): HandshakeSummary 
     cipherSuite: tls12.keysOptions.suite.name,
     namedGroup: tls12.group?.name,
     signatureScheme: hs.scheme,
-    serverName: present(hs.info).serverName,
+    serverName: hs.serverName,
     // A client need not say it again when it renegotiates (RFC 7301 §3.1).
     alpnProtocol: hs.alpnProtocol === '' ? (hs.previous?.summary.alpnProtocol ?? '') : hs.alpnProtocol,
     resumed: hs.resumed,

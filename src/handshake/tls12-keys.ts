@@ -76,8 +76,9 @@ export class Tls12Keys {
     });
   }
 
-  /** Of this connection; takes `masterSecret` over, which is ours or a copy. */
-  exporter(masterSecret: Secret): Tls12Exporter {
+  /** Of this connection; takes our master secret over. */
+  exporter(): Tls12Exporter {
+    const { masterSecret } = this;
     const { provider, suite, clientRandom, serverRandom, extendedMasterSecret } = this.options;
     return new Tls12Exporter({
       provider,

@@ -11,7 +11,7 @@
  * RFC 5246 §5, §6.3, §7.4.9, §8.1; RFC 7627 §4.
  */
 
-import { concat, utf8, wipe } from '../bytes/bytes.ts';
+import { EMPTY, utf8, wipe } from '../bytes/bytes.ts';
 import { Secret } from '../bytes/secret.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import type { HashName } from '../crypto/suites.ts';
@@ -21,7 +21,7 @@ import { hashLength } from './hkdf.ts';
 export const MASTER_SECRET_LENGTH = 48;
 export const VERIFY_DATA_LENGTH = 12;
 
-/** PRF output of `length` bytes. */
+/** PRF output of `length` bytes, for any label. */
 export function prf(options: {
   readonly provider: CryptoProvider;
   readonly hash: HashName;
@@ -30,46 +30,97 @@ export function prf(options: {
   readonly seed: Uint8Array;
   readonly length: number;
   readonly kind: string;
-  /** The output is told to the peer. Default false. */
-  readonly isTold?: boolean;
 }): Secret {
-  const { provider, hash, secret, label, seed, length, kind, isTold = false } = options;
-  const key = secret.expose();
-  const blockLength = hashLength(hash);
-  const name = utf8(label);
-  const seedAt = blockLength + name.length;
-  const inputLength = seedAt + seed.length;
-  // Room for A(i), and behind it label and seed.
-  const input = inputLength > workspace.length ? new Uint8Array(new ArrayBuffer(inputLength)) : workspace;
-  input.set(name, blockLength);
-  input.set(seed, seedAt);
-  const whole = input.subarray(0, inputLength);
-  const fill = (out: Uint8Array) => {
-    // A(i) tells nothing of what is made with it: that takes the key again.
-    let a = provider.publicHmac(hash, key, input.subarray(blockLength, inputLength));
-    for (let at = 0; at < length; ) {
-      input.set(a);
-      const block = isTold ? provider.publicHmac(hash, key, whole) : provider.hmacOfRandomKey(hash, key, whole);
-      const taken = Math.min(blockLength, length - at);
-      out.set(taken === blockLength ? block : block.subarray(0, taken), at);
-      wipe(block);
-      at += taken;
-      if (at < length) {
-        const next = provider.publicHmac(hash, key, a);
-        wipe(a);
-        a = next;
-      }
-    }
-    wipe(a);
-    wipe(input, 0, inputLength);
-  };
-  return Secret.create(kind, length, fill, secret.id);
+  const { provider, hash, secret, label, seed, length, kind } = options;
+  return derive(provider, hash, secret, new PrfLabel(label), seed, EMPTY, length, kind);
 }
 
-/** Bytes: SHA-384, the longest label in use and two randoms. */
-const WORKSPACE_LENGTH = 48 + 24 + 64;
-/** Kept between calls: nothing runs while one is at work, since all calls are synchronous. Erased after each. */
-const workspace = new Uint8Array(new ArrayBuffer(WORKSPACE_LENGTH));
+function derive(
+  provider: CryptoProvider,
+  hash: HashName,
+  secret: Secret,
+  label: PrfLabel,
+  seed: Uint8Array,
+  restOfSeed: Uint8Array,
+  length: number,
+  kind: string,
+): Secret {
+  const out = new Uint8Array(new ArrayBuffer(length));
+  expand(provider, hash, secret.expose(), label.input(hash, seed, restOfSeed), out, false);
+  return Secret.adopt(kind, out, length, secret.id);
+}
+
+/** P_hash, as much as `out` takes. `isTold`: the output is told to the peer. */
+function expand(
+  provider: CryptoProvider,
+  hash: HashName,
+  key: Uint8Array,
+  { whole, labelAndSeed, seedAt }: Input,
+  out: Uint8Array,
+  isTold: boolean,
+): void {
+  const blockLength = hashLength(hash);
+  // A(i) tells nothing of what is made with it: that takes the key again.
+  let a = provider.publicHmac(hash, key, labelAndSeed);
+  for (let at = 0; at < out.length; at += blockLength) {
+    if (at > 0) {
+      const next = provider.publicHmac(hash, key, a);
+      wipe(a);
+      a = next;
+    }
+    whole.set(a);
+    const block = isTold ? provider.publicHmac(hash, key, whole) : provider.hmacOfRandomKey(hash, key, whole);
+    const taken = Math.min(blockLength, out.length - at);
+    for (let i = 0; i < taken; i++) {
+      out[at + i] = block[i];
+    }
+    wipe(block);
+  }
+  wipe(a);
+  wipe(whole, 0, blockLength);
+  wipe(whole, seedAt);
+}
+
+/** What P_hash reads: A(i) ‖ label ‖ seed. */
+interface Input {
+  readonly whole: Uint8Array;
+  /** A view of it. */
+  readonly labelAndSeed: Uint8Array;
+  readonly seedAt: number;
+}
+
+/** A label with room for A(i) before it and for the seed behind it, put together once for each hash. */
+class PrfLabel {
+  readonly #label: string;
+  readonly #inputs: Record<HashName, Input | undefined> = { sha256: undefined, sha384: undefined };
+
+  constructor(label: string) {
+    this.#label = label;
+  }
+
+  /** Valid until the next call: nothing runs while one is at work, since all calls are synchronous. */
+  input(hash: HashName, seed: Uint8Array, restOfSeed: Uint8Array): Input {
+    const length = seed.length + restOfSeed.length;
+    let input = this.#inputs[hash];
+    if (input === undefined || input.whole.length !== input.seedAt + length) {
+      input = makeInput(hash, this.#label, length);
+      this.#inputs[hash] = input;
+    }
+    const { whole, seedAt } = input;
+    whole.set(seed, seedAt);
+    whole.set(restOfSeed, seedAt + seed.length);
+    return input;
+  }
+}
+
+function makeInput(hash: HashName, label: string, seedLength: number): Input {
+  const name = utf8(label);
+  const blockLength = hashLength(hash);
+  const seedAt = blockLength + name.length;
+  const whole = new Uint8Array(new ArrayBuffer(seedAt + seedLength));
+  whole.set(name, blockLength);
+  return { whole, labelAndSeed: whole.subarray(blockLength), seedAt };
+}
 
 /** The master secret of a connection with extended_master_secret; spends the premaster secret. */
 export function extendedMasterSecret(
@@ -78,15 +129,16 @@ export function extendedMasterSecret(
   preMasterSecret: Secret,
   sessionHash: Uint8Array,
 ): Secret {
-  const made = prf({
+  const made = derive(
     provider,
     hash,
-    secret: preMasterSecret,
-    label: 'extended master secret',
-    seed: sessionHash,
-    length: MASTER_SECRET_LENGTH,
-    kind: 'extendedMasterSecret',
-  });
+    preMasterSecret,
+    EXTENDED_MASTER_SECRET,
+    sessionHash,
+    EMPTY,
+    MASTER_SECRET_LENGTH,
+    'extendedMasterSecret',
+  );
   preMasterSecret.erase();
   return made;
 }
@@ -99,15 +151,16 @@ export function legacyMasterSecret(
   clientRandom: Uint8Array,
   serverRandom: Uint8Array,
 ): Secret {
-  const made = prf({
+  const made = derive(
     provider,
     hash,
-    secret: preMasterSecret,
-    label: 'master secret',
-    seed: concat(clientRandom, serverRandom),
-    length: MASTER_SECRET_LENGTH,
-    kind: 'masterSecret',
-  });
+    preMasterSecret,
+    MASTER_SECRET,
+    clientRandom,
+    serverRandom,
+    MASTER_SECRET_LENGTH,
+    'masterSecret',
+  );
   preMasterSecret.erase();
   return made;
 }
@@ -129,26 +182,20 @@ export function keyBlock(options: {
   readonly ivLength: number;
 }): KeyBlock {
   const { provider, hash, masterSecret, clientRandom, serverRandom, keyLength, ivLength } = options;
-  const block = prf({
-    provider,
-    hash,
-    secret: masterSecret,
-    label: 'key expansion',
-    seed: concat(serverRandom, clientRandom),
-    length: 2 * (keyLength + ivLength),
-    kind: 'keyBlock',
-  });
+  const length = 2 * (keyLength + ivLength);
+  const block = derive(provider, hash, masterSecret, KEY_EXPANSION, serverRandom, clientRandom, length, 'keyBlock');
   const { id } = block;
   const bytes = block.surrender('cut into keys');
   const ivs = 2 * keyLength;
   // The parts stay where they are: each is erased by itself.
-  const cut = (kind: string, at: number, length: number) =>
-    Secret.adopt(kind, bytes.subarray(at, at + length), length, id);
   return {
-    client: { writeKey: cut('clientWriteKey', 0, keyLength), writeIv: cut('clientImplicitNonce', ivs, ivLength) },
+    client: {
+      writeKey: Secret.adopt('clientWriteKey', bytes.subarray(0, keyLength), keyLength, id),
+      writeIv: Secret.adopt('clientImplicitNonce', bytes.subarray(ivs, ivs + ivLength), ivLength, id),
+    },
     server: {
-      writeKey: cut('serverWriteKey', keyLength, keyLength),
-      writeIv: cut('serverImplicitNonce', ivs + ivLength, ivLength),
+      writeKey: Secret.adopt('serverWriteKey', bytes.subarray(keyLength, ivs), keyLength, id),
+      writeIv: Secret.adopt('serverImplicitNonce', bytes.subarray(ivs + ivLength), ivLength, id),
     },
   };
 }
@@ -162,18 +209,15 @@ export function finishedVerifyData12(options: {
   readonly transcriptHash: Uint8Array;
 }): Uint8Array {
   const { provider, hash, masterSecret, sender, transcriptHash } = options;
-  const made = prf({
-    provider,
-    hash,
-    secret: masterSecret,
-    label: FINISHED_LABELS[sender],
-    seed: transcriptHash,
-    length: VERIFY_DATA_LENGTH,
-    kind: VERIFY_DATA_KINDS[sender],
-    isTold: true,
-  });
-  return made.surrender('told to the peer');
+  // On V8's heap, which is no place for a secret: cheaper, and the peer is told.
+  const out = new Uint8Array(VERIFY_DATA_LENGTH);
+  const input = FINISHED[sender].input(hash, transcriptHash, EMPTY);
+  expand(provider, hash, masterSecret.expose(), input, out, true);
+  return Secret.adopt(VERIFY_DATA_KINDS[sender], out, out.length, masterSecret.id).surrender('told to the peer');
 }
 
-const FINISHED_LABELS = { client: 'client finished', server: 'server finished' } as const;
+const EXTENDED_MASTER_SECRET = new PrfLabel('extended master secret');
+const MASTER_SECRET = new PrfLabel('master secret');
+const KEY_EXPANSION = new PrfLabel('key expansion');
+const FINISHED = { client: new PrfLabel('client finished'), server: new PrfLabel('server finished') } as const;
 const VERIFY_DATA_KINDS = { client: 'clientVerifyData', server: 'serverVerifyData' } as const;

@@ -51,9 +51,9 @@ export function u8List8(reader: Reader, field: string): number[] {
   if (length < 1 || length > reader.remaining) {
     throw reader.malformed(field, `length ${length} is outside 1..${reader.remaining}`);
   }
-  const list: number[] = [];
+  const list: number[] = new Array(length);
   for (let i = 0; i < length; i++) {
-    list.push(reader.u8(field));
+    list[i] = reader.u8(field);
   }
   return list;
 }
@@ -134,8 +134,8 @@ export function writeMaxFragmentLength(writer: Writer, length: number): void {
 
 export function writeU16List16(writer: Writer, list: readonly number[]): void {
   writer.u16(2 * list.length);
-  for (const value of list) {
-    writer.u16(value);
+  for (let i = 0; i < list.length; i++) {
+    writer.u16(list[i]);
   }
 }
 
@@ -209,9 +209,9 @@ function u16List(reader: Reader, length: number, field: string): number[] {
   if (length > 2 * MAX_CODE_POINTS) {
     throw reader.malformed(field, `more than ${MAX_CODE_POINTS} entries`);
   }
-  const list: number[] = [];
-  for (let i = 0; i < length; i += 2) {
-    list.push(reader.u16(field));
+  const list: number[] = new Array(length / 2);
+  for (let i = 0; i < list.length; i++) {
+    list[i] = reader.u16(field);
   }
   return list;
 }

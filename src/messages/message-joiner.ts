@@ -87,7 +87,8 @@ export class MessageJoiner {
     }
     this.#bytes = bytes.length === end ? undefined : bytes.subarray(end);
     this.#fragments = this.#bytes === undefined ? 0 : 1;
-    return { type: bytes[0], raw: bytes.subarray(0, end), body: bytes.subarray(HEADER_LENGTH, end) };
+    const raw = bytes.length === end ? bytes : bytes.subarray(0, end);
+    return { type: bytes[0], raw, body: bytes.subarray(HEADER_LENGTH, end) };
   }
 
   /** Copies what is left, for views whose memory is about to be reused. */

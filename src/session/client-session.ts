@@ -118,8 +118,9 @@ export function encodeClientSession(session: ClientSession): Secret {
   const listLength = certificatesLength(WHAT, session.peerCertificates, CERTIFICATES);
   const names = serverName.length + alpnProtocol.length;
   const variable = secret.length + own.fields.length + session.ticket.length + names + listLength;
-  // From here on nothing throws, and the writer never grows: no copy of the secret stays behind. `take` erases its buffer.
-  const writer = new Writer(FIXED_LENGTH + variable);
+  // From here on nothing throws, and the writer never grows: no copy of the secret stays behind.
+  const bytes = new Uint8Array(new ArrayBuffer(FIXED_LENGTH + variable));
+  const writer = new Writer(bytes.length, () => bytes);
   writer
     .bytes(MAGIC)
     .u8(FORMAT)
@@ -137,7 +138,7 @@ export function encodeClientSession(session: ClientSession): Secret {
   for (const certificate of session.peerCertificates) {
     writer.vector24(certificate);
   }
-  return Secret.take('clientSession', writer.finish(), session.secret.id);
+  return Secret.adopt('clientSession', bytes, bytes.length, session.secret.id);
 }
 
 /**

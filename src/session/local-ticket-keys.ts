@@ -181,7 +181,14 @@ export class LocalTicketKeys implements TicketKeySource {
     const moment = momentOf(this.#clock);
     const last = this.#entries[this.#entries.length - 1];
     const due = moment.wall >= last.key.sealUntil || moment.monotonic >= last.monotonic.sealUntil;
-    const ended12 = this.#entries.filter((entry) => isOver12(entry, moment) && !entry.key.secret12.erased);
+    // Every ticket asks, and nearly always there is nothing to do.
+    if (due || anyEnds(this.#entries, moment)) {
+      this.#catchUp(moment, due);
+    }
+  }
+
+  #catchUp(moment: Moment, due: boolean): void {
+    const ended12 = this.#entries.filter((entry) => endsNow12(entry, moment));
     const ended = this.#entries.filter((entry) => hasEnded(entry, moment));
     // Before anyone is told of anything.
     erase(ended, 'expired');
@@ -278,8 +285,17 @@ function hasEnded({ key, monotonic }: Entry, moment: Moment): boolean {
   return keyState(key, moment.wall) === 'ended' || keyState(monotonic, moment.monotonic) === 'ended';
 }
 
-function isOver12({ key, monotonic }: Entry, moment: Moment): boolean {
-  return hasEnded12(key, moment.wall) || hasEnded12(monotonic, moment.monotonic);
+function anyEnds(entries: readonly Entry[], moment: Moment): boolean {
+  for (const entry of entries) {
+    if (hasEnded(entry, moment) || endsNow12(entry, moment)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+function endsNow12({ key, monotonic }: Entry, moment: Moment): boolean {
+  return !key.secret12.erased && (hasEnded12(key, moment.wall) || hasEnded12(monotonic, moment.monotonic));
 }
 
 function nameOf(key: TicketKey): string {

@@ -135,8 +135,9 @@ export function encodeSessionState(state: SessionState, multiple = 1): Secret {
   const fixed = is13 ? FIXED_LENGTH + 10 + pskIdentity.length : FIXED_LENGTH + 1;
   const bare = fixed + secret.length + serverName.length + alpnProtocol.length + listLength;
   const length = Math.ceil(bare / multiple) * multiple;
-  // From here on nothing throws, and the writer never grows: no copy of the secret stays behind. `take` erases its buffer.
-  const writer = new Writer(length);
+  // From here on nothing throws, and the writer never grows: no copy of the secret stays behind.
+  const bytes = new Uint8Array(new ArrayBuffer(length));
+  const writer = new Writer(length, () => bytes);
   writer
     .u8(FORMAT)
     .u16(is13 ? TLS13 : TLS12)
@@ -155,7 +156,7 @@ export function encodeSessionState(state: SessionState, multiple = 1): Secret {
     writer.vector16(certificate);
   }
   writer.u8(length - bare).zeros(length - bare);
-  return Secret.take('sessionState', writer.finish(), state.secret.id);
+  return Secret.adopt('sessionState', bytes, length, state.secret.id);
 }
 
 /**

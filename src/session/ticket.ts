@@ -140,11 +140,8 @@ function withTicketKey<T>(
   salt: Uint8Array,
   callback: (aead: AeadKey, nonce: Uint8Array) => T,
 ): T {
-  const info = new Uint8Array(EXPAND_LABEL.length + SALT_LENGTH + 1);
-  info.set(EXPAND_LABEL);
-  info.set(salt, EXPAND_LABEL.length);
-  info[info.length - 1] = 1;
-  const ticketSecret = provider.hmacOfRandomKey('sha256', secret.expose(), info);
+  expandInfo.set(salt, EXPAND_LABEL.length);
+  const ticketSecret = provider.hmacOfRandomKey('sha256', secret.expose(), expandInfo);
   const aead = provider.aead('aes-256-gcm', ticketSecret, secret);
   wipe(ticketSecret);
   try {
@@ -182,6 +179,8 @@ const MIN_TICKET_LENGTH = HEADER_LENGTH + TAG_LENGTH + PADDING_MULTIPLE;
 /** The longest that `sealTicket` makes, about 12.7 KiB: what is longer would only make us hash and decrypt for nothing. */
 const MAX_TICKET_LENGTH = HEADER_LENGTH + MAX_STATE_LENGTH + PADDING_MULTIPLE + TAG_LENGTH;
 const EXPAND_LABEL = utf8('mayfly ticket');
+/** Label, salt and counter: public, and kept between calls, which are all synchronous. */
+const expandInfo = concat(EXPAND_LABEL, new Uint8Array(SALT_LENGTH), new Uint8Array([1]));
 
 const BAD_TICKET: OpenedTicket = { refusal: 'bad_ticket' };
 const UNKNOWN_KEY: OpenedTicket = { refusal: 'unknown_key' };
