@@ -103,7 +103,8 @@ export class Connection implements HandshakeHost, IncomingHost {
    * for a transport that takes no more, and not end the transport: how long it takes is up to the peer.
    */
   get holdsData(): boolean {
-    const isOpen = this.#runner.established !== undefined && !this.#ending.closeSent;
+    const { closeSent, peerClosed } = this.#ending;
+    const isOpen = this.#runner.established !== undefined && !closeSent && !peerClosed;
     return this.#data.holds || (isOpen && this.channel.holdsData);
   }
 

@@ -68,7 +68,10 @@ export interface PskOptions {
    * certificate, nor does the server for them. See `mayfly` of the socket for who it is.
    */
   readonly externalPsks?: readonly ExternalPskOptions[] | ExternalPskLookUp;
-  /** Ours, at a client: TLS 1.3 alone, and only with one of the PSKs: no certificate will do. Default false. */
+  /**
+   * Ours: TLS 1.3 alone, and only with one of the PSKs, or a session that began with one: no certificate will do. At a server
+   * those that it is given serve nobody. Default false.
+   */
   readonly externalPskRequired?: boolean;
   /**
    * Ours: psk_ke, a PSK without a key exchange, which is not forward secret: whoever later learns the PSK, or the key of the
@@ -135,6 +138,8 @@ export function erasePsks(psks: readonly ExternalPsk[]): void {
 export class ServerPsks {
   /** For the core: see `ServerContext`. */
   readonly pskKe: 'fallback' | 'prefer' | undefined;
+  /** Nobody is served without one. */
+  readonly required: boolean;
   readonly #options: PskOptions;
   /** By identity on the wire, in hex. */
   readonly #table = new Map<string, ExternalPskOptions>();
@@ -147,7 +152,11 @@ export class ServerPsks {
       this.#fill(externalPsks ?? []);
     }
     this.pskKe = allowed === 'prefer' ? 'prefer' : allowed === true ? 'fallback' : undefined;
+    this.required = options.externalPskRequired === true;
     this.#options = options;
+    if (this.required && !this.some) {
+      throw new TLSError('TLS_ERR_CONFIG', 'externalPskRequired needs externalPsks or a pskCallback');
+    }
   }
 
   /** Whether any can be known. */

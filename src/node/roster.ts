@@ -13,6 +13,9 @@ export interface Place<T> {
   at: number;
 }
 
+/** Under which a socket keeps its place: whoever is handed one hangs things of its own on it, by names of its own. */
+export const ownPlace: unique symbol = Symbol('place');
+
 export class Roster<T extends object> {
   readonly #places: Place<T>[] = [];
 

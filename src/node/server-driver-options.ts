@@ -73,10 +73,14 @@ export interface ServerEvents {
   closed(socket: TLSSocket): void;
 }
 
-/** @throws TLSError `TLS_ERR_CONFIG` the callback chose what the client does not speak */
+/** @throws TLSError `TLS_ERR_CONFIG` the callback chose what the client does not speak; `TLS_ERR_WRONG_STATE` it ended the socket */
 export function chooseProtocol(callback: ALPNCallback, socket: TLSSocket, hello: ClientHelloInfo): string | undefined {
   const protocols = [...hello.alpnProtocols];
   const chosen = callback.call(socket, { servername: hello.serverName, protocols });
+  if (socket.destroyed) {
+    // The core is in the midst of its work, and would make keys for a connection that is over.
+    throw new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed in its ALPNCallback');
+  }
   if (chosen !== undefined && !hello.alpnProtocols.includes(chosen)) {
     throw new TLSError(
       'TLS_ERR_CONFIG',

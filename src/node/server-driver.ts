@@ -327,7 +327,7 @@ export class ServerDriver implements Driver {
     const check = this.#clients.checkOf(context);
     const events = this.#events;
     const made: ServerContext = {
-      credentials: context.credentials,
+      credentials: this.#psks.required ? [] : context.credentials,
       alpnProtocols: this.#alpnProtocols,
       // Listeners come and go.
       get askCertificateStatus() {
@@ -345,7 +345,8 @@ export class ServerDriver implements Driver {
   }
 
   #contextFor(socket: TLSSocket, context: SecureContext, sessionCache?: ConnectionSessions): ServerContext {
-    return this.#own.of(socket, { context, shared: this.#contextOf(context), sessionCache });
+    const own = this.#own.of(socket, { context, shared: this.#contextOf(context), sessionCache });
+    return this.#psks.required ? { ...own, credentials: [] } : own;
   }
 
   #keyCertOf(socket: TLSSocket): SecureContext {

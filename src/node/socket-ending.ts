@@ -123,7 +123,9 @@ export abstract class SocketEnding extends SocketWriter {
       return;
     }
     this.#truncated = true;
-    if (!this.secureConnecting && (this.#hungUp || this.driver.allowsTruncation(this as unknown as TLSSocket))) {
+    // A renegotiation, for whose end our side waits, has none either.
+    const handshaking = this.secureConnecting || connection?.holdsData === true;
+    if (!handshaking && (this.#hungUp || this.driver.allowsTruncation(this as unknown as TLSSocket))) {
       // The core is not told, so that our side may still answer.
       this.#endReading();
       return;

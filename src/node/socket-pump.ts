@@ -92,6 +92,11 @@ export abstract class SocketPump extends EarlySocket implements RawOwner {
     }
     this.run(() => {
       const connection = driver.createConnection(this as unknown as TLSSocket);
+      if (this.destroyed) {
+        // By a callback that was asked for PSKs or early data.
+        connection.erase('closed');
+        return [];
+      }
       this.connection = connection;
       this.secretOwner = connection.owner;
       this.eraseAtExit();

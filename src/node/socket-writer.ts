@@ -171,6 +171,10 @@ export abstract class SocketWriter extends RawWriter {
 
   /** The handshake, or a renegotiation, is over: what waited for it goes out. */
   protected release(): void {
+    if (this.#isCutOff && this.#waiting !== undefined && this.#waiting.chunks.length > 0) {
+      this.crash(cutOff());
+      return;
+    }
     this.rawDrained();
     const finishing = this.#finishing;
     if (finishing !== undefined && !this.destroyed) {
@@ -232,6 +236,12 @@ export abstract class SocketWriter extends RawWriter {
 
   protected override get holdsWrites(): boolean {
     return this.#waiting !== undefined;
+  }
+
+  /** The peer has closed in a renegotiation, whose keys it will not prove any more: no data can go out under them. */
+  get #isCutOff(): boolean {
+    const { connection } = this;
+    return connection?.peerClosed === true && !connection.canSend && !this.#saidAll;
   }
 
   /** What waits for the end of a renegotiation must not wait for ever. */
@@ -369,6 +379,9 @@ export abstract class SocketWriter extends RawWriter {
   #sealSlice(bytes: Uint8Array): void {
     const { connection } = this;
     if (!connection?.canSend) {
+      if (this.#isCutOff) {
+        this.crash(cutOff());
+      }
       return;
     }
     this.#plaintextOut += bytes.length;
@@ -404,6 +417,11 @@ export abstract class SocketWriter extends RawWriter {
 
 function destroyedUnsent(): TLSError {
   return new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent');
+}
+
+function cutOff(): TLSError {
+  const why = 'the peer closed the connection in a renegotiation, for whose end data was waiting';
+  return new TLSError('TLS_ERR_TRUNCATED', why);
 }
 
 /** At the next tick; unless a larger write has flushed in the meantime. */

@@ -12,7 +12,7 @@ import type { ExternalSessionCache } from '../session/external-session-cache.ts'
 import { isOurTurn } from './answering.ts';
 import type { EarlyDelivery } from './driver.ts';
 import { SessionEvents } from './external-sessions.ts';
-import { Roster } from './roster.ts';
+import { ownPlace, Roster } from './roster.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import type { ServerCounters } from './server-counters.ts';
 import { ServerDriver } from './server-driver.ts';
@@ -138,7 +138,7 @@ class Acceptor implements ServerEvents {
       socket.pause();
     }
     if (!socket.destroyed) {
-      socket.place = this.sockets.enter(socket);
+      socket[ownPlace] = this.sockets.enter(socket);
       this.#watch();
     }
   }
@@ -196,7 +196,7 @@ class Acceptor implements ServerEvents {
 
   closed(socket: TLSSocket): void {
     this.driver.counters.open--;
-    this.sockets.leave(socket.place);
+    this.sockets.leave(socket[ownPlace]);
     if (this.sockets.size === 0) {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;

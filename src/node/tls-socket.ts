@@ -21,7 +21,7 @@ import type { ClientDriverOptions } from './client-driver-options.ts';
 import { isConnecting, readConnectArguments } from './connect-arguments.ts';
 import type { Driver } from './driver.ts';
 import { passOnOpening, readOption } from './raw-reader.ts';
-import type { Place } from './roster.ts';
+import { ownPlace, type Place } from './roster.ts';
 import type { SecureContext, SecureContextOptions } from './secure-context.ts';
 import { ServerDriver } from './server-driver.ts';
 import type { ServerDriverOptions } from './server-driver-options.ts';
@@ -54,7 +54,7 @@ export class TLSSocket extends SocketHandshakes {
   servername: string | false | null = null;
   server: unknown;
   /** @internal Among the open sockets of its server. */
-  place: Place<TLSSocket> | undefined;
+  [ownPlace]: Place<TLSSocket> | undefined;
   #summary: HandshakeSummary | undefined;
 
   constructor(socket?: Duplex | null, options: TLSSocketOptions = {}) {
@@ -92,6 +92,10 @@ export class TLSSocket extends SocketHandshakes {
     const { options, listener } = readConnectArguments<TcpSocketConnectOpts & SocketConstructorOpts>(args);
     if (this.raw !== undefined) {
       throw new TLSError('TLS_ERR_WRONG_STATE', 'connect() was called on a socket that has a transport');
+    }
+    if (this.destroyed) {
+      // By a `signal` that was aborted before: nobody would ever end what were opened now.
+      return this;
     }
     const onread = readOption();
     // Node reads these when a socket is made, and not in connect(). Without noDelay, what follows the Finished in
@@ -280,7 +284,10 @@ export class TLSSocket extends SocketHandshakes {
     const { connection } = this;
     const summary = this.#summary;
     if (connection === undefined || summary === undefined) {
-      throw new TLSError('TLS_ERR_WRONG_STATE', 'there is no channel binding before the handshake is complete');
+      throw new TLSError(
+        'TLS_ERR_WRONG_STATE',
+        'there is no channel binding before the handshake is complete, nor after the end',
+      );
     }
     const { peerCertificates } = summary;
     const chain = () => (this.driver.role === 'client' ? peerCertificates : this.driver.ownCertificates(this));

@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import { utf8 } from '../../src/bytes/bytes.ts';
 import * as ourTls from '../../src/node/tls.ts';
 import { SecretWatch } from '../support/secret-watch.ts';
-import { listen, mayfly, pairs, serverOptions, trust } from './support.ts';
+import { failure, listen, mayfly, pairs, serverOptions, trust } from './support.ts';
 
 const PSK = Buffer.from('d731ef57be09e5204f0b205b60627028', 'hex');
 const only13 = { minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
@@ -247,6 +247,42 @@ describe('externalPsks', () => {
     server.close();
   });
 
+  test('a server that requires them serves nobody by a certificate, of whatever version and context, and resumes its own', async () => {
+    const psk = { identity: 'known', psk: PSK };
+    const options = { ...serverOptions, externalPsks: [psk], externalPskRequired: true };
+    const secureContext = ourTls.createSecureContext(serverOptions);
+    for (const more of [
+      {},
+      {
+        SNICallback: (_name: string, done: (error: null, context: ourTls.SecureContext) => void) =>
+          done(null, secureContext),
+      },
+      {
+        ALPNCallback(this: ourTls.TLSSocket) {
+          this.setKeyCert(serverOptions);
+          return 'a';
+        },
+      },
+    ]) {
+      const server = ourTls.createServer({ ...options, ...more });
+      const port = await listen(server);
+      for (const maxVersion of ['TLSv1.3', 'TLSv1.2'] as const) {
+        const failed = once(server, 'tlsClientError');
+        const stranger = ourTls.connect({ ...trust, port, host: 'localhost', maxVersion, ALPNProtocols: ['a'] });
+        await failure(stranger, 'secureConnect');
+        const { code } = (await failed)[0] as ourTls.TLSError;
+        assert.equal(code, maxVersion === 'TLSv1.3' ? 'TLS_ERR_UNKNOWN_PSK' : 'TLS_ERR_NO_COMMON_SIGNATURE_SCHEME');
+      }
+      const first = await connect(server, { externalPsks: [psk] });
+      const session = await first.session;
+      first.client.destroy();
+      const again = await connect(server, { externalPsks: [psk], session });
+      assert.equal(again.client.isSessionReused(), true);
+      again.client.destroy();
+      server.close();
+    }
+  });
+
   test('psk_ke only where both ends say so, with a warning at both and on the diagnostics channel', async () => {
     const { subscribe, unsubscribe } = await import('node:diagnostics_channel');
     const psk = { identity: 'device', psk: PSK };
@@ -315,6 +351,7 @@ describe('externalPsks', () => {
     const wrong: ourTls.PskOptions[] = [
       { externalPsks: [psk], pskCallback: () => null },
       { externalPsks: [psk], requestCert: true } as ourTls.PskOptions,
+      { externalPskRequired: true },
       { pskCallback: 'psk' as never },
       { externalPsks: 'psk' as never },
       { externalPsks: [psk, psk] },

@@ -87,3 +87,15 @@ test('who leaves a roster is gone at once, whoever goes through the others meanw
   assert.equal(roster.leave(places[0]), false);
   assert.equal(roster.size, 0);
 });
+
+test('an open socket has a place that an application does not overwrite by chance', async () => {
+  const server = tls.createServer(serverOptions);
+  const port = await listen(server);
+  tls.connect({ port, host: '127.0.0.1', servername: 'localhost', ...trust }).resume();
+  const [socket] = (await once(server, 'secureConnection')) as [tls.TLSSocket];
+  Object.assign(socket, { place: 'Paris' });
+  assert.deepEqual([...server.secureSockets], [socket]);
+  socket.destroy();
+  assert.equal(server.secureSockets.size, 0);
+  server.close();
+});
