@@ -1,6 +1,7 @@
 /** The flags of `mayfly ring`. What each command does is loaded when it is run. */
 
 import { Command, Option } from 'commander';
+import { loadCode } from './load-code.ts';
 import { agentCommand } from './ring/agent.ts';
 
 export interface RingFlags {
@@ -48,8 +49,10 @@ export function ringCommand(): Command {
     'after',
     `
 Examples:
-  $ mayfly ring init --fleet-name web --identity web1.identity web2.identity web3.identity
-  $ mayfly ring members --identity web1.identity --add web4.identity --write web.members
+  $ mayfly ring init --fleet-name web \\
+      --identity web1.identity web2.identity web3.identity
+  $ mayfly ring members --identity web1.identity \\
+      --add web4.identity --write web.members
   $ mayfly ring status --fleet redis://10.0.0.5 --identity web1.identity
   $ mayfly ring evict web3 --fleet redis://10.0.0.5 --identity web1.identity`,
   );
@@ -64,11 +67,12 @@ function initCommand(): Command {
     .addHelpText(
       'after',
       `
-Each file holds one host’s own key and the public keys of all. Bring each to its host and nowhere else; whoever has one
-can join the fleet from then on, but opens nothing of the past.`,
+Each file holds one host’s own key and the public keys of all. Bring each to its
+host and nowhere else; whoever has one can join the fleet from then on, but
+opens nothing of the past.`,
     )
     .action(async (flags: InitFlags) => {
-      const { init } = await import('./ring/init.ts');
+      const { init } = await loadCode<typeof import('./ring/init.ts')>('ring/init');
       init(flags);
     });
 }
@@ -85,11 +89,12 @@ function membersCommand(): Command {
     .addHelpText(
       'after',
       `
-A stolen identity is replaced by --remove web3 --add web3.identity. Members with different lists are different fleets:
-adopt a new one at all hosts, one after the other, and see in mayfly ring status that all are there.`,
+A stolen identity is replaced by --remove web3 --add web3.identity. Members with
+different lists are different fleets: adopt a new one at all hosts, one after
+the other, and see in mayfly ring status that all are there.`,
     )
     .action(async (flags: MembersFlags) => {
-      const { members } = await import('./ring/members.ts');
+      const { members } = await loadCode<typeof import('./ring/members.ts')>('ring/members');
       members(flags);
     });
 }
@@ -103,7 +108,7 @@ function statusCommand(): Command {
     )
     .addHelpText('after', '\nEnds with exit code 30 while the ring has an alarm.')
     .action(async (flags: StatusFlags) => {
-      const { ringStatus } = await import('./ring/status.ts');
+      const { ringStatus } = await loadCode<typeof import('./ring/status.ts')>('ring/status');
       await ringStatus(flags);
     });
 }
@@ -112,7 +117,7 @@ function rotateCommand(): Command {
   return withFleet(new Command('rotate'))
     .description('have a new key seal soon, at all members; tickets that are out stay good')
     .action(async (flags: RingFlags) => {
-      const { rotate } = await import('./ring/rotate.ts');
+      const { rotate } = await loadCode<typeof import('./ring/rotate.ts')>('ring/rotate');
       await rotate(flags);
     });
 }
@@ -121,7 +126,7 @@ function flushCommand(): Command {
   return withFleet(new Command('flush'))
     .description('end all keys, at all members: no ticket that is out opens any more')
     .action(async (flags: RingFlags) => {
-      const { order } = await import('./ring/order.ts');
+      const { order } = await loadCode<typeof import('./ring/order.ts')>('ring/order');
       await order(flags);
     });
 }
@@ -131,7 +136,7 @@ function evictCommand(): Command {
     .description('end all keys, and let one member have no later one')
     .argument('<member>', 'its name, or the beginning of its id (8 digits or more)')
     .action(async (member: string, flags: RingFlags) => {
-      const { order } = await import('./ring/order.ts');
+      const { order } = await loadCode<typeof import('./ring/order.ts')>('ring/order');
       await order(flags, member);
     });
 }
@@ -140,7 +145,7 @@ function joinCommand(): Command {
   return withFleet(new Command('join'))
     .description('be a member until a signal comes, and print what happens in the ring')
     .action(async (flags: RingFlags) => {
-      const { join } = await import('./ring/join.ts');
+      const { join } = await loadCode<typeof import('./ring/join.ts')>('ring/join');
       await join(flags);
     });
 }

@@ -33,16 +33,21 @@ export type RingEvent =
   /** No ticket is made until a key comes. */
   | { readonly kind: 'not_sealing' }
   | { readonly kind: 'welcomed'; readonly member: string; readonly keys: number }
+  /** More processes of this member have run at one moment than it says it has; this one came last. */
+  | { readonly kind: 'second_process'; readonly member: string; readonly instance: string }
   /** An order was given, here or elsewhere: all keys of before are erased. */
   | { readonly kind: 'generation'; readonly generation: number; readonly evicted: readonly string[] }
   | { readonly kind: 'refused'; readonly why: RecordRefusal; readonly slot: string }
-  | { readonly kind: 'alarm' | 'alarm_over'; readonly alarm: RingAlarm };
+  /** Of clocks: by how many milliseconds the one here runs ahead of the store's; negative when it is behind. */
+  | { readonly kind: 'alarm' | 'alarm_over'; readonly alarm: RingAlarm; readonly skew?: number };
 
 export type KeyEnd = 'expired' | 'generation' | 'left' | 'evicted' | 'crowded_out';
 
 export type RingAlarm =
   /** The local wall clock and the store's differ by more than `maxSkew`: this member makes no epochs. */
   | 'clock_skew'
+  /** The local clock is so far behind the store's that every prekey of this member seems over: it is sent no keys. */
+  | 'clock_behind'
   /** The store could not be visited for half an epoch. */
   | 'store_unreachable'
   /** Sealing goes on under a ratcheted key, and not only for the moment by which a fresh one may be late: none came. */

@@ -22,6 +22,7 @@ export class Announcer {
   readonly #context: MemberContext;
   readonly #prekeys: Prekeys;
   #sequence = 0;
+  #firstAt = Number.POSITIVE_INFINITY;
   #last: { readonly at: Moment; readonly what: string } | undefined;
 
   constructor(context: MemberContext, prekeys: Prekeys) {
@@ -32,6 +33,11 @@ export class Announcer {
   /** How often it was announced. */
   get count(): number {
     return this.#sequence;
+  }
+
+  /** Ring time of the first one; infinity before. */
+  get firstAt(): number {
+    return this.#firstAt;
   }
 
   /** The record, when a heartbeat has passed or something in it has changed. */
@@ -46,6 +52,7 @@ export class Announcer {
     }
     this.#last = { at: now, what };
     this.#sequence++;
+    this.#firstAt = Math.min(this.#firstAt, time);
     const record = sealMemberRecord(trust, identity, {
       bootNonce,
       sequence: this.#sequence,

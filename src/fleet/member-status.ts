@@ -26,6 +26,8 @@ export interface RingStatus {
   /** Of the last visit; absent before the first one. */
   readonly lastVisit: { readonly ago: number; readonly time: number; readonly skew: number } | undefined;
   readonly failedVisits: number;
+  /** How often a process came while as many of its identity ran as are meant to, if only for a moment. */
+  readonly secondProcesses: number;
   readonly sealingKey: string | undefined;
   /** Milliseconds since the sealing key was made; a fresh one is younger than 2 epochs. */
   readonly sealingKeyAge: number | undefined;
@@ -73,6 +75,7 @@ export interface StatusSource {
   readonly generation: Generation;
   readonly lastVisit: Visit | undefined;
   readonly failedVisits: number;
+  readonly secondProcesses: number;
   readonly sealing: HeldKey | undefined;
   readonly keys: HeldKeys;
   readonly peers: readonly MemberRecord[];
@@ -92,6 +95,7 @@ export function ringStatus(source: StatusSource): RingStatus {
     evicted: generation.evicted.map(shortName),
     lastVisit: lastVisit && { ago: elapsed(lastVisit.now, now), time: lastVisit.time, skew: lastVisit.skew },
     failedVisits: source.failedVisits,
+    secondProcesses: source.secondProcesses,
     sealingKey: sealing && shortName(sealing.keyId),
     sealingKeyAge: sealing?.age(now),
     ratchetDepth: sealing?.depth ?? 0,

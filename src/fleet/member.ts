@@ -30,6 +30,7 @@ import { SealingChoice } from './sealing-choice.ts';
 import { MAX_INSTANCES, STORE_TIMEOUT, type StoreView } from './store.ts';
 import { type Refuse, type Visit, VisitReader } from './visit.ts';
 import { VisitSchedule } from './visit-schedule.ts';
+import { Watchfulness } from './watchfulness.ts';
 import { Welcomer } from './welcomer.ts';
 
 type Phase = 'new' | 'running' | 'evicted' | 'left';
@@ -52,8 +53,10 @@ export class Member {
   #phase: Phase = 'new';
   #startedAt: Moment = { wall: 0, monotonic: 0 };
   #schedule: VisitSchedule;
+  #watch: Watchfulness;
   #lastVisit: Visit | undefined;
   #failedVisits = 0;
+  #secondProcesses = 0;
   #events: RingEvent[] = [];
 
   /** @throws TLSError `TLS_ERR_CONFIG` the identity is not on the allow-list, or a use names an unknown policy */
@@ -69,8 +72,10 @@ export class Member {
     this.#reader = new VisitReader(context, refuse);
     this.#announcer = new Announcer(context, this.#prekeys);
     this.#orders = new Orders(context, refuse);
-    this.#sealing = new SealingChoice(context, this.#keys, this.#peers, (event) => this.#tell(event));
+    const isPaused = (now: Moment) => this.#watch.hasSlept(now);
+    this.#sealing = new SealingChoice(context, this.#keys, this.#peers, (event) => this.#tell(event), isPaused);
     this.#schedule = new VisitSchedule(context.configuration.heartbeat, this.#startedAt);
+    this.#watch = new Watchfulness(context.configuration, this.#startedAt);
   }
 
   /** 32 bytes: what the store of this ring is named by. */
@@ -108,6 +113,7 @@ export class Member {
     this.#phase = 'running';
     this.#startedAt = now;
     this.#schedule = new VisitSchedule(this.#context.configuration.heartbeat, now);
+    this.#watch = new Watchfulness(this.#context.configuration, now);
     return this.#finish(now, []);
   }
 
@@ -124,8 +130,13 @@ export class Member {
   }
 
   visitFailed(now: Moment): readonly RingAction[] {
+    this.#watch.note(now);
+    this.#watch.visitFailed(now);
     this.#failedVisits++;
     this.#schedule.end(now);
+    if (this.#watch.hasSlept(now)) {
+      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    }
     return this.#finish(now, []);
   }
 
@@ -135,6 +146,7 @@ export class Member {
     if (elapsed(began, now) > STORE_TIMEOUT || this.#phase !== 'running' || !Number.isFinite(view.time)) {
       return this.visitFailed(now);
     }
+    this.#watch.note(now);
     this.#schedule.end(now);
     this.#failedVisits = 0;
     this.#advance(now);
@@ -146,6 +158,10 @@ export class Member {
     }
     const trusted = this.#orders.within(visit);
     this.#peers.update(trusted, this.#generation, this.#announcer.count);
+    for (const { memberId, instanceId } of this.#peers.newSecondProcesses(trusted.time, this.#announcer.firstAt)) {
+      this.#secondProcesses++;
+      this.#tell({ kind: 'second_process', member: shortName(memberId), instance: shortName(instanceId) });
+    }
     const actions = this.#takeKeys(trusted);
     const announcement = this.#announce(trusted);
     const welcomes = this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation);
@@ -227,6 +243,7 @@ export class Member {
       generation: this.#generation,
       lastVisit: this.#lastVisit,
       failedVisits: this.#failedVisits,
+      secondProcesses: this.#secondProcesses,
       sealing: this.sealingKey(now),
       keys: this.#keys,
       peers: this.#peers.live,
@@ -246,6 +263,9 @@ export class Member {
       this.#hold(settled, now);
     }
     this.#advance(now);
+    if (visit.skewed || this.#keys.has(epochAt(this.#context.configuration, visit.time), now)) {
+      this.#watch.caughtUp();
+    }
     // Before it was announced once, nobody else can know of it: two that start together would both make the first epoch.
     const actions = this.#announcer.count === 0 ? [] : this.#maker.decide(this.#makerView(visit));
     if (actions.length > 0) {
@@ -262,7 +282,7 @@ export class Member {
   }
 
   #makerView(visit: Visit): MakerView {
-    const salt = this.sealingKey(visit.now);
+    const salt = this.#sealing.latest(visit.now);
     return { visit, generation: this.#generation, keys: this.#keys, peers: this.#peers, salt };
   }
 
@@ -336,20 +356,26 @@ export class Member {
 
   /** What every call ends with: keys kept on time, alarms, the next visit, the next call. */
   #finish(now: Moment, actions: readonly RingAction[]): readonly RingAction[] {
+    this.#watch.note(now);
     this.#advance(now);
     this.#sealing.update(now);
     if (this.#sealing.isWaiting(now)) {
       // Nobody gets a ticket meanwhile: the others' word that they have it is worth a look.
       this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
     }
-    const alarms = this.#alarms.update({
-      clock_skew: this.#lastVisit?.skewed === true,
-      store_unreachable: this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
+    const visit = this.#lastVisit;
+    const conditions = {
+      clock_skew: visit?.skewed === true,
+      clock_behind: visit !== undefined && this.#prekeys.seemsOver(visit),
+      // After a sleep, or when the clock was set, half an epoch has passed in which nobody tried.
+      store_unreachable:
+        !this.#watch.hasSlept(now) && this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
       ...this.#sealing.alarms(now),
       identity_shared: this.#peers.sharedIdentities > 0,
       ring_full: this.#peers.live.length >= MAX_INSTANCES,
       evicted: this.#phase === 'evicted',
-    });
+    };
+    const alarms = this.#alarms.update(conditions, visit?.skew);
     const events = this.#events.map((event) => ({ kind: 'event', event }) as const);
     this.#events = [];
     return [...actions, ...events, ...alarms, ...this.#next(now)];

@@ -12,6 +12,15 @@ interface Peer {
   readonly record: MemberRecord;
   /** Ring time of the first record that was seen of it. */
   readonly since: number;
+  /** What that record says of itself. */
+  readonly firstAnnounced: number;
+}
+
+/** A process between two moments at which it has shown to be alive; ring time, by its own word. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly record: MemberRecord | undefined;
 }
 
 export class Peers {
@@ -27,6 +36,8 @@ export class Peers {
   #sharedIdentities = 0;
   /** Identities, hex, of which two signers have spoken for one instance. */
   readonly #twofold = new Set<string>();
+  /** Instances, hex, of which it was told that they ran beside others of their identity. */
+  readonly #told = new Set<string>();
 
   constructor(context: MemberContext, refuse: Refuse) {
     this.#context = context;
@@ -96,6 +107,39 @@ export class Peers {
     return this.#heard.length > 0 && this.#heard.every(says);
   }
 
+  /**
+   * Those that came while as many of their identity ran as are meant to: each is told once. A process that ended before another
+   * began is none of them, however long its record lies there, so a restart is not taken for one, and a visit of seconds is seen.
+   * @param firstAnnounced ring time of this instance's own first record
+   */
+  newSecondProcesses(time: number, firstAnnounced: number): readonly MemberRecord[] {
+    const { identity, processes } = this.#context;
+    const own: Span = { from: firstAnnounced, to: time, record: undefined };
+    const groups = new Map([[toHex(identity.memberId), { spans: [own], allowed: processes }]]);
+    for (const { record, firstAnnounced: from } of this.#known.values()) {
+      const id = toHex(record.memberId);
+      const { spans, allowed } = groups.get(id) ?? { spans: [], allowed: record.processes };
+      spans.push({ from, to: record.announcedAt, record });
+      groups.set(id, { spans, allowed: Math.min(allowed, record.processes) });
+    }
+    for (const id of this.#told) {
+      if (!this.#known.has(id)) {
+        this.#told.delete(id);
+      }
+    }
+    const found: MemberRecord[] = [];
+    for (const { spans, allowed } of groups.values()) {
+      for (const { from, record } of spans.length > allowed ? spans : []) {
+        const beside = spans.filter((span) => span.record !== record && span.from <= from && from < span.to).length;
+        if (record !== undefined && beside >= allowed && !this.#told.has(toHex(record.instanceId))) {
+          this.#told.add(toHex(record.instanceId));
+          found.push(record);
+        }
+      }
+    }
+    return found;
+  }
+
   #take(record: MemberRecord, time: number, generation: Generation, announced: number): void {
     const id = toHex(record.instanceId);
     const known = this.#known.get(id);
@@ -121,7 +165,8 @@ export class Peers {
       this.#refuse(refusal, instanceSlot(record.instanceId));
       return;
     }
-    this.#known.set(id, { record, since: known?.since ?? time });
+    const firstAnnounced = known?.firstAnnounced ?? record.announcedAt;
+    this.#known.set(id, { record, since: known?.since ?? time, firstAnnounced });
   }
 
   #refusalOf(record: MemberRecord, known: Peer | undefined, time: number, generation: Generation) {

@@ -13,6 +13,7 @@ import type { Moment } from '../session/clock.ts';
 import type { RingConfiguration } from './configuration.ts';
 import { prekeyIdOf } from './records/member.ts';
 import { elapsed } from './ring-time.ts';
+import type { Visit } from './visit.ts';
 
 export interface Prekey {
   /** 16 bytes. */
@@ -42,6 +43,11 @@ export class Prekeys {
     const prekey = { id: prekeyIdOf(this.#provider, keyPair.publicKey), keyPair, madeAt: now };
     this.#prekeys = [...this.#prekeys, prekey];
     return prekey;
+  }
+
+  /** Whether others take one for over that was made this moment: the clock here is that far behind. */
+  seemsOver({ borneOut, time }: Visit): boolean {
+    return borneOut + this.#lifetime < time + this.#configuration.heartbeat;
   }
 
   /** Milliseconds that may still be sealed to it. */

@@ -16,28 +16,41 @@ export class SealingChoice {
   readonly #keys: HeldKeys;
   readonly #peers: Peers;
   readonly #tell: (event: RingEvent) => void;
+  readonly #isPaused: (now: Moment) => boolean;
   #key: HeldKey | undefined;
   /** Since when none has sealed. */
   #unsealedSince: Moment | undefined;
   /** Since when one has sealed that was ratcheted. */
   #ratchetedSince: Moment | undefined;
 
-  constructor(context: MemberContext, keys: HeldKeys, peers: Peers, tell: (event: RingEvent) => void) {
+  constructor(
+    context: MemberContext,
+    keys: HeldKeys,
+    peers: Peers,
+    tell: (event: RingEvent) => void,
+    isPaused: (now: Moment) => boolean,
+  ) {
     this.#context = context;
     this.#keys = keys;
     this.#peers = peers;
     this.#tell = tell;
+    this.#isPaused = isPaused;
   }
 
   /** The key to seal with now; undefined means that no ticket is made. */
   key(now: Moment): HeldKey | undefined {
+    return this.#isPaused(now) ? undefined : this.latest(now);
+  }
+
+  /** The same, also while nothing is sealed: to go on from. */
+  latest(now: Moment): HeldKey | undefined {
     const key = this.#key;
     return key !== undefined && key.state(now) === 'sealing' ? key : this.#best(now);
   }
 
   /** Looks again, after time has passed or keys have come or gone. */
   update(now: Moment): void {
-    const best = this.#best(now);
+    const best = this.#isPaused(now) ? undefined : this.#best(now);
     if (best === undefined) {
       this.#unsealedSince ??= now;
     }

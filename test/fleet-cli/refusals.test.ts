@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ringCommand } from '../../src/cli/ring.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
+import { memberListText } from '../../src/fleet/member-list.ts';
 import { createIdentityFiles, loadIdentity, nodeProvider } from '../../src/node/fleet.ts';
-import { mayfly, refusedHere, temporaryFolder } from '../cli/support.ts';
+import { mainFile, mayfly, refusedHere, run, temporaryFolder } from '../cli/support.ts';
 
 const url = 'redis://127.0.0.1:1';
 
@@ -96,6 +97,34 @@ describe('mayfly ring members', () => {
   });
 });
 
+describe('mayfly ring members --adopt that is killed', () => {
+  test('leaves the old file or the new one, and the next attempt finishes it and leaves nothing beside', async (t) => {
+    const folder = temporaryFolder(t);
+    const [identity, list, killer] = ['web1', 'web.members', 'killer.mjs'].map((name) => join(folder, name));
+    const text = createIdentityFiles(nodeProvider, 'web', ['web1', 'web2'])[0];
+    const file = loadIdentity(text);
+    writeFileSync(list, memberListText({ fleetName: 'web', members: file.members.slice(0, 1) }));
+    writeFileSync(killer, KILLER);
+    const command = ['ring', 'members', '--identity', identity];
+    const adoption = [mainFile, ...command, '--adopt', list];
+    for (const step of ['writeFileSync', 'renameSync']) {
+      writeFileSync(identity, text, { mode: 0o600 });
+      const killed = await run(process.execPath, ['--import', killer, ...adoption], { env: { DIES_AT: step } });
+      assert.equal(killed.code, null, killed.stderr);
+      assert.equal(readFileSync(identity, 'utf8'), text);
+      const left = readdirSync(folder).filter((name) => !['web1', 'web.members', 'killer.mjs'].includes(name));
+      assert.equal(left.length, 1, 'it was killed between the steps');
+      assert.equal(statSync(join(folder, left[0])).mode & 0o777, 0o600);
+      assert.match((await mayfly(command)).stderr, new RegExp(`${left[0]} is left of an --adopt that was cut short`));
+
+      const again = await run(process.execPath, adoption);
+      assert.equal(again.code, 0, again.stderr);
+      assert.equal(loadIdentity(identity).members.length, 1);
+      assert.deepEqual(readdirSync(folder).sort(), ['killer.mjs', 'web.members', 'web1']);
+    }
+  });
+});
+
 describe('flags of a fleet', () => {
   function identityIn(folder: string): string {
     const path = join(folder, 'a.identity');
@@ -159,3 +188,18 @@ describe('flags of a fleet', () => {
     assert.match(without.line, /--fleet is missing/);
   });
 });
+
+/** Loaded before the command: ends it as a crash does, in the middle of writing or right before a step. */
+const KILLER = `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  const { DIES_AT } = process.env;
+  const write = fs.writeFileSync;
+  fs[DIES_AT] = (file, text) => {
+    if (DIES_AT === 'writeFileSync') {
+      write(file, text.slice(0, text.length / 2));
+    }
+    process.kill(process.pid, 'SIGKILL');
+  };
+  syncBuiltinESMExports();
+`;

@@ -176,4 +176,25 @@ describe('a joiner', () => {
     assert.deepEqual(alarmsOf(world, other), ['identity_shared']);
     assert(alarmsOf(world, node).includes('identity_shared'));
   });
+
+  it('with the identity of a running member, for seconds, is told of by everyone, once; a restart is not', () => {
+    const world = settled(3);
+    const [node, other, restarted] = world.nodes;
+    world.crash(restarted);
+    world.start(restarted);
+    world.advance(MINUTE);
+    const told = () => world.nodes.map((one) => eventsOf(one, 'second_process').length);
+    assert.deepEqual(told(), [0, 0, 0]);
+    const { provider, configuration } = world;
+    const thief = new Member({ provider, configuration, identity: node.file.identity, uses: [] });
+    const copy = Object.assign(Object.create(Object.getPrototypeOf(node)) as Node, node, { member: thief, events: [] });
+    world.call(copy, (member, now) => member.start(now));
+    world.advance(1.5 * world.heartbeat);
+    assert(eventsOf(copy, 'key_received').length > 0, 'he has what he came for');
+    world.call(copy, (member, now) => member.leave(now));
+    world.advance(5 * MINUTE);
+    assert.deepEqual(told(), [1, 1, 1]);
+    assert.equal(other.member?.status(world.moment(other)).secondProcesses, 1);
+    assert.deepEqual(alarmsOf(world, other), []);
+  });
 });

@@ -146,6 +146,30 @@ describe('clocks', () => {
     assert.equal(common(world).depth, 0);
   });
 
+  it('a member that starts too far behind to be sent keys says by how much, and gets them once its clock is set right', () => {
+    const world = settled(3);
+    const [, , late] = world.nodes;
+    world.crash(late);
+    world.advance(MINUTE);
+    world.jump(late, -40 * MINUTE);
+    world.start(late);
+    world.advance(world.heartbeat);
+    assert.deepEqual(alarmsOf(world, late), ['clock_behind', 'clock_skew']);
+    const alarms = () => late.events.flatMap((event) => (event.kind === 'alarm' ? [event] : []));
+    const told = alarms().map(({ alarm, skew = 0 }) => `${alarm} ${Math.round(skew / MINUTE)}`);
+    assert.deepEqual(told, ['clock_skew -40', 'clock_behind -40']);
+    toNextEpoch(world);
+    assert.equal(world.sealing(late), undefined);
+    world.jump(late, 40 * MINUTE);
+    world.advance(MINUTE);
+    assert(common(world).fresh);
+    assert.deepEqual(alarmsOf(world, late), []);
+    assert(
+      !alarms().some(({ alarm }) => alarm === 'store_unreachable'),
+      'a clock that was set is no store that was away',
+    );
+  });
+
   it('a clock set back does not lengthen the life of a key', () => {
     const world = settled(1);
     const [node] = world.nodes;
@@ -179,8 +203,27 @@ describe('clocks', () => {
       world.connect(node, false);
     }
     world.sleep(world.nodes[0], 2 * HOUR);
-    world.advance(2 * HOUR + 1);
+    // It seals nothing before it has found that the store is away.
+    world.advance(2 * HOUR + MINUTE);
     assert.equal(common(world).depth, 2);
+  });
+
+  it('a machine that slept seals nothing until it has a fresh key, where the others have one', () => {
+    const world = settled(3);
+    const [sleeper] = world.nodes;
+    world.sleep(sleeper, 2.5 * HOUR);
+    world.connect(sleeper, false);
+    world.advance(2.5 * HOUR - 1);
+    sleeper.events = [];
+    // A connection that waited is served before any timer: no key that follows from what lay in the memory.
+    assert.equal(world.sealing(sleeper), undefined);
+    // Its connection has ended meanwhile, which is no outage yet.
+    world.advance(3_000);
+    world.connect(sleeper, true);
+    world.advance(MINUTE);
+    assert.equal(common(world).fresh, true);
+    const sealed = sleeper.events.flatMap((event) => (event.kind === 'sealing' ? [event.ratchetDepth] : []));
+    assert.deepEqual(sealed, [0]);
   });
 
   it('a store that tells a time that is none is not heard', () => {

@@ -1,6 +1,7 @@
 /** The flags of `mayfly ring agent`. What it does is loaded when it is run. */
 
 import { type Command, Option } from 'commander';
+import { loadCode } from '../load-code.ts';
 import type { RingFlags } from '../ring.ts';
 
 export interface AgentFlags extends RingFlags {
@@ -48,16 +49,19 @@ export function agentCommand(command: Command): Command {
       'after',
       `
 --timeout is also how long a reload or an answer of the server may take.
-Start it before the server, which needs the files to be there. SIGTERM takes the keys from server and files and ends with
-0, or with 31 when the server could not be told.
+Start it before the server, which needs the files to be there. SIGTERM takes the
+keys from server and files and ends with 0, or with 31 when the server could not
+be told.
 
 Examples:
-  $ mayfly ring agent --for nginx --folder /run/mayfly/nginx --fleet redis://10.0.0.5 --identity web1-nginx.identity
-  $ mayfly ring agent --for haproxy --folder /run/mayfly/haproxy --socket /run/haproxy/admin.sock …
+  $ mayfly ring agent --for nginx --folder /run/mayfly/nginx \\
+      --fleet redis://10.0.0.5 --identity web1-nginx.identity
+  $ mayfly ring agent --for haproxy --folder /run/mayfly/haproxy \\
+      --socket /run/haproxy/admin.sock …
   $ mayfly ring agent --for nginx --folder /run/mayfly/nginx --snippet`,
     )
     .action(async (flags: AgentFlags) => {
-      const { agent } = await import('./agent/run.ts');
+      const { agent } = await loadCode<typeof import('./agent/run.ts')>('ring/agent/run');
       await agent(flags);
     });
 }

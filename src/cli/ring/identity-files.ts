@@ -7,13 +7,17 @@ import {
   fchownSync,
   fsyncSync,
   openSync,
+  readdirSync,
   realpathSync,
   renameSync,
+  rmSync,
   statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, extname } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
+import { toHex } from '../../bytes/bytes.ts';
+import { nodeProvider } from '../../node/fleet.ts';
 import { fileProblem, Problem } from '../problem.ts';
 
 /** What a host is called: its file’s name. */
@@ -60,14 +64,24 @@ export function writeNew(files: readonly NewFile[]): void {
   }
 }
 
-/** Keeps owner and mode; who reads it finds the old content or the new. @throws Problem `file` */
+/**
+ * Keeps owner and mode; who reads it finds the old content or the new. What runs of this that were killed have left beside it
+ * is removed, as there is an identity in it.
+ * @throws Problem `file` it cannot be written, or another run exchanged it meanwhile
+ */
 export function exchange(path: string, text: string): void {
   let beside: string | undefined;
   try {
     const target = realpathSync(path);
+    // One of a run that goes on just now may be among them: that one then fails, as its turn is over.
+    for (const left of leftBeside(target)) {
+      rmSync(left, { force: true });
+    }
     const { mode, uid, gid } = statSync(target);
-    const file = openSync(`${target}.new`, 'wx', 0o600);
-    beside = `${target}.new`;
+    // A name of its own: under one that is known, who takes the place of a run that hangs would have his half put in place.
+    const name = `${target}${MARK}${toHex(randomBytes(4))}`;
+    const file = openSync(name, 'wx', 0o600);
+    beside = name;
     try {
       // All of it: one write may take less where the disk is nearly full.
       writeFileSync(file, text);
@@ -79,9 +93,39 @@ export function exchange(path: string, text: string): void {
     }
     renameSync(beside, target);
   } catch (error) {
-    if (beside !== undefined && existsSync(beside)) {
-      unlinkSync(beside);
+    if (beside !== undefined) {
+      rmSync(beside, { force: true });
+    }
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && syscall === 'rename') {
+      throw new Problem('file', `${path} was exchanged by another run meanwhile`, 'See what it holds now.');
     }
     throw fileProblem('write', beside ?? path, error);
   }
 }
+
+/** What runs of `exchange` that were killed have left of this file: the identity is in it, whole or in part. */
+export function leftBeside(path: string): readonly string[] {
+  let target: string;
+  let names: readonly string[];
+  try {
+    target = realpathSync(path);
+    names = readdirSync(dirname(target));
+  } catch {
+    // It is no path, or its folder does not tell what is in it.
+    return [];
+  }
+  const start = `${basename(target)}${MARK}`;
+  return names
+    .filter((name) => name.startsWith(start) && /^[0-9a-f]{8}$/.test(name.slice(start.length)))
+    .map((name) => join(dirname(target), name));
+}
+
+function randomBytes(length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  nodeProvider.random(bytes);
+  return bytes;
+}
+
+/** Then 8 random hex digits. */
+const MARK = '.adopting-';

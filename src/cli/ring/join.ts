@@ -67,12 +67,16 @@ export function ringEventText(event: RingEvent): string {
       return pc.yellow('seals no more: no key');
     case 'welcomed':
       return `sent ${event.keys} key${event.keys === 1 ? '' : 's'} to a newcomer, ${event.member}`;
+    case 'second_process':
+      return pc.yellow(
+        `${event.member} ran in one process more than it is meant to, ${event.instance}: an order by its identity, or a copied file`,
+      );
     case 'generation':
       return `order ${event.generation}: all keys of before are erased${event.evicted.length === 0 ? '' : `; evicted: ${event.evicted.join(', ')}`}`;
     case 'refused':
       return pc.yellow(`refused a record: ${event.why.replaceAll('_', ' ')} (${event.slot})`);
     case 'alarm':
-      return pc.red(`alarm: ${alarmText(event.alarm)}`);
+      return pc.red(`alarm: ${alarmText(event.alarm, event.skew)}`);
     default:
       return pc.green(`over: ${alarmText(event.alarm)}`);
   }

@@ -19,7 +19,7 @@ import { findMember, loadIdentity, nodeProvider } from '../../node/fleet.ts';
 import { createOutput, type Output } from '../output.ts';
 import { fileProblem, Problem } from '../problem.ts';
 import type { MembersFlags } from '../ring.ts';
-import { exchange, hostOf, type NewFile, refuseExisting, writeNew } from './identity-files.ts';
+import { exchange, hostOf, leftBeside, type NewFile, refuseExisting, writeNew } from './identity-files.ts';
 
 /** @throws Problem `usage`, `file`; TLSError `TLS_ERR_CONFIG` */
 export function members(flags: MembersFlags): void {
@@ -42,6 +42,11 @@ export function members(flags: MembersFlags): void {
   }
   if (write === undefined) {
     tell(file, output);
+    for (const left of leftBeside(path)) {
+      output.warn(
+        `${left} is left of an --adopt that was cut short, with the identity in it: adopt again, or remove it`,
+      );
+    }
     return;
   }
   refuseExisting([...add, write]);

@@ -10,6 +10,7 @@ import type { MemberRecord } from '../../fleet/records/member.ts';
 import { MAX_INSTANCES } from '../../fleet/store.ts';
 import { nodeProvider } from '../../node/fleet.ts';
 import type { RingAccess, RingSight } from './access.ts';
+import { skewWords } from './words.ts';
 
 export interface MemberReport {
   /** As the identity file calls it. */
@@ -24,6 +25,8 @@ export interface MemberReport {
   readonly skew?: number;
   readonly generation?: number;
   readonly ratchetDepth?: number;
+  /** False where its clock is so far behind that what others could seal a key to seems over. */
+  readonly getsKeys?: boolean;
   readonly hasThisEpoch?: boolean;
   readonly hasNextEpoch?: boolean;
 }
@@ -100,6 +103,7 @@ export function reportOf(access: RingAccess, sight: RingSight): RingReport {
       skew: record.skew,
       generation: record.generation,
       ratchetDepth: record.ratchetDepth,
+      getsKeys: record.skew >= -configuration.maxSkew || record.notAfter >= time + configuration.heartbeat,
       hasThisEpoch: has(record, epoch),
       hasNextEpoch: has(record, epoch + 1),
     }));
@@ -171,10 +175,16 @@ function alarmsOf(
   }
   const away = report.members.filter(({ skew }) => skew !== undefined && Math.abs(skew) > maxSkew);
   if (away.length > 0) {
-    add('clock_skew', `the clock is wrong at ${namesOf(away)}: such a member makes no keys`);
+    const clocks = [...new Map(away.map(({ name, skew = 0 }) => [name, skew]))];
+    const words = clocks.map(([name, skew]) => `${name} (${skewWords(skew)} the store’s)`).join(', ');
+    add('clock_skew', `the clock is wrong at ${words}: such a member makes no keys`);
+  }
+  const left = report.members.filter(({ getsKeys }) => getsKeys === false);
+  if (left.length > 0) {
+    add('clock_behind', `${namesOf(left)} gets no keys until its clock agrees with the store’s`);
   }
   if (Math.abs(report.skew) > maxSkew) {
-    add('clock_skew_here', 'the clock of this machine and that of the store differ');
+    add('clock_skew_here', `the clock of this machine is ${skewWords(report.skew)} the store’s`);
   }
   if (report.ratchetDepth > 0) {
     const behind = report.members.filter(({ ratchetDepth }) => (ratchetDepth ?? 0) > 0);
