@@ -1,6 +1,7 @@
 /** The flags of `mayfly connect`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
 
 import { Command } from 'commander';
+import { loadCode } from './load-code.ts';
 
 export interface ConnectFlags {
   readonly ca?: string;
@@ -58,7 +59,7 @@ Examples:
   $ mayfly connect db1:8443 --psk-file web1.psk`,
     )
     .action(async (target: string, flags: ConnectFlags) => {
-      const { connectAndTell } = await import('./connect/connect.ts');
+      const { connectAndTell } = await loadCode<typeof import('./connect/connect.ts')>('connect/connect');
       await connectAndTell(target, flags);
     });
 }

@@ -1,6 +1,7 @@
 /** The flags of `mayfly limits`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
 
 import { Command } from 'commander';
+import { loadCode } from './load-code.ts';
 
 export interface LimitsFlags {
   readonly suite?: string;
@@ -32,7 +33,7 @@ Examples:
   $ mayfly limits --suite TLS_AES_128_GCM_SHA256 --record-size 200 --rate 5000records/s`,
     )
     .action(async (flags: LimitsFlags) => {
-      const { tellLimits } = await import('./limits/limits.ts');
+      const { tellLimits } = await loadCode<typeof import('./limits/limits.ts')>('limits/limits');
       tellLimits(flags);
     });
 }

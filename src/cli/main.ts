@@ -36,7 +36,7 @@ for (const command of [program, ...program.commands.flatMap((one) => [one, ...on
       styleOptionText: (text) => pc.cyan(text),
       styleArgumentText: (text) => pc.cyan(text),
       sortSubcommands: false,
-      helpWidth: Math.min(process.stdout.columns ?? 100, 110),
+      helpWidth: Math.min(process.stdout.columns ?? 80, 80),
     });
 }
 

@@ -1,6 +1,7 @@
 /** The flags of `mayfly policy`. What it does is loaded when it is run, so that `--help` and mistakes are answered fast. */
 
 import { Command } from 'commander';
+import { loadCode } from './load-code.ts';
 
 export interface PolicyFlags {
   readonly explain?: boolean;
@@ -25,7 +26,7 @@ Examples:
   $ mayfly policy ours.json --explain --json`,
     )
     .action(async (policy: string | undefined, flags: PolicyFlags) => {
-      const { tellPolicy } = await import('./policy/policy.ts');
+      const { tellPolicy } = await loadCode<typeof import('./policy/policy.ts')>('policy/policy');
       tellPolicy(policy, flags);
     });
 }

@@ -209,6 +209,7 @@ const flagOfOption: Readonly<Record<string, string>> = {
   groups: '--group',
   ecdhCurve: '--group',
   ciphers: '--suite',
+  sigalgs: '--sigalgs',
   ALPNProtocols: '--alpn',
   encryptedClientHello: '--ech',
   externalPsks: '--psk-file',

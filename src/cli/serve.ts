@@ -2,21 +2,26 @@
 
 import { Command, Option } from 'commander';
 import type { Policy, PolicyOptions } from '../policy/policy.ts';
+import { loadCode } from './load-code.ts';
 
 export interface ServeFlags {
   readonly listen: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly staple?: string;
+  /** One for each time that the flag is given; so of the next two. */
+  readonly cert?: readonly string[];
+  readonly key?: readonly string[];
+  readonly staple?: readonly string[];
   readonly clientCa?: string;
   readonly clientCert?: string;
   readonly pskFile?: string;
   readonly group?: string;
   readonly suite?: string;
+  readonly sigalgs?: string;
+  readonly dangerouslyAllowLegacyMasterSecret?: boolean;
   readonly root?: string;
   readonly upstream?: string;
   readonly upstreamConnections?: string;
   readonly upstreamPerClient?: string;
+  readonly hsts?: string;
   readonly tls: string;
   readonly http: string;
   readonly rotate: string;
@@ -44,9 +49,17 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('serve a folder over HTTPS, or end TLS in front of another server; resumption stays forward secret')
     .option('--listen <host:port>', 'where to accept connections', 'localhost:8443')
-    .option('--cert <file>', 'certificate chain, PEM, leaf first (default: one made by a development CA)')
-    .option('--key <file>', 'private key of the certificate, PEM')
-    .option('--staple <file>', 'OCSP response for the certificate, DER, for clients that ask for one')
+    .option(
+      '--cert <file>',
+      'certificate chain, PEM, leaf first (default: one made by a development CA); once for each certificate, where there are several: clients get one for the name they ask for, of a kind they can check, or else the first',
+      each,
+    )
+    .option('--key <file>', 'private key of the certificate, PEM; of several, in the order of --cert', each)
+    .option(
+      '--staple <file>',
+      'OCSP response for a certificate, DER, for clients that ask for one; once for each',
+      each,
+    )
     .option('--client-ca <file>', 'ask clients for a certificate that leads to one of these, PEM')
     .option(
       '--client-cert <mode>',
@@ -66,9 +79,21 @@ export function serveCommand(): Command {
       '--upstream-per-client <count>',
       'those of them that one client address may have at a time (IPv6: one /64); as many as there are, if all clients come through a balancer (default: half of them, but not less than 64)',
     )
+    .option(
+      '--hsts <seconds[,…]>',
+      'with --cert: tell browsers to come by HTTPS alone for so long (Strict-Transport-Security), and after commas includeSubDomains and preload, where an upstream server does not say it itself; 0 has them forget it',
+    )
     .option('--tls <version>', 'TLS versions to speak: 1.2, 1.3 or both', 'both')
     .option('--group <groups>', 'key exchange groups to agree, with commas, best first (default: all)')
     .option('--suite <suites>', 'cipher suites to agree, with commas, best first (default: all)')
+    .option(
+      '--sigalgs <list>',
+      'how to sign, and how clients may, with colons, best first, e.g. ECDSA+SHA256:RSA-PSS+SHA256 (default: all)',
+    )
+    .addOption(
+      // Its name would leave no room for the texts of the others: it stands below them.
+      new Option('--dangerously-allow-legacy-master-secret').hideHelp(),
+    )
     .option(
       '--http <version>',
       'HTTP versions to speak: 1, 2 or both; close: 1, with a connection for each request',
@@ -112,22 +137,31 @@ export function serveCommand(): Command {
 Durations are written like 5s, 90s, 15m, 1h.
 The files of certificates are read again when they change, and on SIGHUP.
 
+TLS 1.2 clients without extended master secret (RFC 7627) are refused. With
+--dangerously-allow-legacy-master-secret they are let in, and that costs: who
+stands between can tie their session to his own (the triple handshake), so that
+neither a client certificate nor a channel binding proves anything with them.
+
 Examples:
   $ mayfly serve --root public
-  $ mayfly serve --listen 0.0.0.0:443 --cert chain.pem --key key.pem --upstream http://127.0.0.1:3000
+  $ mayfly serve --listen 0.0.0.0:443 --cert chain.pem --key key.pem \\
+      --upstream http://127.0.0.1:3000
+  $ mayfly serve --root public --cert ec.pem --key ec-key.pem \\
+      --cert rsa.pem --key rsa-key.pem --hsts 31536000
   $ mayfly serve --rotate 5s --lifetime 10s        (watch the ring turn)
   $ mayfly serve --root public --cert chain.pem --key key.pem --workers 4
-  $ mayfly serve --root public --cert chain.pem --key key.pem --fleet redis://10.0.0.5 --identity web1.identity`,
+  $ mayfly serve --root public --cert chain.pem --key key.pem \\
+      --fleet redis://10.0.0.5 --identity web1.identity`,
     )
     .action(async (given: ServeFlags, command: Command) => {
       if ((given.cert !== undefined || given.pskFile !== undefined) && !process.listeners('SIGHUP').includes(ignore)) {
         // A reload that comes before the files are watched must not end the server.
         process.on('SIGHUP', ignore);
       }
-      const { servePolicy } = await import('./policy/serve-policy.ts');
+      const { servePolicy } = await loadCode<typeof import('./policy/serve-policy.ts')>('policy/serve-policy');
       const isGiven = (flag: string) => command.getOptionValueSource(flag) !== 'default';
       const { flags, options, weakened, inForce } = servePolicy(given, isGiven);
-      const { serve } = await import('./serve/serve.ts');
+      const { serve } = await loadCode<typeof import('./serve/serve.ts')>('serve/serve');
       await serve(
         { ...flags, policyInForce: inForce, ...(options === undefined ? {} : { policyOptions: options }) },
         weakened,
@@ -136,3 +170,8 @@ Examples:
 }
 
 function ignore(): void {}
+
+/** Of a flag that may be given several times. */
+function each(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}

@@ -32,3 +32,8 @@ export function paragraph(text: string, first = '', widest = WIDEST): string[] {
   }
   return lines;
 }
+
+/** For a shell, where a path needs it. */
+export function quote(path: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}

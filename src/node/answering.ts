@@ -5,17 +5,23 @@
 
 import type { ServerResponse } from 'node:http';
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
+import { Roster } from './roster.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
-const streamsOf = new WeakMap<TLSSocket, ReadonlySet<ServerHttp2Stream>>();
+/** On the socket: from the table of a WeakMap, V8's small collections would take them for alive after the socket's end. */
+const STREAMS = Symbol('streams');
+
+interface Streaming {
+  [STREAMS]?: Roster<ServerHttp2Stream>;
+}
 
 /** For each session of HTTP/2 over `socket`, before it has streams. */
 export function watchStreams(session: Http2Session, socket: TLSSocket): void {
-  const open = new Set<ServerHttp2Stream>();
-  streamsOf.set(socket, open);
+  const open = new Roster<ServerHttp2Stream>();
+  (socket as Streaming)[STREAMS] = open;
   session.on('stream', (stream: ServerHttp2Stream) => {
-    open.add(stream);
-    stream.once('close', () => open.delete(stream));
+    const place = open.enter(stream);
+    stream.once('close', () => open.leave(place));
   });
 }
 
@@ -31,7 +37,7 @@ function isAnswering1(socket: TLSSocket): boolean {
 
 /** Of HTTP/2: an answer is due or was begun, and no stream has anything that the client would have to make room for. */
 function isAnswering2(socket: TLSSocket): boolean {
-  const streams = [...(streamsOf.get(socket) ?? [])];
+  const streams = [...((socket as Streaming)[STREAMS] ?? [])];
   return streams.some(isAnswered) && streams.every(({ writableLength }) => writableLength === 0);
 }
 

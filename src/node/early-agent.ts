@@ -13,8 +13,8 @@ import type { TLSSocket } from './tls-socket.ts';
 const TOO_EARLY = 425;
 
 export class EarlyAgent {
-  /** The request that may have gone out as early data, by its connection. */
-  readonly #sent = new WeakMap<object, ClientRequest>();
+  /** Requests that may have gone out as early data, each on the connection that it opened. */
+  readonly #sent = new WeakSet<ClientRequest>();
   /** Requests that are made once more. */
   readonly #retries = new WeakSet<ClientRequest>();
 
@@ -24,7 +24,7 @@ export class EarlyAgent {
     if (!request || this.#retries.has(request) || !isSafeMethod(request.method) || !request.writableEnded) {
       return false;
     }
-    this.#sent.set(socket, request);
+    this.#sent.add(request);
     return true;
   };
 
@@ -34,7 +34,8 @@ export class EarlyAgent {
       return;
     }
     const { emit } = request;
-    request.emit = (event: string | symbol, ...args: unknown[]): boolean => {
+    // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the request.
+    const watched = (event: string | symbol, ...args: unknown[]): boolean => {
       const [response] = args as [IncomingMessage | undefined];
       if (event !== 'response' || response?.statusCode !== TOO_EARLY || !this.#wasEarly(request)) {
         return emit.call(request, event, ...args);
@@ -43,12 +44,12 @@ export class EarlyAgent {
       this.#retry(request, emit, { ...options, agent });
       return true;
     };
+    request.emit = watched;
   }
 
   #wasEarly(request: ClientRequest): boolean {
-    const { socket } = request;
-    const taken = (socket as unknown as TLSSocket | null)?.mayfly?.earlyData === 'taken';
-    return socket !== null && taken && this.#sent.get(socket) === request;
+    const socket = request.socket as unknown as TLSSocket | null;
+    return socket?.mayfly?.earlyData === 'taken' && this.#sent.has(request);
   }
 
   /** What becomes of the second request is told as if it were the first, whose own end nobody hears of. */

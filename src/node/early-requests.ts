@@ -15,7 +15,7 @@ export function isSafeMethod(method: string | undefined): boolean {
   return method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
 }
 
-/** Under which socket an HTTP/2 session runs, which shows a stand-in for it. */
+/** Under which socket an HTTP/2 session runs that began with early data: it shows a stand-in for it. */
 export const socketOfSession = new WeakMap<object, TLSSocket>();
 
 /** Comes before all listeners of `server` for requests. */

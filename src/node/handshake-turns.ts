@@ -14,7 +14,8 @@ const MAX_GRACE = 250;
 const MAX_DRY = 1_000;
 
 interface Line {
-  readonly underway: Set<Turn>;
+  /** Handshakes, and those whose tickets may still come. */
+  underway: number;
   /** In the order in which they came. */
   readonly waiting: Set<Turn>;
 }
@@ -27,7 +28,7 @@ export class HandshakeTurns {
   enter(key: string): Turn {
     let line = this.#lines.get(key);
     if (line === undefined) {
-      line = { underway: new Set(), waiting: new Set() };
+      line = { underway: 0, waiting: new Set() };
       this.#lines.set(key, line);
     }
     return new Turn(this, key, line);
@@ -57,7 +58,7 @@ export class HandshakeTurns {
 
   /** @internal */
   left(key: string, line: Line): void {
-    if (line.underway.size === 0 && line.waiting.size === 0 && this.#lines.get(key) === line) {
+    if (line.underway === 0 && line.waiting.size === 0 && this.#lines.get(key) === line) {
       this.#lines.delete(key);
     }
   }
@@ -70,6 +71,7 @@ export class Turn {
   readonly #line: Line;
   #go: (() => void) | undefined;
   #began = 0;
+  #isUnderway = false;
   #gotSession = false;
   #mayWait = true;
   #timer: NodeJS.Timeout | undefined;
@@ -82,7 +84,7 @@ export class Turn {
 
   /** True where the handshake should wait: `go` is called when it is time to look again. Else it begins now. */
   waits(go: () => void): boolean {
-    if (this.#mayWait && this.#line.underway.size > 0 && !this.#turns.isDry(this.#key)) {
+    if (this.#mayWait && this.#line.underway > 0 && !this.#turns.isDry(this.#key)) {
       this.#go = go;
       this.#line.waiting.add(this);
       this.#timer ??= setTimeout(() => {
@@ -99,7 +101,10 @@ export class Turn {
   begin(): void {
     clearTimeout(this.#timer);
     this.#line.waiting.delete(this);
-    this.#line.underway.add(this);
+    if (!this.#isUnderway) {
+      this.#isUnderway = true;
+      this.#line.underway++;
+    }
     this.#began = performance.now();
   }
 
@@ -127,7 +132,9 @@ export class Turn {
     clearTimeout(this.#timer);
     this.#go = undefined;
     this.#line.waiting.delete(this);
-    if (this.#line.underway.delete(this)) {
+    if (this.#isUnderway) {
+      this.#isUnderway = false;
+      this.#line.underway--;
       wake(this.#line);
     }
     this.#turns.left(this.#key, this.#line);

@@ -42,10 +42,12 @@ function refuseOverlaps(wrapper: Duplex & { doWrite?: Write }): void {
     return;
   }
   const fields = wrapper as unknown as Record<symbol, unknown>;
-  wrapper.doWrite = function guarded(request, buffers): number {
+  // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the connection.
+  const guarded: Write = (request, buffers) => {
     const isBusy = requests.some((field) => fields[field] !== null);
-    return isBusy ? UV_EPIPE : write.call(this, request, buffers);
+    return isBusy ? UV_EPIPE : write.call(wrapper, request, buffers);
   };
+  wrapper.doWrite = guarded;
 }
 
 const REQUESTS: ReadonlySet<string | undefined> = new Set(['kCurrentWriteRequest', 'kCurrentShutdownRequest']);

@@ -137,13 +137,15 @@ function holdConnect(session: ClientHttp2Session, socket: TLSSocket): void {
   }
   const { emit } = session;
   let held = false;
-  session.emit = (event: string | symbol, ...args: unknown[]) => {
+  // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the session.
+  const hold = (event: string | symbol, ...args: unknown[]): boolean => {
     if (event === 'connect') {
       held = true;
       return session.listenerCount('connect') > 0;
     }
     return emit.call(session, event, ...args);
   };
+  session.emit = hold;
   socket.once('secureConnect', () => {
     session.emit = emit;
     if (socket.alpnProtocol !== 'h2') {
@@ -163,7 +165,9 @@ function holdConnect(session: ClientHttp2Session, socket: TLSSocket): void {
 function describeSession(session: Http2Session): void {
   const socket = (session.socket as unknown as { stream?: unknown }).stream;
   if (socket instanceof TLSSocket) {
-    socketOfSession.set(session, socket);
+    if (socket.earlyData) {
+      socketOfSession.set(session, socket);
+    }
     guardWrapper(session, socket);
     watchStreams(session, socket);
     describe(session, socket);

@@ -200,3 +200,12 @@ test('with --json a failure is one JSON object on stdout', async () => {
   assert.equal(report.exitCode, 2);
   assert.match(String(report.message), /--rotate/);
 });
+
+test('a command also runs where Node is told to load no ES module by require', async () => {
+  const { code, stdout, stderr } = await run(process.execPath, [
+    '--no-experimental-require-module',
+    ...[mainFile, 'policy', 'strict'],
+  ]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^policy +strict$/m);
+});

@@ -7,7 +7,14 @@ import type { Server as NetServer } from 'node:net';
 import { extname, join } from 'node:path';
 import { createSecureServer } from '../../src/node/http2.ts';
 import { createServer } from '../../src/node/https.ts';
-import type { HandshakeSummary, OpenSockets, ServerCounters, ServerSessions, TLSSocket, TlsOptions } from '../../src/node/tls.ts';
+import type {
+  HandshakeSummary,
+  OpenSockets,
+  ServerCounters,
+  ServerSessions,
+  TLSSocket,
+  TlsOptions,
+} from '../../src/node/tls.ts';
 import { run } from '../support/process.ts';
 import { projectRoot } from '../support/project.ts';
 import { authorityFile, certificateFor, listen, type Pem } from './support.ts';

@@ -1,6 +1,6 @@
 /** What a string would be if it were a key: how each guess is put to the test. */
 
-import { createHash, createHmac, createPrivateKey, createPublicKey } from 'node:crypto';
+import { createHash, createHmac, createPrivateKey, createPublicKey, hash } from 'node:crypto';
 import { concat, utf8 } from '../../src/bytes/bytes.ts';
 import { createNodeProvider, nodeProvider as provider } from '../../src/crypto/node-provider.ts';
 import type { KeyShare } from '../../src/crypto/provider.ts';
@@ -15,9 +15,21 @@ export function signInfos(policies: readonly string[]): readonly Uint8Array[] {
   return [KEY_ID_INFO, ...policies.map(nameInfo)];
 }
 
-/** 16 bytes in latin1 for each of the infos. */
+/**
+ * 16 bytes in latin1 for each of the infos. HMAC (RFC 2104 §2) with a key of 32 bytes by two hashes, a third of what an object
+ * for each would cost: it is made for hundreds of thousands of strings.
+ */
 export function signsOf(secret: Uint8Array, infos: readonly Uint8Array[]): string[] {
-  return infos.map((info) => createHmac('sha256', secret).update(info).digest().toString('latin1', 0, 16));
+  const inner = new Uint8Array(BLOCK).fill(0x36);
+  const outer = Buffer.alloc(BLOCK + 32, 0x5c);
+  for (const [i, byte] of secret.entries()) {
+    inner[i] ^= byte;
+    outer[i] ^= byte;
+  }
+  return infos.map((info) => {
+    outer.write(hash('sha256', concat(inner, info), 'binary'), BLOCK, 'latin1');
+    return hash('sha256', outer, 'binary').slice(0, 16);
+  });
 }
 
 /** The Ed25519 public key that goes with this seed, if it is one. */
@@ -90,6 +102,8 @@ function nameInfo(policy: string): Uint8Array {
   );
 }
 
+/** Bytes that SHA-256 takes at a time. */
+const BLOCK = 64;
 const SOME_X = Buffer.alloc(32, 1).toString('base64url');
 const KEY_ID_INFO = concat(utf8('mayfly ring 1 id'), Uint8Array.of(1));
 const PKCS8_ED25519 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);

@@ -12,8 +12,9 @@ import type { Output } from '../output.ts';
 import { version } from '../package-root.ts';
 import type { StatusServer } from '../status/server.ts';
 import type { ServingFacts } from '../status/snapshot.ts';
-import { paragraph } from '../terminal.ts';
+import { paragraph, quote } from '../terminal.ts';
 import { type Versions, versionName } from '../versions.ts';
+import { allCredentials } from './certificate-table.ts';
 import type { ServerCredentials } from './credentials.ts';
 import type { PskFileFacts } from './psks.ts';
 import type { SiteOptions } from './site.ts';
@@ -48,6 +49,11 @@ export function announce(announcement: Announcement): void {
     policy: announcement.policy?.name ?? null,
     workers: announcement.workers ?? null,
     certificate: { names: facts.certificate.names, notAfter: new Date(facts.certificate.notAfter).toISOString() },
+    certificates: allCredentials(credentials).map(({ leaf: { names, key, notAfter } }) => ({
+      names,
+      key,
+      notAfter: new Date(notAfter).toISOString(),
+    })),
     clientCertificates: clients === undefined ? 'none' : clients.required ? 'required' : 'requested',
     preSharedKeys: announcement.psks?.count ?? 0,
     ca: credentials.development?.caPath ?? null,
@@ -77,18 +83,13 @@ function lines(
   }
   text.push('', ...ringRows(facts, workers), ...(policy === undefined ? [] : policyRows(policy)));
   if (credentials.development === undefined) {
-    text.push(
-      row(
-        'Cert',
-        `${credentials.leaf.names.join(', ') || credentials.leaf.subject}, until ${dateText(credentials.leaf.notAfter)}`,
-      ),
-    );
+    text.push(...certificateRows(credentials));
   } else {
     text.push(...trust(credentials.development.caPath, credentials.development.isNew));
   }
   if (clients !== undefined) {
     text.push(
-      row('Clients', clients.required ? 'must show a certificate' : 'are asked for a certificate, and served without'),
+      row('Client', clients.required ? 'must show a certificate' : 'are asked for a certificate, and served without'),
     );
   }
   if (psks !== undefined) {
@@ -148,6 +149,14 @@ function policyRows(policy: Policy): string[] {
   ];
 }
 
+function certificateRows(credentials: ServerCredentials): string[] {
+  const all = allCredentials(credentials);
+  return all.map(({ leaf: { names, subject, notAfter, key } }, at) => {
+    const which = all.length === 1 ? '' : `; ${key}`;
+    return row(at === 0 ? 'Cert' : '', `${names.join(', ') || subject}, until ${dateText(notAfter)}${which}`);
+  });
+}
+
 function spoken(versions: Versions): string {
   return versions.map(versionName).join(' and ').replace(' and TLS ', ' and ');
 }
@@ -197,11 +206,6 @@ function rowOver(title: string, text: string): string[] {
 function reachable(url: string, names: readonly string[]): string {
   const name = names.find((one) => !one.startsWith('*') && !one.includes(':')) ?? 'localhost';
   return url.replace(/^https:\/\/(0\.0\.0\.0|\[::\])(?=:)/, `https://${name}`);
-}
-
-/** For a shell, where a path needs it. */
-function quote(path: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 const HOUR = 3_600_000;

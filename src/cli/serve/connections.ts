@@ -3,6 +3,7 @@
 import type { HandshakeSummary } from '../../actions.ts';
 import type { ProtocolVersion } from '../../connection-options.ts';
 import { CounterByLabel } from '../../ledger/metrics.ts';
+import { Roster } from '../../node/roster.ts';
 import type { TLSSocket } from '../../node/tls.ts';
 import { trafficKeysOf } from '../status/ledger-view.ts';
 import { type VisitConnection, type VisitRequest, Visits } from '../status/visits.ts';
@@ -31,9 +32,15 @@ export interface HandshakeCounts {
   id: number;
 }
 
+/** On the socket: from the table of a WeakMap, V8's small collections would take both for alive after the connection's end. */
+const ENTRY = Symbol('entry');
+
+interface Entered {
+  [ENTRY]?: ConnectionEntry;
+}
+
 export class Connections {
-  readonly #open = new Map<string, ConnectionEntry>();
-  readonly #bySocket = new WeakMap<object, ConnectionEntry>();
+  readonly #open = new Roster<ConnectionEntry>();
   readonly #countsVisits: boolean;
   #nextId = 1;
   #bytesInClosed = 0;
@@ -73,8 +80,8 @@ export class Connections {
     if (this.#countsVisits) {
       this.visits.opened(entry.visit);
     }
-    this.#open.set(remote, entry);
-    this.#bySocket.set(socket, entry);
+    const place = this.#open.enter(entry);
+    (socket as Entered)[ENTRY] = entry;
     if (entry.summary !== undefined) {
       const { version, resumed, resumedBy = 'ticket' } = entry.summary;
       this.handshakes[version][resumed ? resumedBy : 'full']++;
@@ -85,9 +92,7 @@ export class Connections {
       if (this.#countsVisits) {
         this.visits.closed(entry.visit);
       }
-      if (this.#open.get(remote) === entry) {
-        this.#open.delete(remote);
-      }
+      this.#open.leave(place);
     });
     return entry;
   }
@@ -100,13 +105,15 @@ export class Connections {
     }
   }
 
-  /** The open connection of a request; HTTP/2 hides its socket, so the peer's address and port find it. */
-  find(socket: Pick<TLSSocket, 'remoteAddress' | 'remotePort'>): ConnectionEntry | undefined {
-    return this.#bySocket.get(socket) ?? this.#open.get(`${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`);
+  /** The connection of a request. What HTTP/2 shows as its socket is a wrapper, which names what it wraps. */
+  find(socket: object): ConnectionEntry | undefined {
+    const { stream = socket } = socket as { readonly stream?: object };
+    return (stream as Entered)[ENTRY];
   }
 
+  /** In no particular order. */
   get open(): Iterable<ConnectionEntry> {
-    return this.#open.values();
+    return this.#open;
   }
 
   get openCount(): number {
@@ -123,7 +130,7 @@ export class Connections {
 
   #sum(value: (entry: ConnectionEntry) => number, start: number): number {
     let sum = start;
-    for (const entry of this.#open.values()) {
+    for (const entry of this.#open) {
       sum += value(entry);
     }
     return sum;

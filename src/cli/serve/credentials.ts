@@ -7,7 +7,6 @@ import { createDevelopmentCa, issueServerCertificate, type PemPair } from '../..
 import { keyMatchesCertificate } from '../../certificates/key-match.ts';
 import { pemToDer } from '../../certificates/pem.ts';
 import { nodeProvider } from '../../crypto/node-provider.ts';
-import { createSecureContext } from '../../node/tls.ts';
 import { type CertificateDescription, dateText, describeCertificate } from '../certificates.ts';
 import type { Output } from '../output.ts';
 import { fileProblem, messageOf, Problem } from '../problem.ts';
@@ -20,6 +19,8 @@ export interface ServerCredentials {
   readonly leaf: CertificateDescription;
   /** To staple, DER. */
   readonly ocspResponse?: Uint8Array;
+  /** Further ones, of other keys or for other names; only beside the first. */
+  readonly others?: readonly ServerCredentials[];
   /** Only when the certificate was made by the development CA. */
   readonly development?: {
     /** Where its certificate lies. */
@@ -36,22 +37,14 @@ const DAY = 86_400_000;
  * A chain and its key, of a server or a client.
  * @throws Problem `file`, `bad_pem`, `key_mismatch`, `expired`
  */
-export function credentialsFromFiles(
-  certPath: string,
-  keyPath: string,
-  output: Output,
-  staplePath?: string,
-): ServerCredentials {
+export function credentialsFromFiles(certPath: string, keyPath: string, output: Output): ServerCredentials {
   const cert = readPem(certPath);
   const key = readPem(keyPath);
   const chain = parseChain(cert, certPath);
   const leaf = chain[0];
   checkKey(key, keyPath, chain, certPath);
   checkDates(describeCertificate(leaf), certPath, output);
-  if (staplePath === undefined) {
-    return { cert, key, leaf: describeCertificate(leaf) };
-  }
-  return { cert, key, leaf: describeCertificate(leaf), ocspResponse: readStaple(staplePath, cert, key) };
+  return { cert, key, leaf: describeCertificate(leaf) };
 }
 
 /**
@@ -102,22 +95,6 @@ function readCa(caPath: string, keyPath: string, output: Output): PemPair | unde
     output.warn(`the development CA in ${caPath} cannot be read as one: a new one was made`);
     return undefined;
   }
-}
-
-function readStaple(path: string, cert: string, key: string): Uint8Array {
-  let ocspResponse: Uint8Array;
-  try {
-    ocspResponse = readFileSync(path);
-  } catch (error) {
-    throw fileProblem('read', path, error);
-  }
-  try {
-    createSecureContext({ cert, key, ocspResponse });
-  } catch (error) {
-    const text = `the OCSP response in ${path} cannot be stapled: ${messageOf(error).replace(/^ocspResponse: /, '')}`;
-    throw new Problem('bad_pem', text, 'Fetch a new one: openssl ocsp … -respout FILE', error);
-  }
-  return ocspResponse;
 }
 
 function readPem(path: string): string {

@@ -12,6 +12,7 @@ import { listOf } from '../policy/serve-policy.ts';
 import { alarmText } from '../ring/words.ts';
 import type { ServeFlags } from '../serve.ts';
 import type { ServingFacts, SharedRingStatus, StatusSource } from '../status/snapshot.ts';
+import { allCredentials, certificateTable } from './certificate-table.ts';
 import type { ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
 import type { ServePlan } from './plan.ts';
@@ -65,12 +66,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const psks = flags.pskFile === undefined ? undefined : new KnownPsks(flags.pskFile);
   const content = await createContent(plan, () => site, watched);
   const running = await openSite({
-    cert: credentials.cert,
-    key: credentials.key,
-    ocspResponse: credentials.ocspResponse,
+    ...certificateTable(credentials),
     ...(clients === undefined ? {} : { clients }),
     ...(psks === undefined ? {} : { lookUpPsk: psks.lookUp }),
     ...(flags.suite === undefined ? {} : { suites: listOf(flags.suite) }),
+    ...(flags.sigalgs === undefined ? {} : { sigalgs: listOf(flags.sigalgs) }),
+    ...(flags.dangerouslyAllowLegacyMasterSecret === true ? { allowLegacyMasterSecret: true } : {}),
     // With a policy, it says this too.
     ...(flags.group === undefined || flags.policyOptions !== undefined ? {} : { groups: listOf(flags.group) }),
     listen: address,
@@ -79,6 +80,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     countsVisits: watched,
     ...(flags.policyOptions === undefined ? {} : { policy: flags.policyOptions }),
     sessions: sessionOptions(plan, shared),
+    ...(plan.hsts === undefined ? {} : { hsts: plan.hsts }),
     handle: content.handle,
     ...(content.handleExpecting === undefined ? {} : { handleExpecting: content.handleExpecting }),
     upgrade: content.upgrade,
@@ -105,7 +107,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     site: running,
     source,
     renew(renewed) {
-      running.renew({ ...renewed.credentials, clients: renewed.clients });
+      running.renew({ ...certificateTable(renewed.credentials), clients: renewed.clients });
       psks?.reload();
       inUse = renewed.credentials;
     },
@@ -133,17 +135,18 @@ export async function fleetSessions(
   const joined = joinFleet({
     ...fleet,
     ...(worker === undefined ? {} : { name: workerName(planFleet(fleet).file.name, worker) }),
-    onEvent: (event) => output.event('ring', { what: event.kind, ...event, kind: undefined }),
+    onEvent(event) {
+      output.event('ring', { what: event.kind, ...event, kind: undefined });
+      // In JSON it is among the events; and that an alarm is over when we are gone is no news.
+      if ((event.kind === 'alarm' || event.kind === 'alarm_over') && !output.json && isOpen) {
+        const isOver = event.kind === 'alarm_over';
+        output.warn(isOver ? `ring: over: ${alarmText(event.alarm)}` : `ring: ${alarmText(event.alarm, event.skew)}`);
+      }
+    },
     onStoreError(error) {
       const told = isOpen ? storeErrors.add(error, performance.now()) : undefined;
       if (told !== undefined) {
         output.warn(`ring: the store: ${told}`);
-      }
-    },
-    onAlarm(alarm, holds) {
-      // In JSON it is among the events; and that an alarm is over when we are gone is no news.
-      if (!output.json && isOpen) {
-        output.warn(holds ? `ring: ${alarmText(alarm)}` : `ring: over: ${alarmText(alarm)}`);
       }
     },
   });
@@ -168,8 +171,14 @@ export function urlsOf(addresses: readonly Address[], wanted: Address): readonly
   return [...new Set(addresses.map((at) => `https://${formatAddress(nameLocalhost(at, wanted))}`))];
 }
 
-export function certificateFacts({ leaf, development }: ServerCredentials): ServingFacts['certificate'] {
-  return { names: leaf.names, notAfter: leaf.notAfter, development: development !== undefined };
+/** Of several, all names, and the end of the one that ends first. */
+export function certificateFacts(credentials: ServerCredentials): ServingFacts['certificate'] {
+  const leaves = allCredentials(credentials).map(({ leaf }) => leaf);
+  return {
+    names: [...new Set(leaves.flatMap(({ names }) => names))],
+    notAfter: Math.min(...leaves.map(({ notAfter }) => notAfter)),
+    development: credentials.development !== undefined,
+  };
 }
 
 function sessionOptions({ flags, ring }: ServePlan, shared: SharedSessions | undefined): SessionOptions {

@@ -5,6 +5,7 @@ import { exitCode } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
 import { openStatusServer, type StatusServer, type StatusTakers } from '../status/server.ts';
 import type { ServerCredentials } from './credentials.ts';
+import { warnOfOpenKeys } from './key-modes.ts';
 import type { ServePlan } from './plan.ts';
 
 /** Milliseconds for running requests to finish after SIGTERM. */
@@ -21,8 +22,14 @@ export async function openStatus(
 }
 
 export function warnBefore({ flags }: ServePlan, output: Output): void {
+  warnOfOpenKeys(flags.key ?? [], output);
   if (flags.earlyData === true) {
     output.warn('early data is taken: such requests can be replayed, and are not forward secret');
+  }
+  if (flags.dangerouslyAllowLegacyMasterSecret === true) {
+    output.warn(
+      'clients of TLS 1.2 without extended master secret are let in: who stands between can tie their sessions to his own (the triple handshake), and no client certificate or channel binding proves anything with them',
+    );
   }
 }
 

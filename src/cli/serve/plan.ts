@@ -1,22 +1,17 @@
 /** What `serve` is told to do: its flags, read and checked before anything is opened. */
 
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FleetIdentityOptions, FleetOptions } from '../../node/fleet.ts';
 import { type Address, parseAddress } from '../address.ts';
 import { formatDuration, parseDuration } from '../duration.ts';
 import { type HttpChoice, parseHttp } from '../http-choice.ts';
-import type { Output } from '../output.ts';
-import { fileProblem, Problem } from '../problem.ts';
+import { Problem } from '../problem.ts';
 import type { ServeFlags } from '../serve.ts';
 import type { RingSettings } from '../status/snapshot.ts';
 import { readCa } from '../trusted-file.ts';
 import { parseVersions, type Versions } from '../versions.ts';
-import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
-import { pskFileFacts } from './psks.ts';
-import { type Renewable, renewOnChange } from './renewal.ts';
+import { parseHsts } from './hsts.ts';
 import { refuseServedSecrets } from './served-secrets.ts';
-import type { SiteOptions } from './site.ts';
 import { stateFolder } from './state-folder.ts';
 import { DEFAULT_CONNECTIONS } from './upstream/limits.ts';
 
@@ -34,6 +29,8 @@ export interface ServePlan {
   readonly upstreamConnections: number | undefined;
   /** Of these, of one client address; undefined: half of them. */
   readonly upstreamPerClient: number | undefined;
+  /** The value of Strict-Transport-Security. */
+  readonly hsts: string | undefined;
 }
 
 const HOUR = 3_600_000;
@@ -65,13 +62,15 @@ export async function planServing(flags: ServeFlags): Promise<ServePlan> {
   const workers = parseWorkers(flags.workers);
   const upstream = parseUpstreamConnections(flags);
   const times = parseRing(flags);
+  const hsts = readHsts(flags);
   if (flags.clientCert !== undefined && flags.clientCa === undefined) {
     throw new Problem('usage', '--client-ca is missing', '--client-cert needs to know which certificates are good.');
   }
   checkEarlyData(flags, versions);
   checkPsks(flags, versions);
+  checkLegacyMasterSecret(flags, versions);
   if (flags.upstream === undefined) {
-    const { key, identity, keylog } = flags;
+    const { key = [], identity, keylog } = flags;
     refuseServedSecrets(flags.root ?? '.', {
       'the private key': key,
       'the identity file': identity,
@@ -89,7 +88,18 @@ export async function planServing(flags: ServeFlags): Promise<ServePlan> {
     sharedBy: fleet !== undefined ? 'fleet' : workers !== undefined ? 'machine' : 'process',
     ...(fleetName === undefined ? {} : { fleetName }),
   };
-  return { flags, address, statusAddress, versions, http, ring, fleet, workers, ...upstream };
+  return { flags, address, statusAddress, versions, http, ring, fleet, workers, hsts, ...upstream };
+}
+
+function readHsts({ hsts, cert }: ServeFlags): string | undefined {
+  if (hsts !== undefined && cert === undefined) {
+    throw new Problem(
+      'usage',
+      '--hsts needs a certificate of yours: for localhost, browsers would take it for every port and every program',
+      'Give --cert and --key, or leave it out.',
+    );
+  }
+  return hsts === undefined ? undefined : parseHsts(hsts);
 }
 
 function checkEarlyData(flags: ServeFlags, versions: Versions): void {
@@ -101,6 +111,16 @@ function checkEarlyData(flags: ServeFlags, versions: Versions): void {
   }
   if (!versions.includes('TLSv1.3')) {
     throw new Problem('usage', '--early-data needs TLS 1.3', 'Leave out --tls 1.2.');
+  }
+}
+
+function checkLegacyMasterSecret({ dangerouslyAllowLegacyMasterSecret: given }: ServeFlags, versions: Versions): void {
+  if (given === true && !versions.includes('TLSv1.2')) {
+    throw new Problem(
+      'usage',
+      '--dangerously-allow-legacy-master-secret is for TLS 1.2, which is not spoken here',
+      'Leave it out.',
+    );
   }
 }
 
@@ -210,65 +230,4 @@ async function parseFleet(
     },
     fleetName: file.fleetName,
   };
-}
-
-/** @throws Problem `usage`, `file`, `bad_pem` */
-export function parseClients({ clientCa, clientCert = 'require' }: ServeFlags): SiteOptions['clients'] {
-  if (clientCert !== 'require' && clientCert !== 'request') {
-    throw new Problem('usage', `--client-cert: "${clientCert}" is not a choice`, 'Write require or request.');
-  }
-  return clientCa === undefined ? undefined : { ca: readCa(clientCa), required: clientCert === 'require' };
-}
-
-export function loadCredentials(flags: ServeFlags, output: Output): ServerCredentials {
-  if ((flags.cert === undefined) !== (flags.key === undefined)) {
-    const missing = flags.cert === undefined ? '--cert' : '--key';
-    throw new Problem('usage', `${missing} is missing`, '--cert and --key go together.');
-  }
-  if (flags.cert !== undefined && flags.key !== undefined) {
-    if (flags.caOut !== undefined) {
-      throw new Problem('usage', '--ca-out makes no sense with --cert', 'Only the development CA can be written out.');
-    }
-    return credentialsFromFiles(flags.cert, flags.key, output, flags.staple);
-  }
-  if (flags.staple !== undefined) {
-    throw new Problem('usage', '--cert is missing', '--staple goes with a certificate of yours.');
-  }
-  const credentials = developmentCredentials(output);
-  if (flags.caOut !== undefined && credentials.development !== undefined) {
-    try {
-      writeFileSync(flags.caOut, credentials.development.caPem);
-    } catch (error) {
-      throw fileProblem('write', flags.caOut, error);
-    }
-  }
-  return credentials;
-}
-
-/** What the files say. @throws Problem */
-export function loadRenewable(flags: ServeFlags, output: Output): Renewable {
-  return {
-    credentials: loadCredentials(flags, output),
-    clients: parseClients(flags),
-    ...(flags.pskFile === undefined ? {} : { psks: pskFileFacts(flags.pskFile) }),
-  };
-}
-
-/** A certificate of the development CA, which is new at each start, stays what it is. */
-export function renewFiles(
-  flags: ServeFlags,
-  current: Renewable,
-  output: Output,
-  apply: (renewed: Renewable) => void,
-): () => void {
-  const { cert, key, staple, clientCa, pskFile } = flags;
-  const paths = [cert, key, staple, clientCa, pskFile].filter((path) => path !== undefined);
-  if (paths.length === 0) {
-    return () => {};
-  }
-  const load = () => ({
-    ...loadRenewable(flags, output),
-    ...(cert === undefined ? { credentials: current.credentials } : {}),
-  });
-  return renewOnChange({ paths, current, load, apply, output });
 }

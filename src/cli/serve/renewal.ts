@@ -7,6 +7,7 @@ import { type StatsListener, unwatchFile, watchFile } from 'node:fs';
 import { dateText } from '../certificates.ts';
 import type { Output } from '../output.ts';
 import { Problem, toProblem } from '../problem.ts';
+import { allCredentials } from './certificate-table.ts';
 import type { ServerCredentials } from './credentials.ts';
 import type { PskFileFacts } from './psks.ts';
 import type { SiteOptions } from './site.ts';
@@ -54,7 +55,7 @@ export function renewOnChange(options: RenewalOptions): () => void {
       output.event('certificate-refused', { reason, message: problem.message });
       return;
     }
-    const isOther = current.credentials.leaf.fingerprint !== renewed.credentials.leaf.fingerprint;
+    const isOther = fingerprints(current) !== fingerprints(renewed);
     current = renewed;
     tell(output, renewed, reason, isOther);
   };
@@ -81,10 +82,12 @@ export function renewOnChange(options: RenewalOptions): () => void {
 }
 
 function tell(output: Output, { credentials, psks }: Renewable, reason: string, isOther: boolean): void {
-  const { names, subject, notAfter } = credentials.leaf;
+  const leaves = allCredentials(credentials).map(({ leaf }) => leaf);
+  const names = [...new Set(leaves.flatMap((leaf) => leaf.names))];
+  const notAfter = Math.min(...leaves.map((leaf) => leaf.notAfter));
   const sessions = isOther ? 'each client makes one full handshake' : 'sessions go on';
   output.say(
-    `Renewed: ${names.join(', ') || subject}, until ${dateText(notAfter)}. Open connections go on; ${sessions}.` +
+    `Renewed: ${names.join(', ') || leaves[0].subject}, until ${dateText(notAfter)}. Open connections go on; ${sessions}.` +
       (psks === undefined ? '' : ` Pre-shared keys: ${psks.count}.`),
   );
   output.event('certificate-renewed', {
@@ -97,13 +100,23 @@ function tell(output: Output, { credentials, psks }: Renewable, reason: string, 
 }
 
 function isSame(a: Renewable, b: Renewable): boolean {
+  const others = allCredentials(b.credentials);
   return (
-    a.credentials.cert === b.credentials.cert &&
-    a.credentials.key === b.credentials.key &&
-    Buffer.compare(a.credentials.ocspResponse ?? NOTHING, b.credentials.ocspResponse ?? NOTHING) === 0 &&
+    allCredentials(a.credentials).every(
+      ({ cert, key, ocspResponse }, at) =>
+        cert === others[at].cert &&
+        key === others[at].key &&
+        Buffer.compare(ocspResponse ?? NOTHING, others[at].ocspResponse ?? NOTHING) === 0,
+    ) &&
     a.clients?.ca === b.clients?.ca &&
     a.psks?.fingerprint === b.psks?.fingerprint
   );
+}
+
+function fingerprints({ credentials }: Renewable): string {
+  return allCredentials(credentials)
+    .map(({ leaf }) => leaf.fingerprint)
+    .join(' ');
 }
 
 const NOTHING = new Uint8Array(0);

@@ -9,7 +9,8 @@ import { takeSnapshot } from '../status/snapshot.ts';
 import { announce } from './announce.ts';
 import { fleetSessions, openEngine } from './engine.ts';
 import { DRAIN_PATIENCE, drainOnSignal, openStatus, warnAfter, warnBefore } from './lifecycle.ts';
-import { loadRenewable, planServing, renewFiles } from './plan.ts';
+import { loadRenewable, renewFiles } from './load.ts';
+import { planServing } from './plan.ts';
 
 /** Serves until a signal ends it. */
 export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = []): Promise<void> {
@@ -25,7 +26,7 @@ export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = 
   for (const one of weakened) {
     output.warn(`a flag goes before the policy and protects less: ${weakeningText(one)}`);
   }
-  const renewable = loadRenewable(flags, output);
+  const renewable = loadRenewable(plan, output);
   const { credentials } = renewable;
   const startedAt = Date.now();
   if (plan.workers !== undefined) {
@@ -48,7 +49,7 @@ export async function serve(flags: ServeFlags, weakened: readonly Weakening[] = 
     await engine.close();
     throw error;
   });
-  const endRenewal = renewFiles(flags, renewable, output, (renewed) => engine.renew(renewed));
+  const endRenewal = renewFiles(plan, renewable, output, (renewed) => engine.renew(renewed));
   warnBefore(plan, output);
   const { addresses } = site;
   const policy = flags.policyInForce?.();

@@ -8,9 +8,15 @@ import { Problem } from '../problem.ts';
  * @param secrets files by what they are, e.g. `the private key`
  * @throws Problem `usage`
  */
-export function refuseServedSecrets(folder: string, secrets: Readonly<Record<string, string | undefined>>): void {
-  for (const [what, path] of Object.entries(secrets)) {
-    if (path !== undefined && (isServed(folder, resolve(path)) || isServed(real(folder), real(path)))) {
+export function refuseServedSecrets(
+  folder: string,
+  secrets: Readonly<Record<string, string | readonly string[] | undefined>>,
+): void {
+  const files = Object.entries(secrets).flatMap(([what, paths = []]) =>
+    [paths].flat().map((path) => [what, path] as const),
+  );
+  for (const [what, path] of files) {
+    if (isServed(folder, resolve(path)) || isServed(real(folder), real(path))) {
       throw new Problem(
         'usage',
         `the folder that is served, ${resolve(folder)}, holds ${what} ${path}: anybody could fetch it`,

@@ -6,20 +6,19 @@ import type { Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ExternalPskLookUp } from '../../node/external-psks.ts';
 import { createSecureServer, type SecureServer } from '../../node/http2.ts';
-import type { SecureContextOptions, SessionOptions, TLSSocket } from '../../node/tls.ts';
+import { Roster } from '../../node/roster.ts';
+import type { SecureContextOptions, SessionOptions, SNICallback, TLSSocket } from '../../node/tls.ts';
 import type { PolicyOptions } from '../../policy/policy.ts';
 import type { Address } from '../address.ts';
 import { type HttpChoice, protocolOptions } from '../http-choice.ts';
 import { errorCode, messageOf, ownError } from '../problem.ts';
 import { type Versions, versionOptions } from '../versions.ts';
+import { type CertificateTable, NamedContexts, type ShownCertificates } from './certificate-table.ts';
 import { Connections } from './connections.ts';
 import type { Exchange } from './exchange.ts';
 import { type Listenable, type Listener, listen } from './listen.ts';
 
-export interface SiteOptions {
-  readonly cert: string;
-  readonly key: string;
-  readonly ocspResponse?: Uint8Array;
+export interface SiteOptions extends CertificateTable {
   /** How clients are asked for a certificate; absent: not at all. */
   readonly clients?: { readonly ca: string; readonly required: boolean };
   /** Pre-shared keys of clients. */
@@ -27,6 +26,9 @@ export interface SiteOptions {
   /** Names with colons in between; absent: all. */
   readonly suites?: string;
   readonly groups?: string;
+  readonly sigalgs?: string;
+  /** Default false. */
+  readonly allowLegacyMasterSecret?: boolean;
   readonly listen: Address;
   readonly versions: Versions;
   readonly http: HttpChoice;
@@ -34,6 +36,8 @@ export interface SiteOptions {
   readonly countsVisits?: boolean;
   readonly sessions: SessionOptions;
   readonly policy?: PolicyOptions;
+  /** Strict-Transport-Security for each answer that has none of its own. */
+  readonly hsts?: string;
   readonly handle: (exchange: Exchange) => void;
   /** For clients that wait for `100 Continue` before they send their body; absent: they get it at once. */
   readonly handleExpecting?: (exchange: Exchange) => void;
@@ -50,7 +54,7 @@ export interface Site {
   readonly counters: SecureServer['counters'];
   readonly draining: boolean;
   /** Serves new connections with these from now on. Throws what a server with them would. */
-  renew(certificates: Pick<SiteOptions, 'cert' | 'key' | 'ocspResponse' | 'clients'>): void;
+  renew(certificates: CertificateTable & Pick<SiteOptions, 'clients'>): void;
   /**
    * Stops accepting, lets running requests finish for at most `patience` milliseconds, then ends what is left and
    * erases the ticket keys. Resolves with the number of connections that had to be cut off.
@@ -61,9 +65,14 @@ export interface Site {
 /** @throws Problem `port_busy`, `cannot_listen` */
 export async function openSite(options: SiteOptions): Promise<Site> {
   const connections = new Connections(options.countsVisits);
-  const http2Sessions = new Set<ServerHttp2Session>();
-  const { versions, suites, groups } = options;
-  const algorithms = { versions, suites, groups };
+  const http2Sessions = new Roster<ServerHttp2Session>();
+  const { versions, suites, groups, sigalgs } = options;
+  const algorithms = { versions, suites, groups, sigalgs };
+  const contextsOf = (certificates: CertificateTable & Pick<SiteOptions, 'clients'>) =>
+    new NamedContexts(certificates.named, (shown) =>
+      secureOptions({ ...shown, clients: certificates.clients, ...algorithms }),
+    );
+  let contexts = contextsOf(options);
   let draining = false;
   let emptied: (() => void) | undefined;
 
@@ -72,7 +81,12 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     // RFC 9113 §6.5.2. A connection must not open connections to an upstream server without end.
     settings: { maxConcurrentStreams: MAX_STREAMS },
     ...secureOptions(options),
+    // Without several, a handshake does not wait for an answer to who serves it.
+    ...(options.named === undefined
+      ? {}
+      : { SNICallback: (name: string, callback: Parameters<SNICallback>[1]) => callback(null, contexts.of(name)) }),
     ...(options.lookUpPsk === undefined ? {} : { externalPsks: options.lookUpPsk }),
+    allowLegacyMasterSecret: options.allowLegacyMasterSecret,
     sessions: options.sessions,
     ...(options.policy === undefined ? {} : { policy: options.policy }),
   });
@@ -99,8 +113,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     socket.on('error', () => {});
   });
   server.on('session', (session: ServerHttp2Session) => {
-    http2Sessions.add(session);
-    session.once('close', () => http2Sessions.delete(session));
+    const place = http2Sessions.enter(session);
+    session.once('close', () => http2Sessions.leave(place));
     // Without a listener, a peer's protocol error would end the process.
     session.on('error', () => session.destroy());
     if (draining) {
@@ -127,6 +141,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     if ((draining || options.http === 'close') && !isHttp2) {
       response.setHeader('connection', 'close');
     }
+    if (options.hsts !== undefined) {
+      response.setHeader(HSTS, options.hsts);
+    }
     handle(exchange);
   };
   server.on('request', onRequest(options.handle));
@@ -138,7 +155,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
       const entry = connections.find(request.socket);
       if (options.upgrade === undefined || draining) {
-        socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+        socket.end(
+          `HTTP/1.1 501 Not Implemented\r\nConnection: close\r\n${headerLine(options.hsts)}Content-Length: 0\r\n\r\n`,
+        );
         return;
       }
       if (entry !== undefined) {
@@ -159,7 +178,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   server.on(
     'clientError' as 'tlsClientError',
     ((error: Error, socket: Duplex) => {
-      answerBadRequest(error, socket);
+      answerBadRequest(error, socket, options.hsts);
     }) as never,
   );
   if (options.onKeyLog !== undefined) {
@@ -180,7 +199,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       return draining;
     },
     renew(certificates) {
+      const renewed = contextsOf(certificates);
       server.setSecureContext(secureOptions({ ...certificates, ...algorithms }));
+      contexts = renewed;
     },
     async drain(patience) {
       draining = true;
@@ -205,6 +226,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   };
 }
 
+const HSTS = 'strict-transport-security';
 /** Of one HTTP/2 connection at a time. No fewer than 100, says the RFC. */
 const MAX_STREAMS = 128;
 
@@ -216,10 +238,9 @@ function secureOptions({
   versions,
   suites,
   groups,
-}: Pick<
-  SiteOptions,
-  'cert' | 'key' | 'ocspResponse' | 'clients' | 'versions' | 'suites' | 'groups'
->): SecureContextOptions {
+  sigalgs,
+}: ShownCertificates &
+  Pick<SiteOptions, 'clients' | 'versions' | 'suites' | 'groups' | 'sigalgs'>): SecureContextOptions {
   return {
     cert,
     key,
@@ -228,6 +249,7 @@ function secureOptions({
     ...versionOptions(versions),
     ...(suites === undefined ? {} : { ciphers: suites }),
     ...(groups === undefined ? {} : { groups }),
+    ...(sigalgs === undefined ? {} : { sigalgs }),
   };
 }
 
@@ -249,8 +271,12 @@ function waitUntilEmpty(
   });
 }
 
+function headerLine(hsts: string | undefined): string {
+  return hsts === undefined ? '' : `Strict-Transport-Security: ${hsts}\r\n`;
+}
+
 /** Bytes that are TLS but not HTTP: say so, in HTTP. */
-function answerBadRequest(error: Error, socket: Duplex): void {
+function answerBadRequest(error: Error, socket: Duplex, hsts: string | undefined): void {
   if (socket.destroyed || !socket.writable || errorCode(error) === 'ECONNRESET') {
     socket.destroy();
     return;
@@ -260,6 +286,6 @@ function answerBadRequest(error: Error, socket: Duplex): void {
   const body = tooLarge ? 'The request header is too large.\n' : 'This is not a request that can be understood.\n';
   socket.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `${headerLine(hsts)}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }

@@ -197,6 +197,12 @@ function ringMetrics({ sharedRing: ring, workers, now }: StatusSnapshot): Metric
       samplesOf(ring.refusals, 'reason'),
     ),
     metric(
+      name('second_processes_total'),
+      'counter',
+      'Processes that came while as many of their identity ran as are meant to.',
+      ring.secondProcesses,
+    ),
+    metric(
       name('alarm'),
       'gauge',
       '1 while the condition holds, at any process of this server.',

@@ -187,6 +187,7 @@ const milliseconds = (time) =>
 
 const alarmTexts = {
   clock_skew: 'the clock here and that of the store differ: this member makes no keys',
+  clock_behind: 'the clock here is so far behind the ring’s that this member gets no keys until the two agree',
   store_unreachable: 'the store could not be reached for half an epoch: sessions go on, a new host cannot join',
   no_fresh_epoch: 'tickets are sealed under a ratcheted key: no fresh one came',
   sealing_key_old: 'tickets are sealed under randomness that is older than two epochs',

@@ -208,7 +208,7 @@ export function ratioOf({ full, resumed }: { full: number; resumed: number }): {
 }
 
 function listConnections(source: StatusSource): ConnectionStatus[] {
-  const newest = [...source.site.connections.open].slice(-LISTED_CONNECTIONS).reverse();
+  const newest = [...source.site.connections.open].sort((a, b) => b.id - a.id).slice(0, LISTED_CONNECTIONS);
   return newest.map((entry) => ({
     id: entry.id,
     remote: entry.remote,

@@ -13,6 +13,7 @@
 
 import type { IncomingHttpHeaders } from 'node:http';
 import type { HandshakeSummary } from '../../actions.ts';
+import { type Place, Roster } from '../../node/roster.ts';
 import { agentName } from './agent-name.ts';
 
 export interface VisitorStatus {
@@ -64,15 +65,24 @@ export interface VisitConnection {
   readonly summary: HandshakeSummary | undefined;
   /** Traffic keys made so far, and those of them that are in force. */
   trafficKeys(): { readonly made: number; readonly inForce: number };
+  /** Kept by the count, while it is open. */
+  track?: Track | undefined;
+}
+
+interface Track {
+  readonly openedAt: number;
+  /** What it carried requests of, with its place among what carried that. */
+  readonly carried: Map<Load, Place<VisitConnection>>;
+  /** While nothing was asked for. */
+  readonly waiting: Place<VisitConnection>;
 }
 
 export class Visits {
   readonly #now: () => number;
-  /** The one seen last at the end. */
   readonly #visitors = new Map<string, Visitor>();
-  readonly #connections = new Map<VisitConnection, Track>();
   /** Those on which nothing was asked for yet. */
-  readonly #waiting = new Map<VisitConnection, Track>();
+  readonly #waiting = new Roster<VisitConnection>();
+  #requests = 0;
 
   constructor(now: () => number = Date.now) {
     this.#now = now;
@@ -80,9 +90,7 @@ export class Visits {
 
   /** Its handshake is complete. */
   opened(connection: VisitConnection): void {
-    const track: Track = { openedAt: this.#now(), carried: new Set() };
-    this.#connections.set(connection, track);
-    this.#waiting.set(connection, track);
+    connection.track = { openedAt: this.#now(), carried: new Map(), waiting: this.#waiting.enter(connection) };
   }
 
   /** A request whose connection is gone by the time it is read is nobody's. */
@@ -91,7 +99,7 @@ export class Visits {
       return;
     }
     const now = this.#now();
-    const track = this.#connections.get(connection);
+    const { track } = connection;
     const { load, dropped } = this.#visitor(connection.address, request.headers).load(request, now);
     this.#drop(dropped);
     load.requests += 1;
@@ -100,29 +108,28 @@ export class Visits {
     if (track === undefined) {
       return;
     }
-    if (this.#waiting.delete(connection)) {
+    if (this.#waiting.leave(track.waiting)) {
       noteOpened(load, connection);
     }
     if (!track.carried.has(load)) {
-      track.carried.add(load);
-      load.carriers.add(connection);
+      track.carried.set(load, load.carriers.enter(connection));
       load.connections += 1;
       noteVersion(load, connection);
     }
   }
 
   closed(connection: VisitConnection): void {
-    const track = this.#connections.get(connection);
+    const { track } = connection;
     if (track === undefined) {
       return;
     }
-    this.#connections.delete(connection);
+    connection.track = undefined;
     const { made } = trafficKeysOf(connection);
-    for (const load of track.carried) {
-      load.carriers.delete(connection);
+    for (const [load, place] of track.carried) {
+      load.carriers.leave(place);
       load.keysOfClosed += made;
     }
-    const near = this.#waiting.delete(connection) ? this.#nearest(connection, track) : undefined;
+    const near = this.#waiting.leave(track.waiting) ? this.#nearest(connection, track) : undefined;
     if (near !== undefined) {
       noteOpened(near, connection);
       near.unused += 1;
@@ -133,17 +140,18 @@ export class Visits {
   status(): VisitorStatus[] {
     const waiting = new Map<Load, VisitConnection[]>();
     let looked = 0;
-    for (const [connection, track] of this.#waiting) {
+    for (const connection of this.#waiting) {
       looked += 1;
       if (looked > MAX_WAITING) {
         break;
       }
-      const near = this.#nearest(connection, track);
+      const near = connection.track && this.#nearest(connection, connection.track);
       if (near !== undefined) {
         waiting.set(near, [...(waiting.get(near) ?? []), connection]);
       }
     }
-    return [...this.#visitors.values()].reverse().map(({ address, agent, loads, earlier }) => ({
+    const visitors = [...this.#visitors.values()].sort((a, b) => b.seenAt - a.seenAt);
+    return visitors.map(({ address, agent, loads, earlier }) => ({
       address,
       agent,
       loads: [...loads].reverse().map((load) => statusOf(load, waiting.get(load) ?? [])),
@@ -154,22 +162,30 @@ export class Visits {
   #visitor(address: string, headers: IncomingHttpHeaders): Visitor {
     const userAgent = (headers['user-agent'] ?? '').slice(0, MAX_AGENT);
     const key = `${address} ${userAgent}`;
-    const visitor = this.#visitors.get(key) ?? new Visitor(address, agentName(userAgent));
-    this.#visitors.delete(key);
-    this.#visitors.set(key, visitor);
+    const known = this.#visitors.get(key);
+    const visitor = known ?? new Visitor(address, agentName(userAgent));
+    visitor.seenAt = this.#requests++;
+    if (known === undefined) {
+      this.#visitors.set(key, visitor);
+      this.#makeRoom();
+    }
+    return visitor;
+  }
+
+  /** The visitor goes that was seen longest ago. */
+  #makeRoom(): void {
     if (this.#visitors.size > MAX_VISITORS) {
-      const [[oldest, { loads }]] = this.#visitors;
+      const [oldest, { loads }] = [...this.#visitors].reduce((a, b) => (b[1].seenAt < a[1].seenAt ? b : a));
       this.#visitors.delete(oldest);
       this.#drop(loads);
     }
-    return visitor;
   }
 
   /** Of these nothing more is told: connections that carried them must not keep them. */
   #drop(loads: readonly Load[]): void {
     for (const load of loads) {
       for (const connection of load.carriers) {
-        this.#connections.get(connection)?.carried.delete(load);
+        connection.track?.carried.delete(load);
       }
     }
   }
@@ -189,11 +205,6 @@ export class Visits {
   }
 }
 
-interface Track {
-  readonly openedAt: number;
-  readonly carried: Set<Load>;
-}
-
 interface Load {
   readonly path: string;
   readonly navigation: boolean;
@@ -211,7 +222,7 @@ interface Load {
   /** What was asked for, so that a Referer finds it. */
   readonly paths: Set<string>;
   /** Open connections that carried its requests. */
-  readonly carriers: Set<VisitConnection>;
+  readonly carriers: Roster<VisitConnection>;
 }
 
 class Visitor {
@@ -220,6 +231,8 @@ class Visitor {
   /** The newest last. */
   readonly loads: Load[] = [];
   earlier = 0;
+  /** How many requests came before its last one. */
+  seenAt = 0;
 
   constructor(address: string, agent: string) {
     this.address = address;
@@ -266,7 +279,7 @@ class Visitor {
       protocols: new Set(),
       versions: new Set(),
       paths: new Set(),
-      carriers: new Set(),
+      carriers: new Roster(),
     };
     this.loads.push(load);
     return load;

@@ -8,6 +8,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { buildConnector, Client, Dispatcher } from 'undici';
+import type { Place } from '../../../node/roster.ts';
 import { UpstreamReading } from './reading.ts';
 import { isFramed, RequestWire, type WireExtras } from './request-wire.ts';
 
@@ -46,6 +47,8 @@ export interface LaneEvents {
 }
 
 export class Lane implements Dispatcher.DispatchHandler {
+  /** Among those of its pool. */
+  place: Place<Lane> | undefined;
   readonly #client: Client;
   readonly #events: LaneEvents;
   #socket: Socket | undefined;

@@ -13,6 +13,8 @@
  * One timer looks at all of them, now and then: requests that are over soon cost nothing.
  */
 
+import { type Place, Roster } from '../../../node/roster.ts';
+
 export interface PaceOptions {
   /** Milliseconds that an upstream server may be silent: looks are close enough together to see it. */
   readonly silence: number;
@@ -31,6 +33,8 @@ export interface PaceOptions {
 /** A request whose client may make the upstream server wait. */
 export interface Paced {
   readonly client: string;
+  /** Kept by the pace, while it looks at it. */
+  place?: Place<Paced> | undefined;
   /** `pace.period` has passed. */
   look(): void;
   /** Bytes that wait for the client. */
@@ -47,7 +51,7 @@ export class Pace {
   readonly #options: PaceOptions;
   readonly #patience: number;
   readonly #window: number;
-  readonly #paced = new Set<Paced>();
+  readonly #paced = new Roster<Paced>();
   /** In the order in which they came to be slow. */
   readonly #slow = new Set<Paced>();
   #timer: NodeJS.Timeout | undefined;
@@ -73,7 +77,9 @@ export class Pace {
   }
 
   add(one: Paced): void {
-    this.#paced.add(one);
+    if (one.place?.member === undefined) {
+      one.place = this.#paced.enter(one);
+    }
     if (this.#timer === undefined) {
       this.#timer = setInterval(() => this.#lookAtAll(), this.period);
       this.#timer.unref();
@@ -81,7 +87,7 @@ export class Pace {
   }
 
   delete(one: Paced): void {
-    this.#paced.delete(one);
+    this.#paced.leave(one.place);
     this.#slow.delete(one);
   }
 

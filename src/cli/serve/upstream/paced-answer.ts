@@ -1,5 +1,6 @@
 /** An answer at the pace of its client: written as it comes, ahead of the client up to a bound, and given up where nothing moves. */
 
+import type { Place } from '../../../node/roster.ts';
 import type { Exchange } from '../exchange.ts';
 import type { BrokenBy, UpstreamBooks } from './books.ts';
 import { Delivery } from './delivery.ts';
@@ -18,6 +19,7 @@ export interface PacedAnswerOptions {
 
 export abstract class PacedAnswer implements Paced {
   readonly client: string;
+  place: Place<Paced> | undefined;
   protected readonly exchange: Exchange;
   protected readonly pace: Pace;
   protected readonly books: UpstreamBooks | undefined;

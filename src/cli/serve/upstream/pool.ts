@@ -10,6 +10,7 @@
 
 import type { Readable } from 'node:stream';
 import type { Client } from 'undici';
+import { Roster } from '../../../node/roster.ts';
 import { type Connector, Lane, type UpstreamHandler, type UpstreamRequest } from './lane.ts';
 import { Shares } from './shares.ts';
 import { WaitingRoom, type WaitingRoomOptions } from './waiting-room.ts';
@@ -45,7 +46,7 @@ interface Waiter {
 }
 
 export class UpstreamPool {
-  readonly #open = new Set<Lane>();
+  readonly #open = new Roster<Lane>();
   /** Empty while anyone waits who may have one. */
   readonly #idle: Lane[] = [];
   readonly #waiting: WaitingRoom<Waiter>;
@@ -202,7 +203,7 @@ export class UpstreamPool {
     const lane = new Lane(this.#createClient, {
       onIdle: (client) => {
         this.#shares.giveBack(client);
-        if (!this.#open.has(lane)) {
+        if (lane.place?.member === undefined) {
           return;
         }
         if (this.#waiting.size === 0) {
@@ -221,12 +222,12 @@ export class UpstreamPool {
         }
       },
     });
-    this.#open.add(lane);
+    lane.place = this.#open.enter(lane);
     return lane;
   }
 
   #hand(lane: Lane): void {
-    if (!this.#open.has(lane)) {
+    if (lane.place?.member === undefined) {
       return;
     }
     const waiter = this.#next();
@@ -240,7 +241,7 @@ export class UpstreamPool {
   }
 
   #retire(lane: Lane): void {
-    this.#open.delete(lane);
+    this.#open.leave(lane.place);
     lane.destroy();
   }
 }

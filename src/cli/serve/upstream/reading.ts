@@ -22,13 +22,15 @@ export class UpstreamReading {
   constructor(socket: Socket) {
     this.#socket = socket;
     const read = socket.read;
-    socket.read = (size) => {
+    // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the connection.
+    const guarded: Socket['read'] = (size) => {
       if (this.#isHeld) {
         return null;
       }
       const chunk = read.call(socket, size);
       return this.#awaitsHead && chunk !== null ? this.pass(chunk) : chunk;
     };
+    socket.read = guarded;
   }
 
   hold(): void {

@@ -53,7 +53,8 @@ export class RequestWire {
   #edit(takesTrailers: boolean, trailers: WireExtras['trailers']): void {
     const { write } = this.#socket;
     let isHead = true;
-    this.#socket.write = (chunk: unknown, ...rest: unknown[]): boolean => {
+    // Not assigned as it is written, here and below: such a function V8 puts into the old generation, where it outlives the request.
+    const edited = (chunk: unknown, ...rest: unknown[]): boolean => {
       let data = chunk;
       if (isHead) {
         isHead = false;
@@ -65,14 +66,18 @@ export class RequestWire {
       }
       return write.call(this.#socket, data as string, ...(rest as [BufferEncoding]));
     };
+    this.#socket.write = edited;
   }
 
   #shield(): void {
     const socket = this.#socket;
     const { _write, _writev } = socket;
-    socket._write = (chunk, encoding, callback) => _write.call(socket, chunk, encoding, this.#guarded(callback));
+    const shielded: Socket['_write'] = (chunk, encoding, callback) =>
+      _write.call(socket, chunk, encoding, this.#guarded(callback));
+    socket._write = shielded;
     if (_writev !== undefined && _writev !== null) {
-      socket._writev = (chunks, callback) => _writev.call(socket, chunks, this.#guarded(callback));
+      const shieldedMany: typeof _writev = (chunks, callback) => _writev.call(socket, chunks, this.#guarded(callback));
+      socket._writev = shieldedMany;
     }
   }
 

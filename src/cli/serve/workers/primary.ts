@@ -15,7 +15,8 @@ import type { ServingFacts, StatusSnapshot } from '../../status/snapshot.ts';
 import { announce } from '../announce.ts';
 import { certificateFacts, servingWhat, urlsOf } from '../engine.ts';
 import { DRAIN_PATIENCE, drainOnSignal, openStatus, warnAfter, warnBefore } from '../lifecycle.ts';
-import { renewFiles, type ServePlan } from '../plan.ts';
+import { renewFiles } from '../load.ts';
+import type { ServePlan } from '../plan.ts';
 import type { Renewable } from '../renewal.ts';
 import { Line } from './line.ts';
 import { SharedMemory } from './shared.ts';
@@ -62,7 +63,7 @@ export async function serveByWorkers(options: PrimaryOptions): Promise<void> {
     await primary.drain();
     throw error;
   });
-  const endRenewal = renewFiles(plan.flags, options.renewable, output, (renewed) => primary.renew(renewed));
+  const endRenewal = renewFiles(plan, options.renewable, output, (renewed) => primary.renew(renewed));
   const { credentials } = options.renewable;
   warnBefore(plan, output);
   const policy = plan.flags.policyInForce?.();

@@ -7,6 +7,7 @@ import type { Output } from '../../output.ts';
 import { toProblem } from '../../problem.ts';
 import { type LedgerQuery, takeLedger } from '../../status/ledger-view.ts';
 import { takeSnapshot } from '../../status/snapshot.ts';
+import type { ServerCredentials } from '../credentials.ts';
 import { type Engine, fleetSessions, openEngine, type SharedSessions } from '../engine.ts';
 import { DRAIN_PATIENCE } from '../lifecycle.ts';
 import type { ServePlan } from '../plan.ts';
@@ -16,7 +17,12 @@ import { sharedByPrimary } from './shared.ts';
 
 /** Renewable, as it travels: JSON has no bytes. */
 export interface RenewableMessage extends Omit<Renewable, 'credentials'> {
-  readonly credentials: Omit<Renewable['credentials'], 'ocspResponse'> & { readonly ocspResponse?: string };
+  readonly credentials: CredentialsMessage;
+}
+
+interface CredentialsMessage extends Omit<ServerCredentials, 'ocspResponse' | 'others'> {
+  readonly ocspResponse?: string;
+  readonly others?: readonly CredentialsMessage[];
 }
 
 /** What the primary tells a worker first. */
@@ -90,15 +96,29 @@ export async function serveAsWorker(plan: ServePlan, output: Output): Promise<vo
 }
 
 export function messageOf({ credentials, clients }: Renewable): RenewableMessage {
-  const { ocspResponse, ...rest } = credentials;
-  const staple = ocspResponse && Buffer.from(ocspResponse).toString('base64');
-  return { clients, credentials: { ...rest, ...(staple === undefined ? {} : { ocspResponse: staple }) } };
+  return { clients, credentials: inText(credentials) };
 }
 
 function renewableOf({ credentials, clients }: RenewableMessage): Renewable {
-  const { ocspResponse, ...rest } = credentials;
+  return { clients, credentials: inBytes(credentials) };
+}
+
+function inText({ ocspResponse, others, ...rest }: ServerCredentials): CredentialsMessage {
+  const staple = ocspResponse && Buffer.from(ocspResponse).toString('base64');
+  return {
+    ...rest,
+    ...(staple === undefined ? {} : { ocspResponse: staple }),
+    ...(others === undefined ? {} : { others: others.map(inText) }),
+  };
+}
+
+function inBytes({ ocspResponse, others, ...rest }: CredentialsMessage): ServerCredentials {
   const staple = ocspResponse === undefined ? undefined : new Uint8Array(Buffer.from(ocspResponse, 'base64'));
-  return { clients, credentials: { ...rest, ...(staple === undefined ? {} : { ocspResponse: staple }) } };
+  return {
+    ...rest,
+    ...(staple === undefined ? {} : { ocspResponse: staple }),
+    ...(others === undefined ? {} : { others: others.map(inBytes) }),
+  };
 }
 
 function machineSessions({ ring }: ServePlan, line: Line): SharedSessions {
