@@ -111,7 +111,10 @@ export class Tls12Sealer implements Sealer {
     out[at + 4] = fragmentLength;
     let from = at + RECORD_HEADER_LENGTH;
     if (counter.explicit) {
-      out.set(counter.nonce.subarray(4), from);
+      // By loops, as eight bytes are less work than a view of them.
+      for (let i = 0; i < EXPLICIT_NONCE_LENGTH; i++) {
+        out[from + i] = counter.nonce[4 + i];
+      }
       from += EXPLICIT_NONCE_LENGTH;
     }
     const plaintext = start === 0 && end === data.length ? data : data.subarray(start, end);
@@ -167,7 +170,9 @@ export class Tls12Opener implements Opener {
     additionalData[10] = record.header[2];
     if (counter.explicit) {
       // The peer's own choice: any value is legal, and authentication binds it to the record.
-      counter.nonce.set(fragment.subarray(0, nonceLength), 4);
+      for (let i = 0; i < EXPLICIT_NONCE_LENGTH; i++) {
+        counter.nonce[4 + i] = fragment[i];
+      }
     }
     const content = this.#aead.open(counter.nonce, additionalData, fragment.subarray(nonceLength));
     if (content === undefined) {
