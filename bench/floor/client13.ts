@@ -127,6 +127,7 @@ export class Client13 implements ClientEnd {
     this.traffic = { send: recordKeys(provider, clientApplication, aead), receive };
     this.#resumption = expand(provider, main, labels.resumption, transcript.digest());
     this.#tickets = receive.open(flight, sealedEnd, sealedEnd + HEADER + tickets + 1 + TAG);
+    transcript.end();
     this.awaits = 0;
     return end;
   }

@@ -60,6 +60,7 @@ export abstract class End12 implements End {
 
   protected complete(): void {
     const { peer } = this;
+    this.transcript.end();
     this.awaits = 0;
     this.traffic = { send: this.#direction(peer === 'client' ? 'server' : 'client'), receive: this.#direction(peer) };
   }

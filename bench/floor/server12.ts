@@ -97,9 +97,10 @@ export class Server12 extends End12 {
     out[0] = 22;
     sealTicket(provider, ring, this.master as Uint8Array, out, HEADER + TICKET_IN_MESSAGE);
     this.transcript.update(out.subarray(HEADER, HEADER + TICKET_MESSAGE));
-    this.complete();
     this.#options.sessions?.set(nameOf(this.#serverRandom as Uint8Array, 0), this.master as Uint8Array);
-    return this.finish(out, HEADER + TICKET_MESSAGE);
+    const length = this.finish(out, HEADER + TICKET_MESSAGE);
+    this.complete();
+    return length;
   }
 }
 

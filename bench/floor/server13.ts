@@ -162,6 +162,7 @@ export class Server13 implements End {
       throw new Error("the client's Finished of the floor is wrong");
     }
     this.traffic = { send, receive: recordKeys(provider, secret, this.#aead) };
+    this.#transcript.end();
     this.awaits = 0;
     return 0;
   }

@@ -34,11 +34,20 @@ export function uninitialized(length: number): Uint8Array {
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  return concatOn(zeros, parts);
+}
+
+function zeros(length: number): Uint8Array {
+  return new Uint8Array(length);
+}
+
+/** The same on memory that `allocate` gives. */
+export function concatOn(allocate: (length: number) => Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) {
     length += part.length;
   }
-  const joined = new Uint8Array(length);
+  const joined = allocate(length);
   let at = 0;
   for (const part of parts) {
     joined.set(part, at);

@@ -112,14 +112,21 @@ export class NodeRunningHash implements RunningHash {
   update(data: Uint8Array): void {
     if (this.#running === undefined && this.#length + data.length > LONGEST_KEPT) {
       this.#running = createHash(this.#name).update(this.#kept.subarray(0, this.#length));
-      this.#kept = EMPTY;
-      this.#length = 0;
+      this.end();
     }
     if (this.#running === undefined) {
       this.#keep(data);
     } else {
       this.#running.update(data);
     }
+  }
+
+  end(): void {
+    if (this.#kept.length === MOST_KEPT && spare.length < MOST_SPARE) {
+      spare.push(this.#kept);
+    }
+    this.#kept = EMPTY;
+    this.#length = 0;
   }
 
   digest(): Uint8Array {
@@ -132,9 +139,11 @@ export class NodeRunningHash implements RunningHash {
   #keep(data: Uint8Array): void {
     const end = this.#length + data.length;
     if (end > this.#kept.length) {
-      const longer = shortLived(end > MOST_KEPT ? LONGEST_KEPT : MOST_KEPT);
-      longer.set(this.#kept);
+      const longer = end > MOST_KEPT ? shortLived(LONGEST_KEPT) : (spare.pop() ?? new Uint8Array(MOST_KEPT));
+      longer.set(this.#kept.subarray(0, this.#length));
+      this.end();
       this.#kept = longer;
+      this.#length = end - data.length;
     }
     this.#kept.set(data, this.#length);
     this.#length = end;
@@ -171,6 +180,11 @@ const LONGEST_DATA = 256;
 const MOST_KEPT = 1_280;
 /** Bytes: from here on, to hash all of them again costs more than the objects do. */
 const LONGEST_KEPT = 2_560;
+
+/** What ended hashes were kept in: messages that went over the wire, and nothing secret. */
+const spare: Uint8Array[] = [];
+/** As many handshakes as are likely to be under way at a time. */
+const MOST_SPARE = 32;
 
 /** Kept between calls: nothing runs while one is in use, since all calls are synchronous. */
 const padsOf: Record<HashName, Pads> = { sha256: makePads(32, 64), sha384: makePads(48, 128) };

@@ -16,6 +16,8 @@ export interface RunningHash {
   digest(): Uint8Array;
   /** Another hash over the same input so far. */
   copy(): RunningHash;
+  /** The value was read for the last time: what the input was kept in may serve another hash. */
+  end(): void;
 }
 
 /** One AEAD key, bound to its algorithm. 12-byte nonces, 16-byte tags. */

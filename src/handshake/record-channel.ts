@@ -6,6 +6,7 @@
  */
 
 import { ALERT_LEVEL_FATAL, ALERT_LEVEL_WARNING, type AlertDescription, alertCodes } from '../alerts.ts';
+import { concatOn } from '../bytes/bytes.ts';
 import { shortLived } from '../bytes/short-lived.ts';
 import type { CipherSuite12 } from '../crypto/suites12.ts';
 import type { TrafficSecret } from '../keys/traffic.ts';
@@ -203,7 +204,7 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
     }
     const writer = this.#writer ?? present(this.#plaintext);
     if (pending.length > 1 && !this.#wholeMessages) {
-      writer.handshake(joined(pending));
+      writer.handshake(concatOn(shortLived, pending));
       return;
     }
     for (const message of pending) {
@@ -235,18 +236,4 @@ export class RecordChannel extends RecordReading implements HandshakeChannel {
   get writeSecret(): TrafficSecret {
     return present(this.#writeSecret);
   }
-}
-
-function joined(messages: readonly Uint8Array[]): Uint8Array {
-  let length = 0;
-  for (const message of messages) {
-    length += message.length;
-  }
-  const flight = shortLived(length);
-  let at = 0;
-  for (const message of messages) {
-    flight.set(message, at);
-    at += message.length;
-  }
-  return flight;
 }

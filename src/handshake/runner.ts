@@ -98,6 +98,7 @@ export class Runner {
       completed,
       before: this.#established,
     });
+    this.#handshake?.transcript.end();
     this.#handshake = undefined;
     this.#established = connected;
     this.#machine = machine;

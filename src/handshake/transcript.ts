@@ -65,6 +65,12 @@ export class Transcript {
     return fork;
   }
 
+  /** It was read for the last time. */
+  end(): void {
+    this.#hash?.end();
+    this.#hash = undefined;
+  }
+
   /** Keeps the messages from the first one on. */
   keepMessages(): void {
     this.#kept = [];

@@ -31,34 +31,27 @@ export function prf(options: {
   readonly length: number;
   readonly kind: string;
 }): Secret {
-  const { provider, hash, secret, label, seed, length, kind } = options;
-  return derive(provider, hash, secret, new PrfLabel(label), seed, EMPTY, length, kind);
+  const { label, seed, length, kind } = options;
+  return derive(options, new PrfLabel(label).input(options.hash, seed, EMPTY), length, kind);
 }
 
-function derive(
-  provider: CryptoProvider,
-  hash: HashName,
-  secret: Secret,
-  label: PrfLabel,
-  seed: Uint8Array,
-  restOfSeed: Uint8Array,
-  length: number,
-  kind: string,
-): Secret {
+/** Whose pseudorandom function it is. */
+interface PrfKey {
+  readonly provider: CryptoProvider;
+  readonly hash: HashName;
+  readonly secret: Secret;
+}
+
+function derive(key: PrfKey, input: Input, length: number, kind: string): Secret {
   const out = new Uint8Array(new ArrayBuffer(length));
-  expand(provider, hash, secret.expose(), label.input(hash, seed, restOfSeed), out, false);
-  return Secret.adopt(kind, out, length, secret.id);
+  expand(key, input, out, false);
+  return Secret.adopt(kind, out, length, key.secret.id);
 }
 
 /** P_hash, as much as `out` takes. `isTold`: the output is told to the peer. */
-function expand(
-  provider: CryptoProvider,
-  hash: HashName,
-  key: Uint8Array,
-  { whole, labelAndSeed, seedAt }: Input,
-  out: Uint8Array,
-  isTold: boolean,
-): void {
+function expand({ provider, hash, secret }: PrfKey, input: Input, out: Uint8Array, isTold: boolean): void {
+  const { whole, labelAndSeed, seedAt } = input;
+  const key = secret.expose();
   const blockLength = hashLength(hash);
   // A(i) tells nothing of what is made with it: that takes the key again.
   let a = provider.publicHmac(hash, key, labelAndSeed);
@@ -129,16 +122,9 @@ export function extendedMasterSecret(
   preMasterSecret: Secret,
   sessionHash: Uint8Array,
 ): Secret {
-  const made = derive(
-    provider,
-    hash,
-    preMasterSecret,
-    EXTENDED_MASTER_SECRET,
-    sessionHash,
-    EMPTY,
-    MASTER_SECRET_LENGTH,
-    'extendedMasterSecret',
-  );
+  const input = EXTENDED_MASTER_SECRET.input(hash, sessionHash, EMPTY);
+  const key = { provider, hash, secret: preMasterSecret };
+  const made = derive(key, input, MASTER_SECRET_LENGTH, 'extendedMasterSecret');
   preMasterSecret.erase();
   return made;
 }
@@ -151,16 +137,9 @@ export function legacyMasterSecret(
   clientRandom: Uint8Array,
   serverRandom: Uint8Array,
 ): Secret {
-  const made = derive(
-    provider,
-    hash,
-    preMasterSecret,
-    MASTER_SECRET,
-    clientRandom,
-    serverRandom,
-    MASTER_SECRET_LENGTH,
-    'masterSecret',
-  );
+  const input = MASTER_SECRET.input(hash, clientRandom, serverRandom);
+  const key = { provider, hash, secret: preMasterSecret };
+  const made = derive(key, input, MASTER_SECRET_LENGTH, 'masterSecret');
   preMasterSecret.erase();
   return made;
 }
@@ -183,7 +162,8 @@ export function keyBlock(options: {
 }): KeyBlock {
   const { provider, hash, masterSecret, clientRandom, serverRandom, keyLength, ivLength } = options;
   const length = 2 * (keyLength + ivLength);
-  const block = derive(provider, hash, masterSecret, KEY_EXPANSION, serverRandom, clientRandom, length, 'keyBlock');
+  const input = KEY_EXPANSION.input(hash, serverRandom, clientRandom);
+  const block = derive({ provider, hash, secret: masterSecret }, input, length, 'keyBlock');
   const { id } = block;
   const bytes = block.surrender('cut into keys');
   const ivs = 2 * keyLength;
@@ -212,7 +192,7 @@ export function finishedVerifyData12(options: {
   // On V8's heap, which is no place for a secret: cheaper, and the peer is told.
   const out = new Uint8Array(VERIFY_DATA_LENGTH);
   const input = FINISHED[sender].input(hash, transcriptHash, EMPTY);
-  expand(provider, hash, masterSecret.expose(), input, out, true);
+  expand({ provider, hash, secret: masterSecret }, input, out, true);
   return Secret.adopt(VERIFY_DATA_KINDS[sender], out, out.length, masterSecret.id).surrender('told to the peer');
 }
 

@@ -1,19 +1,16 @@
 /**
- * The writing side of a TLSSocket: plaintext is gathered, sealed and handed to the transport, at the transport's pace.
+ * The writing side of a TLSSocket: plaintext is gathered, or waits, and is sealed at the transport's pace.
  *
  * Small writes of one turn of the event loop leave in one record, at the next tick; larger ones are sealed at once, in
  * slices, for as long as the transport takes them.
  */
 
-import { Socket } from 'node:net';
 import type { Duplex, DuplexOptions } from 'node:stream';
-import type { Action } from '../actions.ts';
 import { concat } from '../bytes/bytes.ts';
-import type { Connection } from '../connection.ts';
 import { TLSError } from '../errors.ts';
 import { Gathered, type WriteCallback } from './gathered.ts';
-import { endLending, lendOutput, OUTPUT_SLICE } from './output-buffer.ts';
-import { RawWriter } from './raw-writer.ts';
+import { OUTPUT_SLICE } from './output-buffer.ts';
+import { cutOff, SocketSealer } from './socket-sealer.ts';
 
 export type Callback = (error?: Error | null) => void;
 
@@ -23,10 +20,9 @@ interface Waiting {
   readonly callback: Callback;
 }
 
-export abstract class SocketWriter extends RawWriter {
+export abstract class SocketWriter extends SocketSealer {
   /** From the start to the end of the handshake. */
   secureConnecting = true;
-  protected connection: Connection | undefined;
   /**
    * Server: what is read now is early data, or comes with it: the client has not shown yet that it is there, and it may all be
    * a recording. True up to the end of the handshake.
@@ -34,15 +30,11 @@ export abstract class SocketWriter extends RawWriter {
   earlyData = false;
   /** While what arrived is being handed on: what is written in between leaves at its end. */
   protected receiving = false;
-  #sliceLength: number = OUTPUT_SLICE;
   /** The small writes of this turn. */
   #gathered: Gathered | undefined;
   #flushDue = false;
   #waiting: Waiting | undefined;
   #finishing: Callback | undefined;
-  #plaintextOut = 0;
-  /** Bytes sealed since the event loop was last let on for it. */
-  #burst = 0;
   #saidAll = false;
 
   protected constructor(raw: Duplex | undefined, options: DuplexOptions) {
@@ -51,16 +43,7 @@ export abstract class SocketWriter extends RawWriter {
 
   /** Bytes given to `write`, sent or waiting. */
   get bytesWritten(): number {
-    return this.#plaintextOut + (this.#gathered?.length ?? 0) + this.writableLength;
-  }
-
-  /** The most plaintext in one record: 512 to 16384 bytes. False for anything else. */
-  setMaxSendFragment(size: number): boolean {
-    if (!Number.isInteger(size) || size < 512 || size > 16_384) {
-      return false;
-    }
-    this.#sliceLength = size === 16_384 ? OUTPUT_SLICE : size;
-    return true;
+    return this.plaintextOut + (this.#gathered?.length ?? 0) + this.writableLength;
   }
 
   /**
@@ -165,13 +148,13 @@ export abstract class SocketWriter extends RawWriter {
   protected earlyWritesTaken(): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    this.#plaintextOut += waiting?.chunks.reduce((sum, chunk) => sum + chunk.length, 0) ?? 0;
+    this.plaintextOut += waiting?.chunks.reduce((sum, chunk) => sum + chunk.length, 0) ?? 0;
     waiting?.callback();
   }
 
   /** The handshake, or a renegotiation, is over: what waited for it goes out. */
   protected release(): void {
-    if (this.#isCutOff && this.#waiting !== undefined && this.#waiting.chunks.length > 0) {
+    if (this.isCutOff && this.#waiting !== undefined && this.#waiting.chunks.length > 0) {
       this.crash(cutOff());
       return;
     }
@@ -220,7 +203,7 @@ export abstract class SocketWriter extends RawWriter {
     const gathered = this.#gathered;
     if (gathered !== undefined) {
       this.#gathered = undefined;
-      this.#seal(gathered.bytes());
+      this.seal(gathered.bytes());
       gathered.clear(this.errored ?? undefined);
     }
   }
@@ -238,12 +221,6 @@ export abstract class SocketWriter extends RawWriter {
     return this.#waiting !== undefined;
   }
 
-  /** The peer has closed in a renegotiation, whose keys it will not prove any more: no data can go out under them. */
-  get #isCutOff(): boolean {
-    const { connection } = this;
-    return connection?.peerClosed === true && !connection.canSend && !this.#saidAll;
-  }
-
   /** What waits for the end of a renegotiation must not wait for ever. */
   #limitHold(): void {
     if (this.connection?.holdsData === true) {
@@ -258,31 +235,10 @@ export abstract class SocketWriter extends RawWriter {
       // A TLS 1.2 renegotiation is under way: the core would only keep what it is given.
       return true;
     }
-    return raw === undefined || this.rawIsFull || this.#burst >= LONGEST_BURST;
-  }
-
-  /**
-   * While a peer reads as fast as we seal, the transport is never full, and who writes until `write` says false would never end:
-   * now and then everybody else has a turn.
-   */
-  #countBurst(length: number): void {
-    const before = this.#burst;
-    this.#burst += length;
-    if (before < LONGEST_BURST && this.#burst >= LONGEST_BURST) {
-      setImmediate(endBurst, this);
-    }
-  }
-
-  endBurst(): void {
-    this.#burst = 0;
-    if (!this.rawIsFull) {
-      this.rawDrained();
-    }
+    return raw === undefined || this.rawIsFull || this.burstIsLong;
   }
 
   protected abstract limitHandshake(): void;
-  protected abstract perform(actions: readonly Action[]): void;
-  protected abstract crash(error: unknown): void;
 
   /** Sends chunk by chunk while the transport takes them; what is left waits. */
   #send(chunks: readonly Uint8Array[], callback: Callback): void {
@@ -334,7 +290,7 @@ export abstract class SocketWriter extends RawWriter {
     let at = 0;
     while (at < chunk.length && !this.#busy && !this.destroyed) {
       const end = Math.min(chunk.length, at + OUTPUT_SLICE);
-      this.#seal(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end));
+      this.seal(at === 0 && end === chunk.length ? chunk : chunk.subarray(at, end));
       at = end;
     }
     return at;
@@ -365,63 +321,10 @@ export abstract class SocketWriter extends RawWriter {
       this.#gathered.whenSealed(callback);
     }
   }
-
-  #seal(bytes: Uint8Array): void {
-    if (this.#sliceLength < OUTPUT_SLICE && bytes.length > this.#sliceLength) {
-      for (let at = 0; at < bytes.length; at += this.#sliceLength) {
-        this.#sealSlice(bytes.subarray(at, at + this.#sliceLength));
-      }
-      return;
-    }
-    this.#sealSlice(bytes);
-  }
-
-  #sealSlice(bytes: Uint8Array): void {
-    const { connection } = this;
-    if (!connection?.canSend) {
-      if (this.#isCutOff) {
-        this.crash(cutOff());
-      }
-      return;
-    }
-    this.#plaintextOut += bytes.length;
-    this.#countBurst(bytes.length);
-    let actions: Action[];
-    // Only a TCP socket is known to run no other code inside `write`, and to keep nothing once `writableLength` is 0.
-    if (this.raw instanceof Socket) {
-      lendOutput();
-    }
-    try {
-      actions = connection.send(bytes);
-    } catch (error) {
-      this.crash(error);
-      return;
-    } finally {
-      endLending();
-    }
-    this.perform(actions);
-  }
-
-  /** @throws TLSError `TLS_ERR_WRONG_STATE` */
-  protected openConnection(what: string): Connection {
-    const { connection } = this;
-    if (!connection?.canSend) {
-      throw new TLSError(
-        'TLS_ERR_WRONG_STATE',
-        `${what}() needs a socket whose handshake is complete and that is open`,
-      );
-    }
-    return connection;
-  }
 }
 
 function destroyedUnsent(): TLSError {
   return new TLSError('TLS_ERR_WRONG_STATE', 'the socket was destroyed before this was sent');
-}
-
-function cutOff(): TLSError {
-  const why = 'the peer closed the connection in a renegotiation, for whose end data was waiting';
-  return new TLSError('TLS_ERR_TRUNCATED', why);
 }
 
 /** At the next tick; unless a larger write has flushed in the meantime. */
@@ -431,10 +334,6 @@ function flushGathered(writer: SocketWriter): void {
   }
 }
 
-function endBurst(writer: SocketWriter): void {
-  writer.endBurst();
-}
-
 function addTo(gathered: Gathered, chunk: Uint8Array | string, encoding: 'latin1' | 'utf8'): boolean {
   return typeof chunk === 'string' ? gathered.addText(chunk, encoding) : gathered.add(chunk);
 }
@@ -442,5 +341,3 @@ function addTo(gathered: Gathered, chunk: Uint8Array | string, encoding: 'latin1
 /** From here on a write fills enough of a record to be sealed by itself. */
 const DIRECT_LENGTH = 8_192;
 const FULL_RECORD = 16_384;
-/** Bytes: a millisecond or two. */
-const LONGEST_BURST = 1_048_576;

@@ -1,4 +1,10 @@
-/** Outgoing: the bytes of one call of the core, gathered so that a flight of messages leaves in one write. */
+/**
+ * Outgoing: the bytes of one call of the core, gathered so that a flight of messages leaves in one write.
+ *
+ * How long a flight of the handshake becomes is not known before. It is gathered where there is room enough, once for all
+ * connections of the thread, and what is taken is a copy of its very length. A flight that waits for an answer keeps the place
+ * until then; whoever comes meanwhile has one of its own.
+ */
 
 import { shortLived } from '../bytes/short-lived.ts';
 
@@ -8,7 +14,9 @@ const FLIGHT_SIZE = 2048;
 export class Outgoing {
   bytes: Uint8Array = NOTHING;
   #length = 0;
-  #minimum = FLIGHT_SIZE;
+  #isHandshake = true;
+  /** `bytes` is a place that others use after us. */
+  #isLent = false;
   readonly #allocate: (length: number) => Uint8Array;
 
   constructor(allocate: (length: number) => Uint8Array = shortLived) {
@@ -17,7 +25,7 @@ export class Outgoing {
 
   /** From now on writes are of known size: no room is kept for more. */
   endOfHandshake(): void {
-    this.#minimum = 0;
+    this.#isHandshake = false;
   }
 
   /** Makes room for `length` bytes and returns where they go; `bytes` may be another array afterwards. */
@@ -25,7 +33,7 @@ export class Outgoing {
     const at = this.#length;
     const needed = at + length;
     if (needed > this.bytes.length) {
-      const grown = this.#allocate(Math.max(needed, 2 * at, this.#minimum));
+      const grown = this.#room(Math.max(needed, 2 * at));
       grown.set(this.bytes.subarray(0, at));
       this.bytes = grown;
     }
@@ -38,11 +46,31 @@ export class Outgoing {
     if (this.#length === 0) {
       return undefined;
     }
-    const taken = this.bytes.length === this.#length ? this.bytes : this.bytes.subarray(0, this.#length);
+    const { bytes } = this;
+    const length = this.#length;
     this.bytes = NOTHING;
     this.#length = 0;
-    return taken;
+    if (this.#isLent) {
+      const taken = shortLived(length);
+      taken.set(bytes.subarray(0, length));
+      this.#isLent = false;
+      place = bytes;
+      return taken;
+    }
+    return bytes.length === length ? bytes : bytes.subarray(0, length);
+  }
+
+  #room(length: number): Uint8Array {
+    this.#isLent = this.#isHandshake && length <= FLIGHT_SIZE;
+    if (!this.#isLent) {
+      return this.#allocate(length);
+    }
+    const free = place ?? new Uint8Array(FLIGHT_SIZE);
+    place = undefined;
+    return free;
   }
 }
 
+/** Where a flight may be gathered, while none is. */
+let place: Uint8Array | undefined;
 const NOTHING = new Uint8Array(0);

@@ -26,9 +26,12 @@ const VERSION_MINOR = 3;
 /** The additional data of the record at work. Not on V8's heap, from where it would have to be moved for the cipher. */
 const aad = new Uint8Array(new ArrayBuffer(13));
 
+/** The nonce of the record at work: of all keys of this thread, as calls of the cipher are synchronous. */
+const nonce = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+
 /** What both directions of one key share: the nonce of the next record. */
 export class RecordCounter {
-  readonly nonce: Uint8Array = new Uint8Array(new ArrayBuffer(NONCE_LENGTH));
+  readonly nonce: Uint8Array = nonce;
   readonly explicit: boolean;
   readonly #iv: Uint8Array;
   readonly #limit: number;
@@ -42,7 +45,6 @@ export class RecordCounter {
       throw new TLSError('TLS_ERR_INTERNAL', `${aead} takes an implicit nonce of ${ivLength} bytes, not ${iv.length}`);
     }
     this.#iv = iv;
-    this.nonce.set(iv);
     this.#limit = limit;
   }
 
@@ -54,7 +56,7 @@ export class RecordCounter {
   prepare(type: number, length: number): Uint8Array {
     const high = Math.floor(this.sequenceNumber / 0x1_0000_0000);
     const low = this.sequenceNumber % 0x1_0000_0000;
-    const { nonce } = this;
+    const iv = this.#iv;
     writeWord(aad, 0, high);
     writeWord(aad, 4, low);
     aad[8] = type;
@@ -62,14 +64,18 @@ export class RecordCounter {
     aad[10] = VERSION_MINOR;
     aad[11] = length >>> 8;
     aad[12] = length;
+    for (let i = 0; i < 4; i++) {
+      nonce[i] = iv[i];
+    }
     for (let i = 0; i < 8; i++) {
-      nonce[4 + i] = this.explicit ? aad[i] : this.#iv[4 + i] ^ aad[i];
+      nonce[4 + i] = this.explicit ? aad[i] : iv[4 + i] ^ aad[i];
     }
     return aad;
   }
 
   erase(): void {
-    wipe(this.nonce);
+    // It may hold the IV of this key.
+    wipe(nonce);
     wipe(this.#iv);
   }
 }

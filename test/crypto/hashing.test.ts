@@ -86,6 +86,37 @@ test('a running hash and its copies give the same for short, long and mixed inpu
   }
 });
 
+test('hashes that begin and end in any order do not disturb each other, though they use the same memory', () => {
+  const step = fc.record({
+    at: fc.nat({ max: 4 }),
+    does: fc.constantFrom('update', 'fork', 'end'),
+    data: fc.oneof(fc.uint8Array({ maxLength: 90 }), fc.uint8Array({ minLength: 400, maxLength: 1300 })),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const begin = () => ({ ours: nodeProvider.createHash('sha256'), theirs: createHash('sha256') });
+      const hashes = Array.from({ length: 5 }, begin);
+      for (const { at, does, data } of steps) {
+        const { ours, theirs } = hashes[at];
+        if (does === 'update') {
+          ours.update(data);
+          theirs.update(data);
+        } else if (does === 'fork') {
+          hashes[(at + 1) % 5].ours.end();
+          hashes[(at + 1) % 5] = { ours: ours.copy(), theirs: theirs.copy() };
+        } else {
+          ours.end();
+          hashes[at] = begin();
+        }
+        for (const each of hashes) {
+          assertBytes(each.ours.digest(), each.theirs.copy().digest());
+        }
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test('equal tells equal from different bytes and lengths', () => {
   assert.equal(nodeProvider.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 2)), true);
   assert.equal(nodeProvider.equal(Uint8Array.of(1, 2), Uint8Array.of(1, 3)), false);

@@ -35,6 +35,34 @@ describe('Outgoing', () => {
     assert.equal(out.take(), undefined);
   });
 
+  it('keeps a flight that waits as it is, while others are gathered and taken', () => {
+    const write = (out: Outgoing, value: number, length: number) => {
+      const at = out.reserve(length);
+      out.bytes.fill(value, at, at + length);
+    };
+    const waiting = new Outgoing();
+    write(waiting, 1, 900);
+    for (const length of [3, 900, 2048, 5000]) {
+      const other = new Outgoing();
+      write(other, 2, length);
+      const taken = other.take();
+      write(waiting, 1, 100);
+      assert.deepEqual(taken, new Uint8Array(length).fill(2));
+    }
+    assert.deepEqual(waiting.take(), new Uint8Array(1300).fill(1));
+  });
+
+  it('copies no flight when the handshake is over, and lends nobody what the host allocated', () => {
+    const hosts = new Uint8Array(2048);
+    const out = new Outgoing(() => hosts);
+    out.endOfHandshake();
+    out.reserve(2048);
+    assert.equal(out.take(), hosts);
+    const other = new Outgoing();
+    other.reserve(10);
+    assert.notEqual(other.bytes.buffer, hosts.buffer);
+  });
+
   it('never writes again into memory that was taken', () => {
     const out = new Outgoing();
     const write = (bytes: number[]) => {

@@ -119,6 +119,7 @@ export class Replay {
       update: (data: Uint8Array) => inner.update(this.#transcript.next(data)),
       digest: () => inner.digest(),
       copy: () => inner.copy(),
+      end: () => inner.end(),
     };
   }
 
