@@ -123,8 +123,8 @@ export abstract class SocketEnding extends SocketWriter {
       return;
     }
     this.#truncated = true;
-    // A renegotiation, for whose end our side waits, has none either.
-    const handshaking = this.secureConnecting || connection?.holdsData === true;
+    // A renegotiation, for whose end our side waits, has none either; nor has a client that sent nothing but early data.
+    const handshaking = this.secureConnecting || this.earlyData || connection?.holdsData === true;
     if (!handshaking && (this.#hungUp || this.driver.allowsTruncation(this as unknown as TLSSocket))) {
       // The core is not told, so that our side may still answer.
       this.#endReading();

@@ -6,6 +6,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export class Relay {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #upstreams: Socket[] = [];
   #held: (() => void)[] = [];
   #open = true;
   /** What clients sent before the server spoke, one entry per connection. */
@@ -15,6 +16,7 @@ export class Relay {
     this.#server = createServer({ allowHalfOpen: true }, (client) => {
       const index = this.firstFlights.push(Buffer.alloc(0)) - 1;
       const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
+      this.#upstreams.push(upstream);
       let answered = false;
       for (const socket of [client, upstream]) {
         socket.setNoDelay(true);
@@ -60,6 +62,13 @@ export class Relay {
     this.#open = true;
     for (const pass of this.#held.splice(0)) {
       pass();
+    }
+  }
+
+  /** To the server, what clients sent so far is all: of those whose second flight is kept, early data alone. */
+  endUpstreams(): void {
+    for (const upstream of this.#upstreams) {
+      upstream.end();
     }
   }
 

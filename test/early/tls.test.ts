@@ -127,6 +127,24 @@ describe('early data of a socket', () => {
     assert.deepEqual(told, ['earlyConnection', 'early an early ping', 'secure', 'secureConnection', 'data live']);
   });
 
+  test('that is all that the client ever sends ends the connection, as nobody has shown that it is there', async (t) => {
+    const { server, relay, connect: open, visit } = await setUp(t);
+    await visit();
+    relay.hold();
+    const codes: unknown[] = [];
+    const closed = new Promise((resolve) => {
+      server.on('earlyConnection', (early: TLSSocket) => {
+        early.resume();
+        early.on('earlyData', () => relay.endUpstreams());
+        early.on('error', (error: NodeJS.ErrnoException) => codes.push(error.code));
+        early.on('close', resolve);
+      });
+    });
+    open({ earlyData: PING });
+    await closed;
+    assert.deepEqual(codes, ['TLS_ERR_TRUNCATED']);
+  });
+
   test('comes back where the session does not allow it, where there is none, and where it is too long', async (t) => {
     const { server, connect: open, visit, sessionCache } = await setUp(t, { earlyData: { maxEarlyDataSize: 10 } });
     for (const [before, data, why] of [
