@@ -230,7 +230,7 @@ export interface ClientOptions extends CommonOptions {
    * signed. Default: all.
    */
   readonly acceptedSchemes?: readonly SignatureScheme[];
-  /** Ask for a stapled OCSP response (RFC 6066 §8): it comes with the `verifyCertificate` need, and the host judges it. */
+  /** Ask for a stapled OCSP response (RFC 6066 §8): it comes with the `verifyCertificate` need, and the host judges it (`verifyCertificateChain`). */
   readonly statusRequest?: boolean;
   /** Ask for signed certificate timestamps (RFC 6962): they come with the `verifyCertificate` need. */
   readonly signedCertificateTimestamp?: boolean;

@@ -13,6 +13,9 @@ export type {
 } from './actions.ts';
 export type { AlertDescription } from './alerts.ts';
 export { Secret } from './bytes/secret.ts';
+export { type ChainCache, type ChainCacheOptions, createChainCache } from './certificates/chain-cache.ts';
+export { createTrustStore, type TrustStore, type TrustStoreOptions } from './certificates/trust-store.ts';
+export { type VerifiedChain, type VerifyOptions, verifyCertificateChain } from './certificates/verify.ts';
 export { Connection } from './connection.ts';
 export type {
   ClientAuthenticationPolicy,

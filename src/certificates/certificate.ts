@@ -41,6 +41,7 @@ import {
   readPolicyMappings,
   readSubjectAltName,
   readSubjectKeyIdentifier,
+  readTlsFeatures,
 } from './extensions.ts';
 import type { GeneralName } from './general-name.ts';
 import { curveOids, extensionOids, keyOids } from './oids.ts';
@@ -100,6 +101,8 @@ export interface ParsedCertificate {
   readonly policyConstraints: PolicyConstraints | undefined;
   readonly inhibitAnyPolicy: number | undefined;
   readonly authorityInfoAccess: readonly AccessDescription[];
+  /** What a server that shows this certificate must do, as numbers of TLS extensions (RFC 7633). */
+  readonly tlsFeatures: readonly number[];
 
   /** Subject and issuer are the same name. */
   readonly selfIssued: boolean;
@@ -162,6 +165,21 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   };
 }
 
+/** Those of a peer's chain that can be decoded: it may send anything behind its own, and none of that may spoil the rest. */
+export function parseReadable(chain: readonly Uint8Array[]): ParsedCertificate[] {
+  const parsed: ParsedCertificate[] = [];
+  for (const der of chain) {
+    try {
+      parsed.push(parseCertificate(der));
+    } catch (error) {
+      if (!(error instanceof TLSError)) {
+        throw error;
+      }
+    }
+  }
+  return parsed;
+}
+
 /**
  * The subject alone, without decoding the rest; for stores of many certificates of which few are used.
  * @throws TLSError `TLS_ERR_BAD_CERTIFICATE`
@@ -203,6 +221,7 @@ function decodeExtensions(extensions: ReadonlyMap<string, Extension>) {
     policyConstraints: decode(extensionOids.policyConstraints, readPolicyConstraints),
     inhibitAnyPolicy: decode(extensionOids.inhibitAnyPolicy, readInhibitAnyPolicy),
     authorityInfoAccess: decode(extensionOids.authorityInfoAccess, readAuthorityInfoAccess) ?? [],
+    tlsFeatures: decode(extensionOids.tlsFeature, readTlsFeatures) ?? [],
   };
 }
 

@@ -1,13 +1,13 @@
 /**
  * A bounded cache of verdicts: the same chain for the same name under the same roots is validated once in a while
- * instead of on every connection. The signature over the handshake is another matter and is never cached.
+ * instead of on every connection. What a handshake shows anew is never cached: the signature over it, and what is stapled.
  *
  * Compared byte for byte, without a hash. Only success is kept: a failure may end (a clock is set, a root is added),
  * and keeping failures would let anyone fill the cache.
  */
 
 import type { TrustStore } from './trust-store.ts';
-import { type VerifiedChain, type VerifyOptions, verifyCertificateChain } from './verify.ts';
+import { judgeStaple, judgesStaple, type VerifiedChain, type VerifyOptions, verifyPath } from './verify.ts';
 
 export interface ChainCacheOptions {
   /** Verdicts kept at most; the one made longest ago goes first. Default 256. */
@@ -30,6 +30,8 @@ interface Entry {
   readonly purpose: VerifyOptions['purpose'];
   readonly checkName: boolean;
   readonly form: 'strict' | 'tolerant';
+  /** Certificates that demand it are let pass. */
+  readonly judgesStaple: boolean;
   /** A copy: what was received belongs to a buffer that is used again. */
   readonly chain: readonly Uint8Array[];
   readonly verdict: VerifiedChain;
@@ -64,23 +66,29 @@ export function createChainCache({ maxEntries = 256, maxAge = 300_000 }: ChainCa
     }
   }
 
+  function judgeAnew(options: VerifyOptions, known: Entry | undefined): VerifiedChain {
+    const { roots, serverName, purpose, checkName = true, form = 'strict', now } = options;
+    const chain = options.chain.map((der) => der.slice());
+    const verdict = verifyPath({ ...options, chain });
+    if (known !== undefined) {
+      drop(known);
+    }
+    if (chain.reduce((sum, { length }) => sum + length, 0) <= MAX_CHAIN_BYTES) {
+      const until = Math.min(verdict.notAfter, now + maxAge);
+      const policy = { serverName, rootsId: roots.id, purpose, checkName, form, judgesStaple: judgesStaple(options) };
+      keep({ ...policy, chain, verdict, from: now, until });
+    }
+    return verdict;
+  }
+
   return {
     get size() {
       return entries.size;
     },
     verify(options) {
       const known = byName.get(options.serverName)?.find((entry) => isFor(entry, options));
-      if (known !== undefined && isFresh(known, options.now)) {
-        return known.verdict;
-      }
-      const { roots, serverName, purpose, checkName = true, form = 'strict', now } = options;
-      const chain = options.chain.map((der) => der.slice());
-      const verdict = verifyCertificateChain({ ...options, chain });
-      if (known !== undefined) {
-        drop(known);
-      }
-      const until = Math.min(verdict.notAfter, now + maxAge);
-      keep({ serverName, rootsId: roots.id, purpose, checkName, form, chain, verdict, from: now, until });
+      const verdict = known !== undefined && isFresh(known, options.now) ? known.verdict : judgeAnew(options, known);
+      judgeStaple(verdict, options);
       return verdict;
     },
     clear() {
@@ -90,12 +98,14 @@ export function createChainCache({ maxEntries = 256, maxAge = 300_000 }: ChainCa
   };
 }
 
-function isFor(entry: Entry, { roots, purpose, checkName = true, form = 'strict', chain }: VerifyOptions): boolean {
+function isFor(entry: Entry, options: VerifyOptions): boolean {
+  const { roots, purpose, checkName = true, form = 'strict', chain } = options;
   return (
     entry.rootsId === roots.id &&
     entry.purpose === purpose &&
     entry.checkName === checkName &&
     entry.form === form &&
+    entry.judgesStaple === judgesStaple(options) &&
     sameChain(entry.chain, chain)
   );
 }
@@ -122,3 +132,9 @@ function sameCertificate(a: Uint8Array, b: Uint8Array): boolean {
   const last = a.length - 1;
   return a.length === b.length && a[last] === b[last] && a[last - 1] === b[last - 1] && Buffer.compare(a, b) === 0;
 }
+
+/**
+ * A peer that is trusted may send what it likes behind its own path, and all of it would be kept: 256 times what a handshake
+ * takes. The chains of the web have 2 to 8 KiB.
+ */
+const MAX_CHAIN_BYTES = 32_768;

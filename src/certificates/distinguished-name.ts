@@ -10,6 +10,7 @@ import { toHex } from '../bytes/bytes.ts';
 import {
   asciiText,
   DerReader,
+  TAG_BIT_STRING,
   TAG_BMP_STRING,
   TAG_IA5_STRING,
   TAG_PRINTABLE_STRING,
@@ -97,19 +98,33 @@ export function nameText(name: DistinguishedName): string {
 
 /** Without control characters, which a hostile certificate could aim at a terminal or a log; at most 200 characters. */
 export function printable(text: string): string {
-  const clean = text.replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const clean = text
+    .slice(0, 201)
+    .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return clean.length > 200 ? `${clean.slice(0, 199)}…` : clean;
 }
 
 function readAttributeValue(pair: DerReader): { value: string; key: string } {
   const tag = pair.nextTag;
   if (!STRING_TAGS.has(tag)) {
-    const hex = toHex(pair.element('value'));
-    return { value: `#${hex}`, key: `#${hex}` };
+    const hex = `#${toHex(otherValue(pair, tag))}`;
+    return { value: hex, key: hex };
   }
   const bytes = pair.content(tag, 'value');
   const value = stringValue(pair, tag, bytes);
   return { value, key: fold(value) };
+}
+
+/** The whole element. */
+function otherValue(pair: DerReader, tag: number): Uint8Array {
+  const element = pair.element('value');
+  if (!OTHER_TAGS.has(tag)) {
+    throw pair.malformed('value', `0x${tag.toString(16)} is the tag of no type that attributes of names have`);
+  }
+  if (tag === TAG_BIT_STRING) {
+    new DerReader(element, 'attribute').bitString('value');
+  }
+  return element;
 }
 
 function stringValue(pair: DerReader, tag: number, bytes: Uint8Array): string {
@@ -149,6 +164,8 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const ASCII_ONLY = /^[\x20-\x7e]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what has to go
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Carried and compared as they stand: BIT STRING, NumericString, SEQUENCE. With any other, OpenSSL reads no certificate. */
+const OTHER_TAGS = new Set([TAG_BIT_STRING, 0x12, TAG_SEQUENCE]);
 const STRING_TAGS = new Set([
   TAG_UTF8_STRING,
   TAG_PRINTABLE_STRING,

@@ -193,6 +193,19 @@ export function readAuthorityInfoAccess(value: Uint8Array): readonly AccessDescr
   return descriptions;
 }
 
+/** Extensions of TLS by number. RFC 7633 §4: Features ::= SEQUENCE OF INTEGER. */
+export function readTlsFeatures(value: Uint8Array): readonly number[] {
+  const body = sequence(value, 'tlsFeature');
+  const features: number[] = [];
+  while (!body.done) {
+    features.push(body.smallInteger('feature'));
+  }
+  if (features.length > MAX_TLS_FEATURES) {
+    throw body.malformed('features', `there are more than ${MAX_TLS_FEATURES}`);
+  }
+  return features;
+}
+
 /** GeneralSubtrees; `minimum` and `maximum` are never used (RFC 5280 §4.2.1.10), so anything there is refused. */
 function subtrees(body: DerReader): readonly GeneralName[] {
   const bases: GeneralName[] = [];
@@ -232,3 +245,5 @@ const KEY_USAGES: readonly KeyUsage[] = [
   'encipherOnly',
   'decipherOnly',
 ];
+/** In use is one; each is looked for in the features of every certificate below. */
+const MAX_TLS_FEATURES = 16;

@@ -2,8 +2,8 @@
 
 import { TLSError, type TLSErrorCode } from '../errors.ts';
 import { certificateText, type ParsedCertificate } from './certificate.ts';
-import { keyPurposeOids } from './oids.ts';
-import { brokenForm, brokenRule, type Role, refusedKey } from './rules.ts';
+import { FEATURE_STATUS_REQUEST, keyPurposeOids } from './oids.ts';
+import { brokenForm, brokenRule, isCritical, type Role, refusedKey } from './rules.ts';
 
 export interface Fault {
   readonly code: TLSErrorCode;
@@ -41,9 +41,17 @@ export function ownFault(certificate: ParsedCertificate, role: Role, now: number
   return form === undefined ? undefined : fault('TLS_ERR_BAD_CERTIFICATE', form);
 }
 
+export interface LeafOptions {
+  readonly purpose: Purpose;
+  readonly strict: boolean;
+  /** What is stapled to the leaf is judged as well. */
+  readonly judgesStaple: boolean;
+}
+
 /** What forbids `leaf` to be one end of a TLS connection. */
-export function leafFault(leaf: ParsedCertificate, purpose: Purpose, strict: boolean): Fault | undefined {
-  const { extKeyUsage, keyUsage } = leaf;
+export function leafFault(leaf: ParsedCertificate, options: LeafOptions): Fault | undefined {
+  const { purpose, strict, judgesStaple } = options;
+  const { extKeyUsage, keyUsage, tlsFeatures } = leaf;
   // anyExtendedKeyUsage in a leaf says nothing about TLS; RFC 5280 §4.2.1.12 lets an application insist.
   const any = !strict && extKeyUsage?.has(keyPurposeOids.any);
   if (extKeyUsage !== undefined && !extKeyUsage.has(keyPurposeOids[purpose]) && !any) {
@@ -51,6 +59,14 @@ export function leafFault(leaf: ParsedCertificate, purpose: Purpose, strict: boo
   }
   if (keyUsage !== undefined && !keyUsage.has('digitalSignature')) {
     return fault('TLS_ERR_BAD_CERTIFICATE', 'its keyUsage does not allow digitalSignature (RFC 9846 §4.5.1.2)');
+  }
+  // Who cannot see to what a critical extension demands must refuse the certificate (RFC 5280 §4.2).
+  const isSeenTo = judgesStaple && tlsFeatures.every((feature) => feature === FEATURE_STATUS_REQUEST);
+  if (isCritical(leaf, 'tlsFeature') && !isSeenTo) {
+    return fault(
+      'TLS_ERR_BAD_CERTIFICATE',
+      'its critical TLS feature extension demands what is not checked here (RFC 7633; see the option `stapling`)',
+    );
   }
   return undefined;
 }
@@ -61,7 +77,7 @@ export function issuerFault(
   path: readonly ParsedCertificate[],
   purpose: Purpose,
 ): Fault | undefined {
-  const { extKeyUsage, basicConstraints } = issuer;
+  const { extKeyUsage, basicConstraints, tlsFeatures } = issuer;
   if (extKeyUsage !== undefined && !extKeyUsage.has(keyPurposeOids[purpose]) && !extKeyUsage.has(keyPurposeOids.any)) {
     return fault('TLS_ERR_BAD_CERTIFICATE', `it is a CA whose extKeyUsage does not allow ${PURPOSE_NAMES[purpose]}`);
   }
@@ -70,6 +86,14 @@ export function issuerFault(
     return fault(
       'TLS_ERR_BAD_CERTIFICATE',
       `its path length constraint is ${basicConstraints?.pathLength}, but ${below} intermediates follow`,
+    );
+  }
+  const { tlsFeatures: own } = path[path.length - 1];
+  const missing = tlsFeatures.find((feature) => !own.includes(feature));
+  if (missing !== undefined) {
+    return fault(
+      'TLS_ERR_BAD_CERTIFICATE',
+      `it is a CA for certificates with the TLS feature ${missing}, which the one below it lacks (RFC 7633 §4.2.2)`,
     );
   }
   return undefined;

@@ -29,15 +29,17 @@ export interface Budget {
 
 /**
  * Why `constraints` forbid `certificate`, or undefined when they allow it. Each pair of name and subtree costs one of
- * `budget`; the answer 'budget' means that it ran out (2,000 names under 2,000 constraints are an attack).
+ * `budget`, and one more for each part of a directoryName; the answer 'budget' means that it ran out (2,000 names under
+ * 2,000 constraints are an attack).
  */
 export function forbiddenByConstraints(
   constraints: NameConstraints,
   certificate: ParsedCertificate,
   budget: Budget,
 ): string | undefined {
+  const cost = 1 + costOf(constraints.excluded) + costOf(constraints.permitted);
   for (const name of constrainedNames(certificate)) {
-    budget.left -= constraints.excluded.length + constraints.permitted.length + 1;
+    budget.left -= cost;
     if (budget.left < 0) {
       return 'budget';
     }
@@ -76,6 +78,10 @@ export function malformedConstraints(constraints: NameConstraints): string | und
     }
   }
   return undefined;
+}
+
+function costOf(subtrees: readonly GeneralName[]): number {
+  return subtrees.reduce((sum, base) => sum + 1 + (base.kind === 'directory' ? base.value.rdnKeys.length : 0), 0);
 }
 
 /** All names that constraints bind: the alternative names, the subject, and mail addresses within it. */

@@ -13,10 +13,9 @@ import { sameBytes } from '../bytes/bytes.ts';
 import { digestByOid, sha1ForKeyId, verifyCertificateSignature } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import { certificateText, type ParsedCertificate, parseCertificate } from './certificate.ts';
-import { DerReader, TAG_INTEGER, TAG_SEQUENCE } from './der.ts';
 import { ownFault } from './faults.ts';
 import { type BasicOcspResponse, parseOcspResponse, type SingleResponse } from './ocsp.ts';
-import { extensionOids, keyPurposeOids } from './oids.ts';
+import { FEATURE_STATUS_REQUEST, keyPurposeOids } from './oids.ts';
 
 export interface StapleOptions {
   /** The verified path: leaf first, trust anchor last. */
@@ -41,8 +40,9 @@ export interface StapleOptions {
 export function checkStaple(options: StapleOptions): void {
   const { path, ocspResponse, required = false } = options;
   const [leaf, issuer] = path;
+  const isDemanded = required || mustStaple(leaf);
   if (ocspResponse === undefined) {
-    if (required || mustStaple(leaf)) {
+    if (isDemanded) {
       const why = required ? 'one is required' : 'its certificate says that it must (RFC 7633)';
       throw bad(`the server stapled no OCSP response, but ${why}`);
     }
@@ -50,7 +50,7 @@ export function checkStaple(options: StapleOptions): void {
   }
   if (issuer === undefined) {
     // A leaf that is trusted as it is has nobody above it whose word would count for more.
-    if (required) {
+    if (isDemanded) {
       throw bad(`the certificate ${certificateText(leaf)} has no issuer that could vouch for it`);
     }
     return;
@@ -59,7 +59,7 @@ export function checkStaple(options: StapleOptions): void {
   if (basic === undefined) {
     throw bad(`the OCSP response is no answer: ${status}`);
   }
-  checkSignature(basic, issuer, options.now);
+  checkSignature(basic, path, options.now);
   refuseFuture('produced', basic.producedAt, options);
   refuseCritical(basic.criticalExtensions);
   const about = basic.responses.filter((response) => isAbout(response, leaf, issuer));
@@ -71,20 +71,12 @@ export function checkStaple(options: StapleOptions): void {
   }
 }
 
-/** Whether the certificate says that it must not be believed without a staple (RFC 7633 §4). */
-export function mustStaple(certificate: ParsedCertificate): boolean {
-  const extension = certificate.extensions.get(extensionOids.tlsFeature);
-  if (extension === undefined) {
-    return false;
-  }
-  const outer = new DerReader(extension.value, 'tlsFeature');
-  const features = outer.enter(TAG_SEQUENCE, 'features');
-  outer.end();
-  let found = false;
-  while (!features.done) {
-    found = features.smallInteger('feature', TAG_INTEGER) === STATUS_REQUEST || found;
-  }
-  return found;
+/**
+ * Whether the certificate says that it must not be believed without a staple (RFC 7633 §4). What its issuers say of this they
+ * say of it: path validation sees that it repeats their features.
+ */
+export function mustStaple({ tlsFeatures }: ParsedCertificate): boolean {
+  return tlsFeatures.includes(FEATURE_STATUS_REQUEST);
 }
 
 function judge(response: SingleResponse, leaf: ParsedCertificate, options: StapleOptions): void {
@@ -111,9 +103,20 @@ function refuseFuture(what: string, at: number, { now, clockSkew = DEFAULT_SKEW 
   }
 }
 
-function refuseStale({ thisUpdate, nextUpdate }: SingleResponse, options: StapleOptions): void {
+/** Until when a response may be believed, in milliseconds since the epoch. */
+export function freshUntil({ thisUpdate, nextUpdate }: SingleResponse): number {
+  return nextUpdate ?? thisUpdate + AGE_WITHOUT_NEXT_UPDATE;
+}
+
+function refuseStale(response: SingleResponse, options: StapleOptions): void {
+  const { thisUpdate, nextUpdate } = response;
   const { now, clockSkew = DEFAULT_SKEW, maxAge = Number.POSITIVE_INFINITY } = options;
-  const end = Math.min(nextUpdate ?? thisUpdate + AGE_WITHOUT_NEXT_UPDATE, thisUpdate + maxAge);
+  if (nextUpdate !== undefined && !(thisUpdate <= nextUpdate)) {
+    throw bad(
+      `the OCSP response ends before it begins: thisUpdate ${timeText(thisUpdate)}, nextUpdate ${timeText(nextUpdate)}`,
+    );
+  }
+  const end = Math.min(freshUntil(response), thisUpdate + maxAge);
   if (!(now <= end + clockSkew)) {
     throw bad(`the OCSP response is out of date since ${timeText(end)} (it is now ${timeText(now)})`);
   }
@@ -133,8 +136,14 @@ function isAbout(response: SingleResponse, leaf: ParsedCertificate, issuer: Pars
   );
 }
 
-function checkSignature(basic: BasicOcspResponse, issuer: ParsedCertificate, now: number): void {
+function checkSignature(basic: BasicOcspResponse, [leaf, issuer]: readonly ParsedCertificate[], now: number): void {
   const signer = isResponder(basic, issuer) ? issuer : delegate(basic, issuer, now);
+  // A CA that gave its leaf id-kp-OCSPSigning beside serverAuth: whoever stole the key would vouch that it is not revoked.
+  if (sameBytes(signer.publicKey.der, leaf.publicKey.der)) {
+    throw bad(
+      `the OCSP response is signed with the key of the certificate that it vouches for, ${certificateText(leaf)}`,
+    );
+  }
   const verified = verifyCertificateSignature({
     algorithmOid: basic.signatureAlgorithm.oid,
     algorithmParameters: basic.signatureAlgorithm.parameters,
@@ -163,6 +172,10 @@ function delegate(basic: BasicOcspResponse, issuer: ParsedCertificate, now: numb
     }
     if (certificate.extKeyUsage?.has(keyPurposeOids.ocspSigning) !== true) {
       throw bad(`the certificate ${text} is not for signing OCSP responses (id-kp-OCSPSigning)`);
+    }
+    // Who may issue certificates is not by that one who may vouch for those of his own issuer.
+    if (certificate.basicConstraints?.ca === true) {
+      throw bad(`the OCSP responder ${text} is a CA, and its issuer's word is not its own`);
     }
     if (certificate.keyUsage !== undefined && !certificate.keyUsage.has('digitalSignature')) {
       throw bad(`the certificate ${text} of the OCSP responder does not allow digitalSignature`);
@@ -222,5 +235,3 @@ function timeText(at: number | undefined): string {
 const DEFAULT_SKEW = 300_000;
 /** Milliseconds: a response without nextUpdate is only as good as the word that there is always a newer one. */
 const AGE_WITHOUT_NEXT_UPDATE = 86_400_000;
-/** The extension that the TLS feature names (RFC 7633 §3.1). */
-const STATUS_REQUEST = 5;

@@ -43,6 +43,9 @@ export const curveOids: ReadonlyMap<string, { readonly name: string; readonly ni
     ['1.3.132.0.35', { name: 'secp521r1', nist: 'P-521', bits: 521 }],
   ]);
 
+/** The extension of TLS for stapled OCSP responses, as a certificate's TLS features name it (RFC 7633 §3, RFC 6066 §8). */
+export const FEATURE_STATUS_REQUEST = 5;
+
 export const OID_ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 
 /** Attribute types with the short names that OpenSSL and `node:tls` print. RFC 4519, RFC 2985, RFC 4524, CA/B Forum. */

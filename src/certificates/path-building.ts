@@ -9,7 +9,7 @@
 import { sameBytes } from '../bytes/bytes.ts';
 import { verifyCertificateSignature } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
-import { certificateText, type ParsedCertificate, parseCertificate } from './certificate.ts';
+import { certificateText, type ParsedCertificate, parseReadable } from './certificate.ts';
 import { nameText } from './distinguished-name.ts';
 import { depthFault, type Fault, fault, faultError, issuerFault, ownFault, type Purpose } from './faults.ts';
 import { type Budget, forbiddenByConstraints } from './name-constraints.ts';
@@ -65,7 +65,7 @@ interface Search {
 export function buildPath(leaf: ParsedCertificate, options: PathOptions): readonly ParsedCertificate[] {
   const { budget } = options;
   const search: Search = {
-    intermediates: parseIntermediates(options.intermediates),
+    intermediates: parseReadable(options.intermediates),
     roots: options.roots,
     now: options.now,
     purpose: options.purpose,
@@ -83,21 +83,6 @@ export function buildPath(leaf: ParsedCertificate, options: PathOptions): readon
     return path;
   }
   throw search.failure?.error ?? unknownCa(leaf, search);
-}
-
-/** Those that cannot be decoded cannot be on a path, and must not spoil a path that does without them. */
-function parseIntermediates(intermediates: readonly Uint8Array[]): ParsedCertificate[] {
-  const parsed: ParsedCertificate[] = [];
-  for (const der of intermediates) {
-    try {
-      parsed.push(parseCertificate(der));
-    } catch (error) {
-      if (!(error instanceof TLSError)) {
-        throw error;
-      }
-    }
-  }
-  return parsed;
 }
 
 /** A valid path that begins with `path`, or undefined. Throws when the budget is spent. */

@@ -110,6 +110,9 @@ export function brokenForm(certificate: ParsedCertificate, role: Role): string |
     if (!isCritical(certificate, 'basicConstraints')) {
       return 'it is a CA whose basicConstraints are not critical (RFC 5280 §4.2.1.9)';
     }
+    if (certificate.keyUsage === undefined) {
+      return 'it is a CA without keyUsage (RFC 5280 §4.2.1.3)';
+    }
   }
   return badSerialNumber(certificate.serialNumber) ?? underscoreInName(certificate);
 }
@@ -130,7 +133,7 @@ function underscoreInName(certificate: ParsedCertificate): string | undefined {
   return undefined;
 }
 
-function isCritical(certificate: ParsedCertificate, name: keyof typeof extensionOids): boolean {
+export function isCritical(certificate: ParsedCertificate, name: keyof typeof extensionOids): boolean {
   return certificate.extensions.get(extensionOids[name])?.critical === true;
 }
 

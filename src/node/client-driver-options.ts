@@ -56,7 +56,8 @@ export interface ClientDriverOptions extends SecureContextOptions, PskOptions {
    * Ours: asks for a stapled OCSP response and judges it. 'check': one that comes must be the issuer's, fresh, and say that
    * the certificate is good, and one must come where the certificate says so itself (RFC 7633). 'require': one must come.
    * Sessions count as what they were made under: one from the cache was made under this option; one given as `session` does
-   * not resume where a staple must come. Default: none is asked for.
+   * not resume where a staple must come. Default: none is asked for, and a certificate that demands it by a critical extension
+   * is refused.
    */
   readonly stapling?: 'check' | 'require';
   /** Ours: asks for certificate timestamps by TLS; see `signedCertificateTimestamps` of the socket. Default false. */

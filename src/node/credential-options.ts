@@ -2,7 +2,7 @@
 
 import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
 import { parseOcspResponse } from '../certificates/ocsp.ts';
-import { checkStaple } from '../certificates/ocsp-check.ts';
+import { checkStaple, freshUntil } from '../certificates/ocsp-check.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { CertificateCompression } from '../crypto/provider.ts';
 import type { SignatureScheme } from '../crypto/signatures.ts';
@@ -146,7 +146,7 @@ function checkResponse(response: Uint8Array, [leaf, issuer]: readonly ParsedCert
     if (basic === undefined) {
       throw new TLSError('TLS_ERR_BAD_STATUS', `it is no answer: ${status}`);
     }
-    return Math.min(...basic.responses.map(({ nextUpdate }) => nextUpdate ?? Number.POSITIVE_INFINITY));
+    return Math.min(...basic.responses.map(freshUntil));
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
     throw new TLSError('TLS_ERR_CONFIG', `ocspResponse: ${detail}`, { cause });

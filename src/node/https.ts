@@ -11,6 +11,7 @@ import { pskName } from './external-psks.ts';
 import { httpOptions } from './http-options.ts';
 import type { ServerCounters } from './server-counters.ts';
 import type { EffectivePolicy } from './server-policy.ts';
+import { trustName } from './server-verification.ts';
 import type { ServerSessions } from './sessions.ts';
 import { makeTlsServer, type OpenSockets, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect } from './tls-connect.ts';
@@ -102,8 +103,9 @@ export class Agent extends nodeHttps.Agent {
 
   /** A connection serves no request that is stricter on its server than the one it was made for. */
   override getName(options?: object): string {
-    const { stapling = '', allowLegacyMasterSecret = false } = (options ?? {}) as ConnectionOptions;
-    const ours = `${stapling}:${allowLegacyMasterSecret}:${pskName((options ?? {}) as ConnectionOptions)}`;
+    const given = (options ?? {}) as ConnectionOptions;
+    const { stapling = '', allowLegacyMasterSecret = false, minDHSize = '' } = given;
+    const ours = `${stapling}:${allowLegacyMasterSecret}:${minDHSize}:${trustName(given)}:${pskName(given)}`;
     return `${super.getName(options as nodeHttps.RequestOptions)}:${ours}`;
   }
 

@@ -5,15 +5,18 @@
 
 import { checkServerIdentity as nodeCheck } from 'node:tls';
 import type { Need } from '../actions.ts';
-import { type ParsedCertificate, parseCertificate } from '../certificates/certificate.ts';
-import { checkStaple, mustStaple } from '../certificates/ocsp-check.ts';
+import { type ParsedCertificate, parseCertificate, parseReadable } from '../certificates/certificate.ts';
+import { mustStaple } from '../certificates/ocsp-check.ts';
 import { type PeerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
+import type { VerifyOptions } from '../certificates/verify.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
 import type { CheckServerIdentity, ClientDriverOptions } from './client-driver-options.ts';
 import { type Trust, verifyServerChain } from './trust.ts';
 
+type TrustOptions = Pick<ClientDriverOptions, 'checkServerIdentity' | 'secureContext'>;
+type Stapled = Pick<VerifyOptions, 'stapling' | 'ocspResponse'>;
 type VerifyNeed = Extract<Need, { kind: 'verifyCertificate' }>;
 
 export class ServerVerifier {
@@ -72,7 +75,7 @@ export class ServerVerifier {
   /** Leaf first, root last; undefined where no root is trusted. */
   pathOf(chain: readonly Uint8Array[]): readonly ParsedCertificate[] | undefined {
     try {
-      return verifyServerChain(this.#trust, chain, '', false).path;
+      return verifyServerChain(this.#trust, chain, '', false, this.#judged).path;
     } catch {
       return undefined;
     }
@@ -88,36 +91,37 @@ export class ServerVerifier {
     this.#problem = this.#problemOf(chain) ?? this.#problem;
   }
 
-  /** Whether a certificate must come with a staple. */
+  /** Whether a certificate must come with a staple; of one that cannot be read anything may be true. */
   mustStaple([leaf]: readonly Uint8Array[]): boolean {
-    const says = () => leaf !== undefined && mustStaple(parseCertificate(leaf));
-    return this.#stapling === 'require' || (this.#stapling === 'check' && says());
+    if (this.#stapling !== 'check' || leaf === undefined) {
+      return this.#stapling === 'require';
+    }
+    const [parsed] = parseReadable([leaf]);
+    return parsed === undefined || mustStaple(parsed);
+  }
+
+  /** Of a chain whose staple is past judging, if it had to have one. */
+  get #judged(): { readonly stapling: 'judged' | undefined } {
+    return { stapling: this.#stapling === undefined ? undefined : 'judged' };
   }
 
   #verify({ chain, ocspResponse }: VerifyNeed, hostname: string): PublicKey {
-    const { publicKey, path } = this.#verifyChain(chain, hostname);
-    this.#checkStaple(path, ocspResponse);
-    return publicKey;
+    return this.#verifyChain(chain, hostname, { stapling: this.#stapling, ocspResponse });
   }
 
-  #verifyChain(chain: readonly Uint8Array[], hostname: string) {
-    const verified = verifyServerChain(this.#trust, chain, hostname, this.#check === undefined);
-    this.#checkIdentity(verified.path, hostname);
-    return verified;
+  #verifyChain(chain: readonly Uint8Array[], hostname: string, stapled: Stapled): PublicKey {
+    const withName = this.#check === undefined;
+    const { path, publicKey } = verifyServerChain(this.#trust, chain, hostname, withName, stapled);
+    this.#checkIdentity(path, hostname);
+    return publicKey;
   }
 
   #problemOf(chain: readonly Uint8Array[]): Error | undefined {
     try {
-      this.#verifyChain(chain, this.#hostname);
+      this.#verifyChain(chain, this.#hostname, this.#judged);
       return undefined;
     } catch (error) {
       return error as Error;
-    }
-  }
-
-  #checkStaple(path: readonly ParsedCertificate[], ocspResponse: Uint8Array | undefined): void {
-    if (this.#stapling !== undefined) {
-      checkStaple({ path, ocspResponse, now: Date.now(), required: this.#stapling === 'require' });
     }
   }
 
@@ -147,17 +151,26 @@ function asTLSError(error: unknown): TLSError {
   return new TLSError('TLS_ERR_CERTIFICATE_NAME', message, { cause: error });
 }
 
-function identityOf(check: CheckServerIdentity | undefined): number {
-  if (check === undefined || check === (nodeCheck as unknown)) {
-    return 0;
-  }
-  let id = identities.get(check);
-  if (id === undefined) {
-    id = nextIdentity++;
-    identities.set(check, id);
-  }
-  return id;
+/**
+ * Tells apart what requests demand of their server, where Node's agent does not: a connection that somebody else's check let
+ * pass, or that another context trusts, is no connection to whom this request wants to talk to.
+ */
+export function trustName({ checkServerIdentity, secureContext }: TrustOptions): string {
+  return `${identityOf(checkServerIdentity)}:${secureContext ? numberOf(secureContext) : 0}`;
 }
 
-const identities = new WeakMap<CheckServerIdentity, number>();
-let nextIdentity = 1;
+function identityOf(check: CheckServerIdentity | undefined): number {
+  return check && check !== (nodeCheck as unknown) ? numberOf(check) : 0;
+}
+
+function numberOf(one: object): number {
+  let number = numbers.get(one);
+  if (number === undefined) {
+    number = nextNumber++;
+    numbers.set(one, number);
+  }
+  return number;
+}
+
+const numbers = new WeakMap<object, number>();
+let nextNumber = 1;

@@ -4,7 +4,7 @@ import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'n
 import type { Duplex } from 'node:stream';
 import type { HandshakeSummary } from '../actions.ts';
 import { ownBuffer } from '../bytes/bytes.ts';
-import { parseCertificate } from '../certificates/certificate.ts';
+import { parseCertificate, parseReadable } from '../certificates/certificate.ts';
 import { type PeerCertificate, peerCertificate, peerCertificateChain } from '../certificates/peer-certificate.ts';
 import type { ProtocolVersion } from '../connection-options.ts';
 import { type FfdheGroup, ffdheGroups } from '../crypto/dhe-groups.ts';
@@ -379,7 +379,7 @@ function certificateObject(chain: readonly Uint8Array[], detailed: boolean): Pee
   if (!detailed) {
     return peerCertificate(parseCertificate(chain[0]));
   }
-  return peerCertificateChain(chain.map(parseCertificate)) ?? {};
+  return peerCertificateChain(parseReadable(chain)) ?? {};
 }
 
 const ephemeralKeys: Readonly<Record<NamedGroup, { type: string; name: string; size: number }>> = {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import * as nodeTls from 'node:tls';
 import { createChainCache } from '../certificates/chain-cache.ts';
 import { createTrustStore, type TrustStore } from '../certificates/trust-store.ts';
-import type { VerifiedChain } from '../certificates/verify.ts';
+import type { VerifiedChain, VerifyOptions } from '../certificates/verify.ts';
 import { TLSError } from '../errors.ts';
 
 export type CaOption = string | Uint8Array | readonly (string | Uint8Array)[];
@@ -55,8 +55,10 @@ export function verifyServerChain(
   chain: readonly Uint8Array[],
   serverName: string,
   checkName: boolean,
+  stapled: Pick<VerifyOptions, 'stapling' | 'ocspResponse'> = {},
 ): VerifiedChain {
   return verdicts.verify({
+    ...stapled,
     chain,
     roots: trust.roots,
     serverName,

@@ -41,6 +41,10 @@ export interface OcspSpec {
   readonly responseType?: string;
   /** More SingleResponses, before ours. */
   readonly before?: readonly Uint8Array[];
+  /** Whole Extension elements, of the response. */
+  readonly extensions?: readonly Uint8Array[];
+  /** OID of the signature's algorithm, to be stated instead of ECDSA with SHA-256. */
+  readonly algorithm?: string;
 }
 
 /** An OCSPResponse, DER. */
@@ -61,11 +65,12 @@ export function makeOcsp(spec: OcspSpec): Uint8Array {
     generalizedTime(spec.producedAt ?? NOW - 3_600_000),
     derSequence(...(spec.before ?? []), makeSingle(spec)),
     ...(spec.critical === 'response' ? [unknownExtension()] : []),
+    ...(spec.extensions === undefined ? [] : [derElement(contextTag(1, true), derSequence(...spec.extensions))]),
   );
   const certs = spec.certificates ?? [];
   const basic = derSequence(
     tbs,
-    derSequence(derOid(OID_ECDSA_WITH_SHA256)),
+    derSequence(derOid(spec.algorithm ?? OID_ECDSA_WITH_SHA256)),
     derBitString(signer.key.sign(tbs)),
     ...(certs.length === 0 ? [] : [derElement(contextTag(0, true), derSequence(...certs))]),
   );

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { concat } from '../../src/bytes/bytes.ts';
 import { parseCertificate } from '../../src/certificates/certificate.ts';
-import { derSequence } from '../../src/certificates/der-writer.ts';
+import { derBitString, derOctetString, derSequence } from '../../src/certificates/der-writer.ts';
 import { parseOcspResponse } from '../../src/certificates/ocsp.ts';
 import { checkStaple, mustStaple, type StapleOptions } from '../../src/certificates/ocsp-check.ts';
 import { extensionOids, keyPurposeOids } from '../../src/certificates/oids.ts';
@@ -27,7 +27,7 @@ import {
   NOW,
 } from './builder.ts';
 import { refused } from './checks.ts';
-import { makeOcsp, makeResponder, makeSingle, type OcspSpec, SHA256 } from './ocsp-maker.ts';
+import { makeOcsp, makeResponder, makeSingle, type OcspSpec, SHA1, SHA256 } from './ocsp-maker.ts';
 
 const root = makeRoot();
 const issuer = makeIntermediate(root);
@@ -88,6 +88,24 @@ describe('a stapled OCSP response', () => {
     );
   });
 
+  test('that contradicts itself is refused for the first word that is not good, in every order', () => {
+    const codes = { unknown: 'TLS_ERR_BAD_STATUS', revoked: 'TLS_ERR_CERTIFICATE_REVOKED' } as const;
+    const words = ['good', 'unknown', 'revoked'] as const;
+    for (const pair of words.flatMap((first) => words.map((second) => [first, second] as const))) {
+      const bad = pair.find((word) => word !== 'good');
+      for (const hash of [SHA1, SHA256]) {
+        const both = response({ status: pair[1], before: [makeSingle({ leaf, issuer, status: pair[0], hash })] });
+        if (bad === undefined) {
+          check(both);
+        } else {
+          refused(() => check(both), codes[bad], /./);
+        }
+      }
+    }
+    const old = makeSingle({ leaf, issuer, nextUpdate: NOW - DAY, thisUpdate: NOW - 2 * DAY });
+    refused(() => check(response({ before: [old] })), 'TLS_ERR_BAD_STATUS', /out of date/);
+  });
+
   test('of a responder that the issuer appointed is believed', () => {
     const signer = makeResponder(issuer);
     check(response({ signer, certificates: [signer.der] }));
@@ -111,6 +129,7 @@ describe('a stapled OCSP response', () => {
     ['may not sign OCSP', () => makeResponder(issuer, { extKeyUsage: [keyPurposeOids.server] }), /id-kp-OCSPSigning/],
     ['has no purpose', () => makeResponder(issuer, { extKeyUsage: null }), /id-kp-OCSPSigning/],
     ['has the purpose any', () => makeResponder(issuer, { extKeyUsage: [keyPurposeOids.any] }), /id-kp-OCSPSigning/],
+    ['is a CA', () => makeResponder(issuer, { ca: true, keyUsage: null }), /is a CA/],
     ['is expired', () => makeResponder(issuer, { notAfter: NOW - 1000 }), /expired/],
     ['is not valid yet', () => makeResponder(issuer, { notBefore: NOW + DAY }), /not valid before/],
     [
@@ -127,6 +146,45 @@ describe('a stapled OCSP response', () => {
 
   test('of a leaf of the issuer, whose key signs what is not its to say, is refused', () => {
     refused(() => check(response({ signer: leaf, certificates: [leaf.der] })), 'TLS_ERR_BAD_STATUS', /OCSPSigning/);
+  });
+
+  test('of the leaf itself is refused, even where the issuer gave it the purpose to sign them', () => {
+    const own = makeLeaf(issuer, { extKeyUsage: [keyPurposeOids.server, keyPurposeOids.ocspSigning] });
+    const about = { leaf: own, signer: own };
+    for (const byName of [false, true]) {
+      const certificates = [own.der];
+      refused(
+        () => check(response({ ...about, byName, certificates }), {}, own),
+        'TLS_ERR_BAD_STATUS',
+        /it vouches for/,
+      );
+    }
+    const twin = makeResponder(issuer, { key: own.key, serial: Uint8Array.of(0x4d, 7) });
+    const byTwin = response({ leaf: own, signer: twin, certificates: [twin.der] });
+    refused(() => check(byTwin, {}, own), 'TLS_ERR_BAD_STATUS', /it vouches for/);
+    const signer = makeResponder(issuer);
+    check(response({ leaf: own, signer, certificates: [signer.der] }), {}, own);
+  });
+
+  test('that names one responder and is signed by another is refused, by key and by name', () => {
+    const signer = makeResponder(issuer);
+    const second = makeResponder(issuer, { subject: 'Second responder' });
+    for (const byName of [false, true]) {
+      const certificates = [second.der, signer.der];
+      const mixed = response({ signer, named: second, byName, certificates });
+      refused(() => check(mixed), 'TLS_ERR_BAD_STATUS', /does not verify/);
+      const stranger = response({ signer, named: root, byName, certificates: [root.der, signer.der] });
+      refused(() => check(stranger), 'TLS_ERR_BAD_STATUS', /not appointed/);
+    }
+  });
+
+  test('is held to what a responder may do with its key, and signed with no weak hash', () => {
+    const keyUsage = derBitString(Uint8Array.of(0x20), 5);
+    const signer = makeResponder(issuer, { keyUsage });
+    refused(() => check(response({ signer, certificates: [signer.der] })), 'TLS_ERR_BAD_STATUS', /digitalSignature/);
+    // ecdsa-with-SHA1 in place of ecdsa-with-SHA256: what it says is refused before it is tried.
+    const weak = response({ algorithm: '1.2.840.10045.4.1' });
+    refused(() => check(weak), 'TLS_ERR_BAD_STATUS', /algorithm or key that is not accepted/);
   });
 
   test('that is said to be of the issuer and is not is refused', () => {
@@ -146,6 +204,19 @@ describe('a stapled OCSP response', () => {
     refused(() => check(response(), { now: Number.NaN }), 'TLS_ERR_BAD_STATUS', /to come|out of date/);
   });
 
+  test('that ends before it begins is refused, also where the clocks may differ', () => {
+    const times = { thisUpdate: NOW + 1000, nextUpdate: NOW };
+    refused(() => check(response(times)), 'TLS_ERR_BAD_STATUS', /ends before it begins/);
+    check(response({ thisUpdate: NOW, nextUpdate: NOW }));
+  });
+
+  test('that says revoked is none the better for being of tomorrow or of last year', () => {
+    for (const thisUpdate of [NOW + DAY, NOW - 365 * DAY]) {
+      const late = response({ status: 'revoked', thisUpdate, nextUpdate: thisUpdate + DAY });
+      refused(() => check(late), 'TLS_ERR_BAD_STATUS', /still to come|out of date/);
+    }
+  });
+
   test('without nextUpdate is fresh for a day', () => {
     const spec = { thisUpdate: NOW - DAY, nextUpdate: null };
     check(response(spec));
@@ -162,6 +233,13 @@ describe('a stapled OCSP response', () => {
   test('with a critical extension that is not known is refused', () => {
     refused(() => check(response({ critical: 'response' })), 'TLS_ERR_BAD_STATUS', /1\.2\.3\.4/);
     refused(() => check(response({ critical: 'single' })), 'TLS_ERR_BAD_STATUS', /1\.2\.3\.4/);
+  });
+
+  test('may bring a nonce or what else is not critical: a staple answers no request of ours', () => {
+    const nonce = extension('1.3.6.1.5.5.7.48.1.2', false, derOctetString(Uint8Array.of(1, 2, 3, 4)));
+    check(response({ extensions: [nonce] }));
+    const critical = extension('1.3.6.1.5.5.7.48.1.2', true, derOctetString(Uint8Array.of(1, 2, 3, 4)));
+    refused(() => check(response({ extensions: [nonce, critical] })), 'TLS_ERR_BAD_STATUS', /48\.1\.2/);
   });
 
   test('that is no answer at all is refused', () => {

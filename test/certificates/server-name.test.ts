@@ -1,7 +1,9 @@
 /** Which names a certificate is for. RFC 9525 §6. */
 
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { parseCertificate } from '../../src/certificates/certificate.ts';
 import { ipAddressText, parseIpAddress } from '../../src/certificates/general-name.ts';
 import { matchesServerName } from '../../src/certificates/server-name.ts';
@@ -141,4 +143,50 @@ test('addresses are read and printed in their usual forms', () => {
   ]) {
     assert.equal(parseIpAddress(text), undefined, text);
   }
+});
+
+test('what matches here, OpenSSL matches as well, whatever stands in the certificate and is asked for', () => {
+  const label = fc.constantFrom(
+    'a',
+    'B',
+    'com',
+    'example',
+    'xn--bcher-kva',
+    '*',
+    'a*',
+    '*a',
+    '_a',
+    '-a',
+    '1',
+    '0x1',
+    '',
+  );
+  const dotted = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.'));
+  const name = fc.oneof(dotted, fc.constantFrom('192.0.2.7', '::1', '2001:db8::1', 'example.com', 'a.example.com'));
+  const wildcard = fc.oneof(dotted, name).map((base) => `*.${base}`);
+  const presented = fc.array(fc.oneof(name, wildcard), { minLength: 1, maxLength: 3 });
+  let matched = 0;
+  fc.assert(
+    fc.property(presented, fc.array(name, { minLength: 10, maxLength: 10 }), (names, asked) => {
+      const { der } = makeLeaf(root, { names, key: sharedKey() });
+      const ours = parseCertificate(der);
+      const theirs = new X509Certificate(der);
+      for (const reference of [...asked, ...names, ...names.map((one) => one.replace('*', 'b'))]) {
+        // OpenSSL has no wildcards over labels with an underscore, which hosts do have.
+        if (!matchesServerName(ours, reference) || reference.includes('_')) {
+          continue;
+        }
+        matched++;
+        // OpenSSL knows no trailing dot.
+        const absolute = reference.replace(/\.$/, '');
+        const agrees =
+          parseIpAddress(reference) === undefined
+            ? theirs.checkHost(absolute, { subject: 'never', partialWildcards: false })
+            : theirs.checkIP(reference);
+        assert.ok(agrees !== undefined, `${names.join(' ')} for ${reference}`);
+      }
+    }),
+    { seed: 9525, numRuns: 300 },
+  );
+  assert.ok(matched > 200, `${matched} matched`);
 });

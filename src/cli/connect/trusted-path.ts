@@ -19,7 +19,9 @@ export function judgeChain(attempt: Attempt, { summary }: Outcome): Judgement {
     return { path: undefined, anyName: undefined, problem: undefined };
   }
   const verify = (checkName: boolean) =>
-    verifyServerChain(trustFor(attempt.ca), summary.peerCertificates, attempt.serverName, checkName).path;
+    verifyServerChain(trustFor(attempt.ca), summary.peerCertificates, attempt.serverName, checkName, {
+      stapling: 'judged',
+    }).path;
   try {
     const path = verify(true);
     return { path, anyName: path, problem: undefined };
