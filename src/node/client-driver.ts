@@ -222,7 +222,10 @@ export class ClientDriver implements Driver {
   }
 
   closed(_socket: TLSSocket, error: Error | undefined): void {
-    if (error instanceof TLSError && (error.alert !== undefined || error.code === 'TLS_ERR_ALERT_RECEIVED')) {
+    if (error instanceof TLSError && error.code === 'TLS_ERR_CERTIFICATE_REVOKED') {
+      // A resumption asks nobody whether the certificate is still good: what is left would go on past the revocation.
+      this.#sessions.forget();
+    } else if (error instanceof TLSError && (error.alert !== undefined || error.code === 'TLS_ERR_ALERT_RECEIVED')) {
       // Also where the server has proved nothing (see `sessionEnded`): a session over which it fails would keep us out for
       // as long as it lives, and whoever can put an alert into a handshake gains no more than a full handshake.
       this.#sessions.drop();

@@ -52,6 +52,11 @@ export class ClientSessions {
     this.#cache.drop(key, session);
   }
 
+  /** Erases all sessions of `key`. */
+  forget(key: string): void {
+    this.#cache.forget(key);
+  }
+
   /** Erases all sessions. */
   clear(): void {
     this.#cache.clear();

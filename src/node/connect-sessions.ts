@@ -106,6 +106,13 @@ export class ConnectSessions {
     this.#kept = [];
   }
 
+  /** Nothing that the cache has for this server under this policy may be resumed any more. */
+  forget(): void {
+    const { cache } = this.#options;
+    cache?.forget(this.#key(cache));
+    this.#kept = [];
+  }
+
   /** Erases what was not given away yet. */
   erase(): void {
     this.#offered?.secret.erase('used');

@@ -157,6 +157,15 @@ export class ClientSessionCache {
     this.#forgetIfEmpty(key, entries);
   }
 
+  /** Erases all sessions of `key`: whom they lead to was found out to be another, or not to be trusted any more. */
+  forget(key: string): void {
+    const entries = this.#byKey.get(key);
+    if (entries !== undefined) {
+      this.#dropFrom(entries, () => true, 'revoked');
+      this.#forgetIfEmpty(key, entries);
+    }
+  }
+
   /** Erases all sessions. The cache can be used on. */
   clear(): void {
     for (const entries of this.#byKey.values()) {

@@ -261,6 +261,21 @@ describe('client session cache', () => {
     assert.equal(clock.timers, 0);
   });
 
+  it('forget erases all sessions of its key, and no other', () => {
+    const { cache, clock, putNew, putNew12 } = start();
+    const ended = [putNew('k'), putNew('k'), putNew12('k')];
+    const other = putNew('l');
+    cache.forget('k');
+    cache.forget('nothing');
+    assert.deepEqual(
+      ended.map(({ secret }) => secret.erased),
+      [true, true, true],
+    );
+    assert.equal(cache.take('k'), undefined);
+    assert.equal(cache.take('l'), other);
+    assert.equal(clock.timers, 0);
+  });
+
   it('under any interleaving: within bounds, no session given twice, every other one erased', () => {
     const key = fc.constantFrom('a', 'b', 'c');
     const command = fc.oneof(

@@ -216,6 +216,26 @@ describe('in a renegotiation', () => {
   }
 });
 
+for (const version of versions) {
+  test(`${version}: once its certificate is known to be revoked, no session of a server resumes`, async () => {
+    let response = staple(mustStaple);
+    const [made, port] = await serve({ ...pem(mustStaple), ...only(version) }, () => response);
+    const sessionCache = new tls.ClientSessions();
+    const options = { stapling: 'check', sessionCache } as const;
+    const first = connect(port, options).resume();
+    await once(first, 'session');
+    first.destroy();
+    await closing(first);
+    assert(sessionCache.size > 0);
+    response = staple(mustStaple, { status: 'revoked' });
+    // What cannot be read is not offered: a full handshake follows.
+    assert.equal(await visit(port, { ...options, session: Buffer.alloc(1) }), 'TLS_ERR_CERTIFICATE_REVOKED');
+    assert.equal(sessionCache.size, 0);
+    assert.equal(await visit(port, options), 'TLS_ERR_CERTIFICATE_REVOKED');
+    made.close();
+  });
+}
+
 test('a response without nextUpdate is stapled for the day for which clients believe it', async (t) => {
   const ocspResponse = staple(mustStaple, { thisUpdate: now, nextUpdate: null });
   const made = tls.createServer({ ...pem(mustStaple), ocspResponse }, (socket) =>
