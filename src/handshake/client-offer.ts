@@ -331,13 +331,13 @@ export class ClientOffer {
   }
 }
 
-const ALL_SUITES = Object.keys(cipherSuites) as CipherSuiteName[];
-const ECDHE_SUITES = (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter(
-  (name) => cipherSuites12[name].keyExchange === 'ecdhe',
+// Frozen, as hosts are shown what was offered.
+const ALL_SUITES = Object.freeze(Object.keys(cipherSuites) as CipherSuiteName[]);
+const ECDHE_SUITES = Object.freeze(
+  (Object.keys(cipherSuites12) as CipherSuite12Name[]).filter((name) => cipherSuites12[name].keyExchange === 'ecdhe'),
 );
-const ALL_GROUPS = Object.keys(namedGroups) as NamedGroup[];
-
-const NO_PROTOCOLS: readonly string[] = [];
+const ALL_GROUPS = Object.freeze(Object.keys(namedGroups) as NamedGroup[]);
+const NO_PROTOCOLS: readonly string[] = Object.freeze([]);
 const NO_COMPRESSION: readonly number[] = [0];
 
 function joined<A, B>(first: readonly A[], then: readonly B[]): readonly (A | B)[] {

@@ -93,10 +93,11 @@ export class SecureContext {
   constructor(options: SecureContextOptions = {}) {
     refuseUnsupported(options);
     const { cipherSuites, cipherSuites12 } = parseCiphers(options.ciphers);
-    this.cipherSuites = cipherSuites;
-    this.cipherSuites12 = cipherSuites12;
-    this.versions = parseVersions(options).filter(
-      (version) => (version === 'TLSv1.3' ? cipherSuites : cipherSuites12)?.length !== 0,
+    // Of all connections, each of which shows them as what was offered: who sorts them must not change the others.
+    this.cipherSuites = Object.freeze(cipherSuites);
+    this.cipherSuites12 = Object.freeze(cipherSuites12);
+    this.versions = Object.freeze(
+      parseVersions(options).filter((version) => (version === 'TLSv1.3' ? cipherSuites : cipherSuites12)?.length !== 0),
     );
     if (this.versions.length === 0) {
       throw new TLSError(
@@ -104,7 +105,7 @@ export class SecureContext {
         `ciphers: none of those given belongs to a version that is allowed; there are ${DEFAULT_CIPHERS}`,
       );
     }
-    this.namedGroups = parseGroups(options.groups ?? options.ecdhCurve);
+    this.namedGroups = Object.freeze(parseGroups(options.groups ?? options.ecdhCurve));
     this.servesDhe = options.dhparam === 'auto';
     this.certificateCompression = readCompressions(options.certificateCompression, this.versions.includes('TLSv1.3'));
     this.offerTickets12 = ((options.secureOptions ?? 0) & SSL_OP_NO_TICKET) === 0;

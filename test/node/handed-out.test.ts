@@ -1,11 +1,14 @@
-/** Bytes that an application is handed lie on memory that holds nothing else: no other connection's bytes, no key log. */
+/**
+ * Bytes that an application is handed lie on memory that holds nothing else: no other connection's bytes, no key log. What it is
+ * told changes no other connection.
+ */
 
 import assert from 'node:assert/strict';
 import { constants } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import * as tls from '../../src/node/tls.ts';
-import { closed, listen, only, serverOptions, trust, versions } from './support.ts';
+import { closed, closing, listen, only, serverOptions, trust, versions } from './support.ts';
 
 /** `view` is all of its buffer, but for the type and the padding of a record. */
 function assertOwn(value: unknown, path: string, seen = new Set<unknown>()): void {
@@ -127,3 +130,30 @@ describe('What an application is handed', () => {
     await closed(server);
   });
 });
+
+for (const version of versions) {
+  test(`${version}: who sorts what was offered changes nothing of what other connections offer`, async () => {
+    const server = tls.createServer(serverOptions, (socket) => socket.end().resume());
+    const port = await listen(server);
+    const secureContext = tls.createSecureContext({ ...trust, ...only(version) });
+    const offered = async () => {
+      const socket = tls.connect({ host: '127.0.0.1', port, servername: 'localhost', secureContext });
+      await once(socket.resume(), 'secureConnect');
+      const lists = socket.mayfly?.offered;
+      await closing(socket);
+      assert.ok(lists !== undefined);
+      return lists;
+    };
+    const first = await offered();
+    const before = structuredClone(first);
+    for (const list of Object.values(first)) {
+      try {
+        (list as string[]).reverse();
+      } catch (error) {
+        assert.ok(error instanceof TypeError);
+      }
+    }
+    assert.deepEqual(await offered(), before);
+    await closed(server);
+  });
+}
