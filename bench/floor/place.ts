@@ -39,8 +39,19 @@ export function endMaker(place: ClientPlace): (kind: Kind, session?: Session) =>
   return (kind, session) => clientEnd({ provider, kind, aead, publicKey, session });
 }
 
+/** With all that Node adds to its copy of the options: with Node 20 it would have a hidden class of its own each time. */
 export function openSocket(port: number): Socket {
-  return connect({ port, host: '127.0.0.1', noDelay: true, onread: readOption() } as TcpNetConnectOpts);
+  const options = {
+    port,
+    host: '127.0.0.1',
+    allowHalfOpen: false,
+    emitClose: false,
+    autoDestroy: true,
+    decodeStrings: false,
+    noDelay: true,
+    onread: readOption(),
+  };
+  return connect(options as TcpNetConnectOpts);
 }
 
 /** A client's socket, which begins as soon as it is connected. */

@@ -9,22 +9,23 @@ export interface ConnectArguments<T> {
 }
 
 export function readConnectArguments<T extends object>(args: readonly unknown[]): ConnectArguments<T> {
-  let options = {} as T;
+  const options: Record<string, unknown> = {};
   let listener: (() => void) | undefined;
   for (const [i, arg] of args.entries()) {
     if (typeof arg === 'function') {
       listener = arg as () => void;
     } else if (typeof arg === 'object' && arg !== null) {
-      options = { ...options, ...arg };
+      // No spread: with Node 20, what is spread and then added to has a hidden class of its own each time.
+      Object.assign(options, arg);
     } else if (i === 0 && isPath(arg)) {
-      options = { ...options, path: arg };
+      options.path = arg;
     } else if (i === 0) {
-      options = { ...options, port: Number(arg) };
+      options.port = Number(arg);
     } else if (typeof arg === 'string') {
-      options = { ...options, host: arg };
+      options.host = arg;
     }
   }
-  return { options, listener };
+  return { options: options as T, listener };
 }
 
 /** Its 'connect' is still to come, also where nobody has told it yet where to. */

@@ -41,7 +41,7 @@ export function connect(...args: unknown[]): TLSSocket {
   const transport = options.socket ?? undefined;
   const given = transport as (Duplex & { _host?: string }) | undefined;
   const host = options.host ?? (given?._host || undefined);
-  const socket = new TLSSocket(transport, host === options.host ? options : { ...options, host });
+  const socket = new TLSSocket(transport, host === options.host ? options : Object.assign({}, options, { host }));
   if (listener !== undefined) {
     socket.once('secureConnect', listener);
   }

@@ -102,7 +102,19 @@ export class TLSSocket extends SocketHandshakes {
     // a packet of its own waits for the peer's delayed acknowledgement: 40 ms on Linux.
     const { noDelay = true, keepAlive, keepAliveInitialDelay, blockList } = options;
     const { typeOfService } = options as { typeOfService?: number };
-    const making = { allowHalfOpen: true, onread, noDelay, keepAlive, keepAliveInitialDelay, blockList, typeOfService };
+    const making = {
+      allowHalfOpen: true,
+      // What Node adds to its copy is there already: with Node 20 the copy would have a hidden class of its own each time.
+      emitClose: false,
+      autoDestroy: true,
+      decodeStrings: false,
+      onread,
+      noDelay,
+      keepAlive,
+      keepAliveInitialDelay,
+      blockList,
+      typeOfService,
+    };
     const raw = new Socket(making as SocketConstructorOpts);
     this.adopt(raw);
     passOnOpening(raw);

@@ -55,10 +55,9 @@ export function verifyServerChain(
   chain: readonly Uint8Array[],
   serverName: string,
   checkName: boolean,
-  stapled: Pick<VerifyOptions, 'stapling' | 'ocspResponse'> = {},
+  { stapling, ocspResponse }: Pick<VerifyOptions, 'stapling' | 'ocspResponse'> = {},
 ): VerifiedChain {
   return verdicts.verify({
-    ...stapled,
     chain,
     roots: trust.roots,
     serverName,
@@ -66,6 +65,8 @@ export function verifyServerChain(
     now: Date.now(),
     purpose: 'server',
     form: trust.form,
+    stapling,
+    ocspResponse,
   });
 }
 
