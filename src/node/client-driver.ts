@@ -19,7 +19,7 @@ import type { ClientSessions } from './client-sessions.ts';
 import { authoritiesOf } from './client-verification.ts';
 import { ConnectSessions } from './connect-sessions.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
-import { clientPsks, erasePsks } from './external-psks.ts';
+import { checkPskVersions, clientPsks, erasePsks } from './external-psks.ts';
 import type { ConnectTarget } from './hang-up.ts';
 import { allocateOutput } from './output-buffer.ts';
 import { type SecureContext, toSecureContext } from './secure-context.ts';
@@ -53,6 +53,7 @@ export class ClientDriver implements Driver {
     refuseUnsupported(options);
     this.#options = options;
     this.#context = toSecureContext(options.secureContext ?? options);
+    checkPskVersions(options, this.#context.versions);
     this.#ffdheGroups12 = parseMinDhSize(options.minDHSize);
     this.#alpnProtocols = parseAlpn(options.ALPNProtocols);
     this.#authorities = options.announceAuthorities === true ? authorityNames(this.#context) : undefined;

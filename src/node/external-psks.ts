@@ -8,6 +8,7 @@
 import type { Need } from '../actions.ts';
 import { ownBuffer, toHex, utf8 } from '../bytes/bytes.ts';
 import { Secret } from '../bytes/secret.ts';
+import type { ProtocolVersion } from '../connection-options.ts';
 import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { checkExternalPsk, type ExternalPsk, type FoundPsk, wireIdentities } from '../session/external-psk.ts';
@@ -95,6 +96,20 @@ export function clientPsks({ pskCallback, externalPsks }: PskOptions): readonly 
     return given ? [readPsk({ psk: given.psk, identity: given.identity })] : [];
   }
   return readPsks(externalPsks ?? []);
+}
+
+/**
+ * PSKs are of TLS 1.3 alone: under TLS 1.2 they would be left out without a word.
+ * @throws TLSError `TLS_ERR_CONFIG`
+ */
+export function checkPskVersions(
+  { pskCallback, externalPsks }: PskOptions,
+  versions: readonly ProtocolVersion[],
+): void {
+  const given = Boolean(pskCallback) || typeof externalPsks === 'function' || Boolean(externalPsks?.length);
+  if (given && !versions.includes('TLSv1.3')) {
+    throw new TLSError('TLS_ERR_CONFIG', 'externalPsks and pskCallback are of TLS 1.3 alone, and TLS 1.3 is ruled out');
+  }
 }
 
 /** Tells apart connections that may not stand for each other. Holds nothing of a key. */

@@ -15,7 +15,7 @@ import type { ClientSession } from '../session/client-session.ts';
 import { askForStatus } from './certificate-status.ts';
 import { ClientVerifier } from './client-verification.ts';
 import type { Driver, EarlyDelivery, LateRequest, LateRequestOptions } from './driver.ts';
-import { ServerPsks } from './external-psks.ts';
+import { checkPskVersions, ServerPsks } from './external-psks.ts';
 import { ConnectionSessions } from './external-sessions.ts';
 import { asHangUp } from './hang-up.ts';
 import { allocateOutput } from './output-buffer.ts';
@@ -65,6 +65,9 @@ export class ServerDriver implements Driver {
   /** @throws TLSError as `createSecureContext`, and `TLS_ERR_CONFIG` */
   constructor(options: ServerDriverOptions = {}, events?: ServerEvents) {
     refuseUnsupported(options);
+    if ((options as { encryptedClientHello?: unknown }).encryptedClientHello !== undefined) {
+      throw new TLSError('TLS_ERR_NOT_SUPPORTED', 'encryptedClientHello is for clients: a server cannot decrypt it');
+    }
     this.#events = events;
     this.handshakeTimeout = checkTimeout(options.handshakeTimeout ?? 120_000);
     this.#allowTruncation = options.allowTruncation ?? true;
@@ -85,6 +88,7 @@ export class ServerDriver implements Driver {
         : new ServerSessions({ ...this.#policy.sessions, ...noTickets, ...sessions }, sessionTimeout);
     const context = toSecureContext(options.secureContext ?? options);
     servedSuites12(context);
+    checkPskVersions(options, context.versions);
     this.#hosts = new VirtualHosts(context, options.SNICallback || undefined);
     this.#clients = new ClientVerifier(options);
     this.#psks = new ServerPsks({ ...options, dangerouslyAllowPskKe: this.#policy.pskKe });

@@ -8,6 +8,11 @@ import { certificateFor, listen, mayfly, native, only, trust } from '../node/sup
 import { EchServer } from '../support/ech-server.ts';
 
 describe('a socket with encryptedClientHello', () => {
+  it('is a client: a server that is told to decrypt it is refused, and does not go on as if it did', () => {
+    const options = { ...certificateFor('localhost'), encryptedClientHello: new Uint8Array(8) };
+    assert.throws(() => mayfly.createServer(options as object), { code: 'TLS_ERR_NOT_SUPPORTED' });
+  });
+
   for (const [name, engine] of [
     ['mayfly', mayfly],
     ['node:tls', native],

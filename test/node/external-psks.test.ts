@@ -353,6 +353,9 @@ describe('externalPsks', () => {
       { externalPsks: [psk], requestCert: true } as ourTls.PskOptions,
       { externalPskRequired: true },
       { pskCallback: 'psk' as never },
+      { externalPsks: [psk], maxVersion: 'TLSv1.2' } as ourTls.PskOptions,
+      { externalPsks: () => undefined, maxVersion: 'TLSv1.2' } as ourTls.PskOptions,
+      { pskCallback: () => null, maxVersion: 'TLSv1.2' } as ourTls.PskOptions,
       { externalPsks: 'psk' as never },
       { externalPsks: [psk, psk] },
       { externalPsks: [{ identity: 'id', psk: Buffer.alloc(15) }] },
@@ -375,6 +378,8 @@ describe('externalPsks', () => {
       { externalPsks: () => undefined },
       { externalPskRequired: true },
       { externalPsks: [{ identity: 'id', psk: PSK }], externalPskRequired: true, maxVersion: 'TLSv1.2' },
+      { externalPsks: [{ identity: 'id', psk: PSK }], maxVersion: 'TLSv1.2' },
+      { pskCallback: () => null, maxVersion: 'TLSv1.2' },
     ] as ourTls.PskOptions[]) {
       const server = mayfly.createServer(serverOptions);
       const port = await listen(server);
