@@ -35,10 +35,14 @@ function isAnswering1(socket: TLSSocket): boolean {
   return response?.req?.complete === true;
 }
 
-/** Of HTTP/2: an answer is due or was begun, and no stream has anything that the client would have to make room for. */
+/**
+ * Of HTTP/2: an answer is due or was begun, and no stream has anything that the client would have to make room for. A session
+ * that leaves unread what came has stopped for good: Node 20 does so after some errors, and then notices no end either.
+ */
 function isAnswering2(socket: TLSSocket): boolean {
   const streams = [...((socket as Streaming)[STREAMS] ?? [])];
-  return streams.some(isAnswered) && streams.every(({ writableLength }) => writableLength === 0);
+  const isRead = socket.readableLength === 0;
+  return isRead && streams.some(isAnswered) && streams.every(({ writableLength }) => writableLength === 0);
 }
 
 /** What was ended, or is sent from a file, is the client's to take. One that is begun may run beside the request, as in gRPC. */

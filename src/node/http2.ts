@@ -1,9 +1,4 @@
-/**
- * `mayfly/http2`: Node's own HTTP/2 over Mayfly's TLS.
- *
- * Node's sessions run over any Duplex, which they wrap; what the wrapper does not know of the connection (that it is
- * encrypted, by which protocol, and with whom) is told to it here.
- */
+/** `mayfly/http2`: Node's own HTTP/2 over Mayfly's TLS. Node's sessions run over any Duplex, if it is wrapped. */
 
 import {
   type ClientHttp2Session,
@@ -19,11 +14,12 @@ import {
 } from 'node:http2';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { promisify } from 'node:util';
 import { TLSError } from '../errors.ts';
 import { watchStreams } from './answering.ts';
 import { guardEarlyRequests, socketOfSession } from './early-requests.ts';
 import { httpOptions } from './http-options.ts';
-import { guardWrapper, wrapperOf } from './http2-wrapper.ts';
+import { type Wrapper, wrap } from './http2-wrapper.ts';
 import { makeTlsServer, type TlsServerOptions, type TlsServerSurface } from './tls-acceptor.ts';
 import { type ConnectionOptions, connect as tlsConnect } from './tls-connect.ts';
 import { TLSSocket } from './tls-socket.ts';
@@ -63,7 +59,8 @@ export function createSecureServer(
   const server = nodeCreateSecureServer(httpOptions(given) as NodeSecureServerOptions, onRequest);
   const protocols = given.allowHTTP1 === true ? ['h2', 'http/1.1'] : ['h2'];
   const withProtocols = given.ALPNProtocols === undefined && given.ALPNCallback === undefined;
-  server.on('session', describeSession);
+  wrapConnections(server);
+  server.on('session', watchSession);
   guardEarlyRequests(server);
   return makeTlsServer(server, {
     ...given,
@@ -89,23 +86,33 @@ export function connect(
   }
   const own = (given as { createConnection?: (authority: URL, options: object) => Duplex }).createConnection;
   const socket = own === undefined ? openSocket(url, given) : own(url, given);
-  const session = nodeConnect(authority, { ...httpClientOptions(given), createConnection: () => socket });
+  const transport = socket instanceof TLSSocket ? wrapForHandshake(socket) : socket;
+  const session = nodeConnect(authority, { ...httpClientOptions(given), createConnection: () => transport });
   if (socket instanceof TLSSocket) {
-    guardWrapper(session, socket);
-    // Known before the handshake too, as with a socket of node:tls.
-    (session.socket as { encrypted?: boolean }).encrypted = true;
-    holdConnect(session, socket);
+    showSocket(session, socket);
   }
   if (onConnect !== undefined) {
-    session.once('connect', () => onConnect(session, socket as TLSSocket));
+    session.once('connect', onConnect as never);
   }
   return session;
 }
 
+/** As Node's own, which `promisify` takes too. */
+Object.defineProperty(connect, promisify.custom, {
+  value: (authority: string | URL, options?: SecureClientOptions): Promise<ClientHttp2Session> =>
+    new Promise((resolve, reject) => {
+      const session = connect(authority, options, () => {
+        session.removeListener('error', reject);
+        resolve(session);
+      });
+      session.once('error', reject);
+    }),
+});
+
 /** A server's session on a connection that is there, of ours or another. */
 export const performServerHandshake: typeof nodePerformServerHandshake = (socket, options) => {
-  const session = nodePerformServerHandshake(socket, options);
-  describeSession(session);
+  const session = nodePerformServerHandshake(socket instanceof TLSSocket ? wrap(socket) : socket, options);
+  watchSession(session);
   return session;
 };
 
@@ -126,96 +133,58 @@ function httpClientOptions(options: object): ClientSessionOptions {
   return httpOptions(options) as ClientSessionOptions;
 }
 
-/**
- * Node takes a wrapped transport for connected and tells of it at once. 'connect' is held back until the handshake has
- * shown that the peer is the right one and speaks HTTP/2.
- */
-function holdConnect(session: ClientHttp2Session, socket: TLSSocket): void {
-  if (!socket.secureConnecting) {
-    describe(session, socket);
-    return;
+/** A session is set up, and asks for what it was asked for, once the handshake has shown that the peer is the right one. */
+function wrapForHandshake(socket: TLSSocket): Wrapper {
+  const wrapper = wrap(socket);
+  if (socket.secureConnecting) {
+    socket.once('secureConnect', () => {
+      if (socket.alpnProtocol !== 'h2') {
+        const got = socket.alpnProtocol === false ? 'none' : socket.alpnProtocol;
+        socket.destroy(
+          new TLSError('TLS_ERR_NO_APPLICATION_PROTOCOL', `expected the protocol h2, the server chose ${got}`),
+        );
+        return;
+      }
+      wrapper.emit('connect');
+    });
   }
-  const { emit } = session;
-  let held = false;
-  // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the session.
-  const hold = (event: string | symbol, ...args: unknown[]): boolean => {
-    if (event === 'connect') {
-      held = true;
-      return session.listenerCount('connect') > 0;
-    }
-    return emit.call(session, event, ...args);
-  };
-  session.emit = hold;
-  socket.once('secureConnect', () => {
-    session.emit = emit;
-    if (socket.alpnProtocol !== 'h2') {
-      const got = socket.alpnProtocol === false ? 'none' : socket.alpnProtocol;
-      socket.destroy(
-        new TLSError('TLS_ERR_NO_APPLICATION_PROTOCOL', `expected the protocol h2, the server chose ${got}`),
-      );
-      return;
-    }
-    describe(session, socket);
-    if (held) {
-      session.emit('connect', session, socket);
+  return wrapper;
+}
+
+/** Node's own listener takes connections of HTTP/2 wrapped, and all others as they are. */
+function wrapConnections(server: Http2SecureServer): void {
+  const listeners = server.rawListeners('secureConnection');
+  server.removeAllListeners('secureConnection');
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const { alpnProtocol } = socket;
+    const given = alpnProtocol === false || alpnProtocol === 'http/1.1' ? socket : wrap(socket);
+    for (const listener of listeners) {
+      listener.call(server, given);
     }
   });
 }
 
-function describeSession(session: Http2Session): void {
-  const socket = (session.socket as unknown as { stream?: unknown }).stream;
+function watchSession(session: Http2Session): void {
+  const { stream: socket } = session.socket as unknown as { readonly stream?: unknown };
   if (socket instanceof TLSSocket) {
     if (socket.earlyData) {
       socketOfSession.set(session, socket);
     }
-    guardWrapper(session, socket);
     watchStreams(session, socket);
-    describe(session, socket);
+    showSocket(session, socket);
   }
 }
 
-/** Gives the session, and the wrapper that it shows as its socket, what they cannot know. */
-function describe(session: Http2Session, socket: TLSSocket): void {
-  const protocol = socket.alpnProtocol === false ? undefined : socket.alpnProtocol;
-  Object.defineProperties(session, {
-    encrypted: { value: true, configurable: true },
-    alpnProtocol: { value: protocol, configurable: true },
-  });
-  const shown = session.socket as unknown as Record<string, unknown>;
-  shown.encrypted = true;
-  shown.authorized = socket.authorized;
-  shown.authorizationError = socket.authorizationError;
-  shown.alpnProtocol = socket.alpnProtocol;
-  shown.servername = socket.servername;
-  shown.server = socket.server;
-  shown.mayfly = socket.mayfly;
-  shown._peername = {
-    address: socket.remoteAddress,
-    port: socket.remotePort,
-    family: socket.remoteFamily,
+/** 'connect' tells of the socket, not of the wrapper. */
+function showSocket(session: Http2Session, socket: TLSSocket): void {
+  const { emit } = session;
+  // Not assigned as it is written: such a function V8 puts into the old generation, where it outlives the session.
+  const shown = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event !== 'connect') {
+      return emit.call(session, event, ...args);
+    }
+    session.emit = emit;
+    return emit.call(session, event, session, socket);
   };
-  // A net.Socket asks its handle for these, and the wrapper's has none.
-  const { localAddress, localPort, localFamily } = socket;
-  Object.defineProperties(wrapperOf(session), {
-    localAddress: { value: localAddress, configurable: true },
-    localPort: { value: localPort, configurable: true },
-    localFamily: { value: localFamily, configurable: true },
-  });
-  for (const name of LENT_METHODS) {
-    shown[name] = (socket[name] as (...args: unknown[]) => unknown).bind(socket);
-  }
+  session.emit = shown;
 }
-
-const LENT_METHODS = [
-  'address',
-  'getProtocol',
-  'getCipher',
-  'getPeerCertificate',
-  'getCertificate',
-  'getPeerX509Certificate',
-  'getX509Certificate',
-  'getEphemeralKeyInfo',
-  'getSession',
-  'isSessionReused',
-  'exportKeyingMaterial',
-] as const;

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import * as nodeHttp2 from 'node:http2';
 import { test } from 'node:test';
 import * as http2 from '../../src/node/http2.ts';
+import { wrapperOf } from '../../src/node/http2-wrapper.ts';
 import * as https from '../../src/node/https.ts';
 import * as tls from '../../src/node/tls.ts';
 import { closed, delay, listen, native, serverOptions, trust } from './support.ts';
@@ -41,9 +42,15 @@ const answers: Readonly<Record<string, (stream: nodeHttp2.ServerHttp2Stream) => 
     stream.end(Buffer.alloc(1_000_000));
   },
   '/upload': (stream) => stream.resume(),
+  '/deaf': (stream) => {
+    stream.respond();
+    const { stream: socket } = wrapperOf(stream.session as nodeHttp2.Http2Session);
+    // Each write that is done makes it read again.
+    setTimeout(() => socket.pause(), 20);
+  },
 };
 
-test('answers of HTTP/2 take as long as they like, unless the client does not read or does not ask', async () => {
+test('answers of HTTP/2 take as long as they like, unless the client does not read or does not ask, or is not heard', async () => {
   const server = http2.createSecureServer(options);
   server.on('sessionError', () => {});
   const port = await listen(server);
@@ -57,6 +64,8 @@ test('answers of HTTP/2 take as long as they like, unless the client does not re
       const [stream] = (await once(session, 'stream')) as [nodeHttp2.ServerHttp2Stream];
       answers[path](stream.on('error', () => {}));
     }
+    await delay(50);
+    client.ping(() => {});
     // What was written is on its way, as far as it goes.
     await delay(50);
     const socket = [...server.secureSockets].at(-1) as tls.TLSSocket;
@@ -67,7 +76,7 @@ test('answers of HTTP/2 take as long as they like, unless the client does not re
   for (const path of ['/late', '/begun', '/beside']) {
     assert.equal(await outcome(path), true, path);
   }
-  for (const paths of [['/upload'], ['/unread'], ['/ended'], ['/late', '/unread'], []]) {
+  for (const paths of [['/upload'], ['/unread'], ['/ended'], ['/late', '/unread'], ['/deaf'], []]) {
     assert.equal(await outcome(...paths), false, paths.join(' '));
   }
   await closed(server);
