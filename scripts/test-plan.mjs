@@ -129,7 +129,7 @@ const guesses = {
 const SHARED_GUESS = 0.5;
 const ALONE_GUESS = 3;
 /** So many files share a process on average: enough for what is compiled once, not so many that one is left over at the end. */
-const FILES_SHARING = 12;
+const FILES_SHARING = 20;
 
 /**
  * @param {readonly { name: string, path: string }[]} files name: `record/deframer`

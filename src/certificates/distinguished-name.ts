@@ -90,18 +90,35 @@ export function nameText(name: DistinguishedName): string {
     return '(empty name)';
   }
   const text = name.rdns
-    .map((rdn) => rdn.map(({ type, value }) => `${attributeNames.get(type) ?? type}=${value}`).join('+'))
+    .map((rdn) => rdn.map(({ type, value }) => `${attributeNames.get(type) ?? type}=${escapedValue(value)}`).join('+'))
     .reverse()
     .join(', ');
   return printable(text);
 }
 
-/** Without control characters, which a hostile certificate could aim at a terminal or a log; at most 200 characters. */
+/** RFC 4514 §2.4, of it what keeps one attribute from looking like two. */
+function escapedValue(value: string): string {
+  return value.replace(/[,+\\]/g, '\\$&');
+}
+
+/** Without what a hostile certificate could aim at a terminal or a log; at most 200 characters. */
 export function printable(text: string): string {
-  const clean = text
-    .slice(0, 201)
-    .replace(UNPRINTABLE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const clean = escapeUnprintable(text.slice(0, 201));
   return clean.length > 200 ? `${clean.slice(0, 199)}…` : clean;
+}
+
+/**
+ * `\uXXXX` for control characters, C1 among them (U+009B is to a terminal what ESC [ is), and for what turns the order of
+ * writing around, cannot be seen, or ends a line (Unicode: categories Cc, Cf, Cs, Zl, Zp; Default_Ignorable_Code_Point).
+ */
+export function escapeUnprintable(text: string): string {
+  return text.replace(UNPRINTABLE, (character) =>
+    Array.from({ length: character.length }, (_, i) => hexEscape(character.charCodeAt(i))).join(''),
+  );
+}
+
+function hexEscape(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
 function readAttributeValue(pair: DerReader): { value: string; key: string } {
@@ -162,8 +179,7 @@ function fold(value: string): string {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const ASCII_ONLY = /^[\x20-\x7e]*$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what has to go
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g;
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 /** Carried and compared as they stand: BIT STRING, NumericString, SEQUENCE. With any other, OpenSSL reads no certificate. */
 const OTHER_TAGS = new Set([TAG_BIT_STRING, 0x12, TAG_SEQUENCE]);
 const STRING_TAGS = new Set([

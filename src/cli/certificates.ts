@@ -5,6 +5,7 @@ import { type ParsedCertificate, parseCertificate } from '../certificates/certif
 import { nameText, printable } from '../certificates/distinguished-name.ts';
 import { ipAddressText } from '../certificates/general-name.ts';
 import { curveOids, keyOids } from '../certificates/oids.ts';
+import { isDnsName } from '../certificates/server-name.ts';
 import { sha256 } from '../crypto/x509.ts';
 
 export interface CertificateDescription {
@@ -45,10 +46,15 @@ export function dateText(time: number): string {
 function subjectNames(certificate: ParsedCertificate): string[] {
   return certificate.subjectAltName.flatMap((name) => {
     if (name.kind === 'dns') {
-      return [printable(name.value)];
+      return [printable(isPlain(name.value) ? name.value : JSON.stringify(name.value))];
     }
     return name.kind === 'ip' ? [ipAddressText(name.value)] : [];
   });
+}
+
+/** What is no name could look like several of them in a list. */
+function isPlain(name: string): boolean {
+  return isDnsName(name.startsWith('*.') ? name.slice(2) : name);
 }
 
 function keyText(certificate: ParsedCertificate): string {

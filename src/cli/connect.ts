@@ -52,9 +52,10 @@ export function connectCommand(): Command {
       `
 Examples:
   $ mayfly connect example.org
-  $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem --session s.bin
-      (twice: the second resumes)
-  $ mayfly connect localhost:8443 --insecure --tls 1.2 --resume id --session s.bin
+  $ mayfly connect localhost:8443 --ca ~/.local/state/mayfly/ca.pem \\
+      --session s.bin                           (twice: the second resumes)
+  $ mayfly connect localhost:8443 --insecure --tls 1.2 --resume id \\
+      --session i.bin
   $ mayfly connect localhost:8443 --insecure --group secp384r1
   $ mayfly connect db1:8443 --psk-file web1.psk`,
     )

@@ -30,7 +30,8 @@ export function limitsCommand(): Command {
 Examples:
   $ mayfly limits
   $ mayfly limits --advantage 2^-80 --rate 10Gbit/s
-  $ mayfly limits --suite TLS_AES_128_GCM_SHA256 --record-size 200 --rate 5000records/s`,
+  $ mayfly limits --suite TLS_AES_128_GCM_SHA256 --record-size 200 \\
+      --rate 5000records/s`,
     )
     .action(async (flags: LimitsFlags) => {
       const { tellLimits } = await loadCode<typeof import('./limits/limits.ts')>('limits/limits');

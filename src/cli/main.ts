@@ -16,8 +16,6 @@ import { serveCommand } from './serve.ts';
 const program = new Command('mayfly')
   .description('TLS built around the life of its keys.')
   .version(version, '-v, --version', 'print the version')
-  .helpOption('-h, --help', 'print this help')
-  .helpCommand('help [command]', 'print the help of a command')
   .showHelpAfterError(false)
   .addHelpText('after', () => `\nExit codes:\n${exitCodeList()}\n`);
 
@@ -27,6 +25,7 @@ for (const command of [serveCommand(), connectCommand(), ringCommand(), limitsCo
 for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
   command
     .exitOverride()
+    .helpOption('-h, --help', 'print this help')
     .showSuggestionAfterError(true)
     .configureOutput({ outputError: () => {} })
     .configureHelp({
@@ -36,8 +35,12 @@ for (const command of [program, ...program.commands.flatMap((one) => [one, ...on
       styleOptionText: (text) => pc.cyan(text),
       styleArgumentText: (text) => pc.cyan(text),
       sortSubcommands: false,
+      minWidthToWrap: 16,
       helpWidth: Math.min(process.stdout.columns ?? 80, 80),
     });
+  if (command.commands.length > 0) {
+    command.helpCommand('help [command]', 'print the help of a command');
+  }
 }
 
 process.stdout.on('error', (error) => {

@@ -2,6 +2,7 @@
 
 import pc from 'picocolors';
 import { exitCode } from './exit-codes.ts';
+import { harmlessJson, harmlessLine, harmlessLines } from './harmless.ts';
 import type { Problem } from './problem.ts';
 
 export interface Output {
@@ -19,20 +20,20 @@ export function createOutput(json: boolean): Output {
     json,
     say(line = '') {
       if (!json) {
-        process.stdout.write(`${line}\n`);
+        process.stdout.write(`${harmlessLines(line)}\n`);
       }
     },
     event(event, fields = {}) {
       if (json) {
-        process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
+        process.stdout.write(`${harmlessJson({ event, ...fields })}\n`);
       }
     },
     warn(line) {
       if (json) {
-        process.stdout.write(`${JSON.stringify({ event: 'warning', message: line })}\n`);
+        process.stdout.write(`${harmlessJson({ event: 'warning', message: line })}\n`);
         return;
       }
-      process.stderr.write(`${pc.yellow('warning:')} ${line}\n`);
+      process.stderr.write(`${pc.yellow('warning:')} ${harmlessLine(line)}\n`);
     },
   };
 }
@@ -41,7 +42,7 @@ export function createOutput(json: boolean): Output {
 export function reportProblem(problem: Problem, json: boolean): void {
   if (json) {
     process.stdout.write(
-      `${JSON.stringify({
+      `${harmlessJson({
         event: 'error',
         error: problem.exit,
         exitCode: exitCode(problem.exit),
@@ -53,6 +54,7 @@ export function reportProblem(problem: Problem, json: boolean): void {
   }
   process.stderr.write(`${pc.red('mayfly:')} ${problem.line}\n`);
   if (process.env.MAYFLY_DEBUG === '1') {
-    process.stderr.write(`${(problem.cause as Error | undefined)?.stack ?? problem.stack}\n`);
+    const stack = String((problem.cause as Error | undefined)?.stack ?? problem.stack);
+    process.stderr.write(`${stack.split('\n').map(harmlessLine).join('\n    ')}\n`);
   }
 }

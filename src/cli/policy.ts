@@ -17,7 +17,8 @@ export function policyCommand(): Command {
     .addHelpText(
       'after',
       `
-A file holds the values that differ from a preset, e.g. {"extends": "strict", "ticketLifetime": "30m"}.
+A file holds the values that differ from a preset, e.g.
+{"extends": "strict", "ticketLifetime": "30m"}
 A server takes the same by --policy NAME or --policy-file FILE.
 
 Examples:

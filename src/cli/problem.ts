@@ -2,6 +2,7 @@
 
 import { errorTable, TLSError, type TLSErrorCode } from '../errors.ts';
 import type { ExitName } from './exit-codes.ts';
+import { harmlessLine } from './harmless.ts';
 
 export class Problem extends Error {
   readonly exit: ExitName;
@@ -17,8 +18,8 @@ export class Problem extends Error {
 
   /** Both sentences on one line. */
   get line(): string {
-    const what = oneLine(this.message);
-    return this.hint === undefined ? what : `${what}${/[.!?]$/.test(what) ? '' : '.'} ${this.hint}`;
+    const what = harmlessLine(this.message);
+    return this.hint === undefined ? what : `${what}${/[.!?]$/.test(what) ? '' : '.'} ${harmlessLine(this.hint)}`;
   }
 }
 
@@ -141,12 +142,12 @@ export function connectionProblem(peer: string, failure: unknown): Problem {
         : (hints[exit] ?? `(${error.code}, ${error.section})`);
     if (error.code === 'TLS_ERR_BAD_STATUS') {
       const remedy = 'It has to staple a newer OCSP response; --insecure looks at it all the same.';
-      return new Problem(exit, `${peer}: ${oneLine(error.message)}`, remedy, error);
+      return new Problem(exit, `${peer}: ${harmlessLine(error.message)}`, remedy, error);
     }
     if (error.code === 'TLS_ERR_NOT_TLS') {
       return notTls(peer, error);
     }
-    return new Problem(exit, `${peer}: ${oneLine(error.message)}`, hint, error);
+    return new Problem(exit, `${peer}: ${harmlessLine(error.message)}`, hint, error);
   }
   const exit = exitOfSystemError[errorCode(error) ?? ''] ?? 'failure';
   const texts: Partial<Record<ExitName, string>> = {
@@ -164,7 +165,7 @@ function notTls(peer: string, error: TLSError): Problem {
   const first = Number(/first byte is (\d+)/.exec(error.message)?.[1]);
   const [what, hint] = otherProtocols[String.fromCharCode(first)] ?? [];
   return what === undefined || hint === undefined
-    ? new Problem('not_tls', `${peer}: ${oneLine(error.message)}`, hints.not_tls, error)
+    ? new Problem('not_tls', `${peer}: ${harmlessLine(error.message)}`, hints.not_tls, error)
     : new Problem('not_tls', `${peer}: the server does not speak TLS here, but ${what}`, hint, error);
 }
 
@@ -201,7 +202,7 @@ export function flagProblem(error: unknown): Problem {
     return toProblem(error);
   }
   const exit = exitOfTlsError[error.code] ?? 'failure';
-  const message = oneLine(error.message).replace(/^(\w+):/, (_, option) => `${flagOfOption[option] ?? option}:`);
+  const message = harmlessLine(error.message).replace(/^(\w+):/, (_, option) => `${flagOfOption[option] ?? option}:`);
   return new Problem(exit, message, undefined, error);
 }
 
@@ -245,9 +246,5 @@ export function errorCode(error: unknown): string | undefined {
 
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return oneLine(text === '' ? 'unknown error' : text);
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, ' ').trim();
+  return harmlessLine(text === '' ? 'unknown error' : text);
 }

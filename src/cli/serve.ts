@@ -77,7 +77,7 @@ export function serveCommand(): Command {
     )
     .option(
       '--upstream-per-client <count>',
-      'those of them that one client address may have at a time (IPv6: one /64); as many as there are, if all clients come through a balancer (default: half of them, but not less than 64)',
+      'those of them that one client address may have at a time (IPv6: one /48); as many as there are, if all clients come through a balancer (default: no more than are left for others, so half of them, but 8 always)',
     )
     .option(
       '--hsts <seconds[,…]>',

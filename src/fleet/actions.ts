@@ -32,7 +32,9 @@ export type RingEvent =
   | { readonly kind: 'sealing'; readonly epoch: number; readonly key: string; readonly ratchetDepth: number }
   /** No ticket is made until a key comes. */
   | { readonly kind: 'not_sealing' }
-  | { readonly kind: 'welcomed'; readonly member: string; readonly keys: number }
+  /** This process is a member from now on, under this name: whoever is welcomed under another is none of this host's. */
+  | { readonly kind: 'announced'; readonly member: string; readonly instance: string }
+  | { readonly kind: 'welcomed'; readonly member: string; readonly instance: string; readonly keys: number }
   /** More processes of this member have run at one moment than it says it has; this one came last. */
   | { readonly kind: 'second_process'; readonly member: string; readonly instance: string }
   /** An order was given, here or elsewhere: all keys of before are erased. */

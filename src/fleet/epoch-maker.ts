@@ -9,7 +9,7 @@
  * ever had it. If it is not there at all, it is offered again. Nothing rests on the store's word about who was first.
  */
 
-import { toHex } from '../bytes/bytes.ts';
+import { sameBytes, toHex } from '../bytes/bytes.ts';
 import type { Moment } from '../session/clock.ts';
 import type { RingAction } from './actions.ts';
 import { EnvelopeStock } from './envelope-stock.ts';
@@ -58,6 +58,8 @@ export class EpochMaker {
   /** Since when an epoch is missed. */
   readonly #missedSince = new Map<number, Moment>();
   #rotate = false;
+  /** Ids of the keys that it made, hex, and their epochs: of those that may still lie in the store. */
+  readonly #made = new Map<string, number>();
 
   constructor(context: MemberContext) {
     this.#context = context;
@@ -67,6 +69,15 @@ export class EpochMaker {
   /** Makes a further key for the running epoch at the next visit. */
   requestRotation(): void {
     this.#rotate = true;
+  }
+
+  /** Whether somebody has made a key in the name of this process. */
+  isSpokenFor({ epochs }: Visit): boolean {
+    const { instanceId, identity } = this.#context;
+    return epochs.some(
+      ({ memberId, creator, keyId }) =>
+        sameBytes(memberId, identity.memberId) && sameBytes(creator, instanceId) && !this.#made.has(toHex(keyId)),
+    );
   }
 
   /** The pending key, if the store shows that it is the one: the caller holds it from now on. */
@@ -146,6 +157,11 @@ export class EpochMaker {
     for (const epoch of this.#missedSince.keys()) {
       if (epoch < current) {
         this.#missedSince.delete(epoch);
+      }
+    }
+    for (const [id, epoch] of this.#made) {
+      if (epoch < current - 1) {
+        this.#made.delete(id);
       }
     }
     const due = this.#due(view, current);
@@ -249,6 +265,7 @@ export class EpochMaker {
       age: 0,
       distrustStore: false,
     });
+    this.#made.set(key.id, epoch);
     const header: EpochHeader = { generation, epoch, rotation, ...times, creator: instanceId, keyId: key.keyId };
     const record = sealEpochRecord({
       trust,

@@ -165,6 +165,11 @@ export class HeldKey {
     return time - this.#lead >= sealFrom ? 'sealing' : 'waiting';
   }
 
+  /** Whether it seals from the beginning of its epoch on: everyone has it by then. */
+  get inTime(): boolean {
+    return this.times.sealFrom <= this.epoch * this.#context.configuration.epochLength;
+  }
+
   /** Whether its epoch has begun: it may still wait, if it was made late. */
   hasBegun(now: Moment): boolean {
     return ringTime(this.anchor, now) >= this.epoch * this.#context.configuration.epochLength;

@@ -49,6 +49,18 @@ export class HeldKeys {
         best = key;
       }
     }
+    return best === undefined || best.fresh ? best : (this.#readyFor(best.epoch, now, everyoneHas) ?? best);
+  }
+
+  /** A fresh key that was made in time for an epoch, which by its own anchor begins a moment later than by another's. */
+  #readyFor(epoch: number, now: Moment, everyoneHas: (key: HeldKey) => boolean): HeldKey | undefined {
+    let best: HeldKey | undefined;
+    for (const key of this.#byId.values()) {
+      const isReady = key.fresh && key.epoch === epoch && key.inTime && key.state(now) === 'waiting';
+      if (isReady && (best === undefined || isBetter(key, best, everyoneHas))) {
+        best = key;
+      }
+    }
     return best;
   }
 

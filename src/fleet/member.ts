@@ -6,47 +6,40 @@
  * never from what was done before: an answer that got lost, a write that failed, a record that came back is all the same.
  */
 
+import { sameBytes } from '../bytes/bytes.ts';
 import { TLSError } from '../errors.ts';
 import type { Moment } from '../session/clock.ts';
 import type { KeyEnd, RingAction, RingAlarm, RingEvent } from './actions.ts';
 import { Alarms } from './alarms.ts';
 import { Announcer } from './announcer.ts';
-import { EpochMaker, type MakerView } from './epoch-maker.ts';
 import { epochAt } from './epoch-rules.ts';
 import { type Generation, isEvicted, nextGeneration, sameGeneration } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
-import { HeldKeys } from './held-keys.ts';
 import { shortName } from './identity.ts';
+import { KeyKeeper } from './key-keeper.ts';
 import { type MemberContext, type MemberOptions, memberContext } from './member-context.ts';
 import { type RingStatus, ringStatus } from './member-status.ts';
 import { Orders } from './orders.ts';
 import { Peers } from './peers.ts';
-import { Prekeys } from './prekeys.ts';
-import { ReceivedKeys } from './received-keys.ts';
 import { instanceSlot } from './records/member.ts';
 import { Refusals } from './refusals.ts';
 import { elapsed, ringTime } from './ring-time.ts';
-import { SealingChoice } from './sealing-choice.ts';
 import { MAX_INSTANCES, STORE_TIMEOUT, type StoreView } from './store.ts';
 import { type Refuse, type Visit, VisitReader } from './visit.ts';
 import { VisitSchedule } from './visit-schedule.ts';
-import { Watchfulness } from './watchfulness.ts';
+import { Watchfulness, type Whereabouts } from './watchfulness.ts';
 import { Welcomer } from './welcomer.ts';
 
 type Phase = 'new' | 'running' | 'evicted' | 'left';
 
 export class Member {
   readonly #context: MemberContext;
-  readonly #keys = new HeldKeys();
-  readonly #prekeys: Prekeys;
+  readonly #keys: KeyKeeper;
   readonly #peers: Peers;
-  readonly #received: ReceivedKeys;
-  readonly #maker: EpochMaker;
   readonly #welcomer: Welcomer;
   readonly #reader: VisitReader;
   readonly #announcer: Announcer;
   readonly #orders: Orders;
-  readonly #sealing: SealingChoice;
   readonly #alarms = new Alarms();
   readonly #refusals = new Refusals((event) => this.#tell(event));
 
@@ -55,7 +48,6 @@ export class Member {
   #schedule: VisitSchedule;
   #watch: Watchfulness;
   #lastVisit: Visit | undefined;
-  #failedVisits = 0;
   #secondProcesses = 0;
   #events: RingEvent[] = [];
 
@@ -63,17 +55,15 @@ export class Member {
   constructor(options: MemberOptions) {
     const context = memberContext(options);
     const refuse: Refuse = (why, slot) => this.#refusals.add(why, slot);
+    const tell = (event: RingEvent) => this.#tell(event);
+    const maySeal = (key: HeldKey, now: Moment) => this.#watch.maySeal(key, now);
     this.#context = context;
-    this.#prekeys = new Prekeys(context.provider, context.configuration);
     this.#peers = new Peers(context, refuse);
-    this.#received = new ReceivedKeys(context, this.#keys, this.#prekeys, refuse);
-    this.#maker = new EpochMaker(context);
+    this.#keys = new KeyKeeper({ context, peers: this.#peers, refuse, tell, maySeal });
     this.#welcomer = new Welcomer(context);
     this.#reader = new VisitReader(context, refuse);
-    this.#announcer = new Announcer(context, this.#prekeys);
+    this.#announcer = new Announcer(context, this.#keys.prekeys);
     this.#orders = new Orders(context, refuse);
-    const isPaused = (now: Moment) => this.#watch.hasSlept(now);
-    this.#sealing = new SealingChoice(context, this.#keys, this.#peers, (event) => this.#tell(event), isPaused);
     this.#schedule = new VisitSchedule(context.configuration.heartbeat, this.#startedAt);
     this.#watch = new Watchfulness(context.configuration, this.#startedAt);
   }
@@ -125,18 +115,13 @@ export class Member {
   /** Another member, or whoever can write to the store, says that there is something new. */
   hinted(now: Moment): readonly RingAction[] {
     // Not at once: hints must not make members visit without end.
-    this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    this.#lookSoon(now);
     return this.#finish(now, []);
   }
 
   visitFailed(now: Moment): readonly RingAction[] {
-    this.#watch.note(now);
-    this.#watch.visitFailed(now);
-    this.#failedVisits++;
-    this.#schedule.end(now);
-    if (this.#watch.hasSlept(now)) {
-      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
-    }
+    this.#noteAwake(now);
+    this.#visitEndedBadly(now);
     return this.#finish(now, []);
   }
 
@@ -146,10 +131,9 @@ export class Member {
     if (elapsed(began, now) > STORE_TIMEOUT || this.#phase !== 'running' || !Number.isFinite(view.time)) {
       return this.visitFailed(now);
     }
-    this.#watch.note(now);
     this.#schedule.end(now);
-    this.#failedVisits = 0;
-    this.#advance(now);
+    this.#noteAwake(now);
+    this.#keys.advance(now);
     const visit = this.#reader.read(now, began, view);
     this.#lastVisit = visit;
     this.#apply(this.#orders.learnt(visit));
@@ -163,10 +147,11 @@ export class Member {
       this.#tell({ kind: 'second_process', member: shortName(memberId), instance: shortName(instanceId) });
     }
     const actions = this.#takeKeys(trusted);
+    this.#watch.visited(began, this.#whereIsFresh(trusted));
     const announcement = this.#announce(trusted);
-    const welcomes = this.#welcomer.decide(trusted, this.#peers.live, this.#keys.shareable(now), this.#generation);
+    const welcomes = this.#welcomer.decide(trusted, this.#peers.live, this.#keys.held.shareable(now), this.#generation);
     if (this.#welcomer.isBehind) {
-      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+      this.#lookSoon(now);
     }
     return this.#finish(now, [...this.#orders.keep(trusted), ...announcement, ...actions, ...welcomes]);
   }
@@ -177,11 +162,11 @@ export class Member {
    * @param enough asked after each envelope, of which there is at least one, whether it is time to let others have theirs
    */
   work(now: Moment, enough: () => boolean): readonly RingAction[] {
-    if (!this.#maker.isAtWork) {
+    if (!this.#keys.isAtWork) {
       return [];
     }
-    this.#maker.work(now, enough);
-    if (this.#maker.isAtWork) {
+    this.#keys.work(now, enough);
+    if (this.#keys.isAtWork) {
       return this.#finish(now, [{ kind: 'work' }]);
     }
     // Much may have happened meanwhile: the store tells.
@@ -210,7 +195,7 @@ export class Member {
 
   /** Asks for a new sealing key now; what was sealed before still opens. */
   rotate(now: Moment): readonly RingAction[] {
-    this.#maker.requestRotation();
+    this.#keys.requestRotation();
     this.#schedule.within(now, 0);
     return this.#finish(now, []);
   }
@@ -224,12 +209,12 @@ export class Member {
 
   /** The key to seal with now; undefined means that no ticket is made. */
   sealingKey(now: Moment): HeldKey | undefined {
-    return this.#sealing.key(now);
+    return this.#keys.sealing.key(now);
   }
 
   /** All keys that open now, in no order. */
   *openingKeys(now: Moment): Iterable<HeldKey> {
-    for (const key of this.#keys.all) {
+    for (const key of this.#keys.held.all) {
       if (key.state(now) !== 'ended') {
         yield key;
       }
@@ -242,10 +227,10 @@ export class Member {
       now,
       generation: this.#generation,
       lastVisit: this.#lastVisit,
-      failedVisits: this.#failedVisits,
+      failedVisits: this.#watch.failedVisits,
       secondProcesses: this.#secondProcesses,
       sealing: this.sealingKey(now),
-      keys: this.#keys,
+      keys: this.#keys.held,
       peers: this.#peers.live,
       refusals: this.#refusals.counts,
       alarms: this.#alarms.on,
@@ -254,41 +239,25 @@ export class Member {
 
   /** Keys from elsewhere, the member's own that the store shows, and a new one when it is its turn. */
   #takeKeys(visit: Visit): readonly RingAction[] {
-    const { now } = visit;
-    this.#receive('epoch', this.#received.fromEpochs(visit, this.generation), now);
-    this.#receive('welcome', this.#received.fromWelcomes(visit, this.generation), now);
-    this.#received.forget(epochAt(this.#context.configuration, visit.time));
-    const settled = this.#maker.settle(this.#makerView(visit));
-    if (settled !== undefined) {
-      this.#hold(settled, now);
-    }
-    this.#advance(now);
-    if (visit.skewed || this.#keys.has(epochAt(this.#context.configuration, visit.time), now)) {
-      this.#watch.caughtUp();
-    }
-    // Before it was announced once, nobody else can know of it: two that start together would both make the first epoch.
-    const actions = this.#announcer.count === 0 ? [] : this.#maker.decide(this.#makerView(visit));
+    this.#keys.take(visit, this.#generation);
+    // Of one whose own record the store does not show nobody else can know: two that start together would both make the
+    // first epoch. And where it cannot write, nobody would see what it made.
+    const isSeen = visit.members.some(({ instanceId }) => sameBytes(instanceId, this.#context.instanceId));
+    const actions = isSeen ? this.#keys.make(visit, this.#generation) : [];
     if (actions.length > 0) {
-      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+      this.#lookSoon(visit.now);
     }
-    return this.#maker.isAtWork ? [...actions, { kind: 'work' }] : actions;
+    return this.#keys.isAtWork ? [...actions, { kind: 'work' }] : actions;
   }
 
-  #receive(by: 'epoch' | 'welcome', keys: readonly HeldKey[], now: Moment): void {
-    for (const key of keys) {
-      this.#hold(key, now);
-      this.#tell({ kind: 'key_received', epoch: key.epoch, key: shortName(key.keyId), by });
+  #whereIsFresh(visit: Visit): Whereabouts {
+    if (visit.skewed) {
+      return 'untold';
     }
-  }
-
-  #makerView(visit: Visit): MakerView {
-    const salt = this.#sealing.latest(visit.now);
-    return { visit, generation: this.#generation, keys: this.#keys, peers: this.#peers, salt };
-  }
-
-  #hold(key: HeldKey, now: Moment): void {
-    this.#tellEnded(this.#keys.crowdOut(now), 'crowded_out');
-    this.#keys.add(key);
+    if (this.#keys.hasCurrent(visit)) {
+      return 'here';
+    }
+    return this.#peers.someoneHas(epochAt(this.#context.configuration, visit.time)) ? 'elsewhere' : 'nowhere';
   }
 
   #announce(visit: Visit): readonly RingAction[] {
@@ -296,15 +265,20 @@ export class Member {
     const first = this.#announcer.count === 0;
     const actions = this.#announcer.announce({
       visit,
-      shareable: this.#keys.shareable(now),
+      shareable: this.#keys.held.shareable(now),
       generation: this.#generation.number,
       ratchetDepth: this.sealingKey(now)?.depth ?? 0,
     });
     if (!first) {
       return actions;
     }
+    this.#tell({
+      kind: 'announced',
+      member: shortName(this.memberId),
+      instance: shortName(this.#context.instanceId),
+    });
     // Others should know of it, and then it looks who else has come.
-    this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+    this.#lookSoon(now);
     return [...actions, { kind: 'publish' }];
   }
 
@@ -330,9 +304,7 @@ export class Member {
     if (!this.#orders.apply(generation)) {
       return;
     }
-    this.#tellEnded(this.#keys.endAll('generation'), 'generation');
-    this.#maker.drop('generation');
-    this.#sealing.forget();
+    this.#keys.endAll('generation');
     const { number, evicted } = generation;
     this.#tell({ kind: 'generation', generation: number, evicted: evicted.map(shortName) });
     if (isEvicted(generation, this.memberId)) {
@@ -342,35 +314,27 @@ export class Member {
 
   #stop(phase: Phase, why: KeyEnd): void {
     this.#phase = phase;
-    this.#tellEnded(this.#keys.endAll(why), why);
-    this.#maker.drop(why);
-    this.#prekeys.endAll();
-    this.#sealing.forget();
-  }
-
-  #advance(now: Moment): void {
-    this.#tellEnded(this.#keys.advance(now), 'expired');
-    this.#prekeys.expire(now);
-    this.#maker.expire(now);
+    this.#keys.endAll(why);
+    this.#keys.prekeys.endAll();
   }
 
   /** What every call ends with: keys kept on time, alarms, the next visit, the next call. */
   #finish(now: Moment, actions: readonly RingAction[]): readonly RingAction[] {
-    this.#watch.note(now);
-    this.#advance(now);
-    this.#sealing.update(now);
-    if (this.#sealing.isWaiting(now)) {
+    this.#noteAwake(now);
+    this.#keys.advance(now);
+    this.#keys.sealing.update(now);
+    if (this.#keys.sealing.isWaiting(now)) {
       // Nobody gets a ticket meanwhile: the others' word that they have it is worth a look.
-      this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
+      this.#lookSoon(now);
     }
     const visit = this.#lastVisit;
     const conditions = {
       clock_skew: visit?.skewed === true,
-      clock_behind: visit !== undefined && this.#prekeys.seemsOver(visit),
+      clock_behind: visit !== undefined && this.#keys.prekeys.seemsOver(visit),
       // After a sleep, or when the clock was set, half an epoch has passed in which nobody tried.
       store_unreachable:
-        !this.#watch.hasSlept(now) && this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
-      ...this.#sealing.alarms(now),
+        !this.#watch.isUnsure(now) && this.#sinceVisit(now) > this.#context.configuration.epochLength / 2,
+      ...this.#keys.sealing.alarms(now),
       identity_shared: this.#peers.sharedIdentities > 0,
       ring_full: this.#peers.live.length >= MAX_INSTANCES,
       evicted: this.#phase === 'evicted',
@@ -386,14 +350,32 @@ export class Member {
       return [];
     }
     if (this.#schedule.isLost(now)) {
-      this.#failedVisits++;
-      this.#schedule.end(now);
+      this.#visitEndedBadly(now);
     }
     const visit: readonly RingAction[] = this.#schedule.begin(now) ? [{ kind: 'visit' }] : [];
-    const parts = [this.#keys, this.#sealing].map((part) => part.nextChange(now));
-    const changes = [...parts, this.#prekeys.nextEnd(now), this.#maker.nextEnd(now)];
-    const wait = Math.min(this.#schedule.wait(now), ...changes);
-    return [...visit, { kind: 'wake', after: Math.max(1, Math.ceil(wait)) }];
+    // With each heartbeat also while a visit takes its time, as by the time between two calls it knows that it was awake.
+    const { heartbeat } = this.#context.configuration;
+    const after = Math.max(1, Math.ceil(Math.min(this.#schedule.wait(now), this.#keys.nextChange(now), heartbeat)));
+    this.#watch.asksFor(after);
+    return [...visit, { kind: 'wake', after }];
+  }
+
+  #noteAwake(now: Moment): void {
+    if (this.#watch.note(now)) {
+      this.#lookSoon(now);
+    }
+  }
+
+  #visitEndedBadly(now: Moment): void {
+    this.#schedule.end(now);
+    this.#watch.visitFailed(now);
+    if (this.#watch.isUnsure(now)) {
+      this.#lookSoon(now);
+    }
+  }
+
+  #lookSoon(now: Moment): void {
+    this.#schedule.within(now, this.#context.configuration.heartbeat / 8);
   }
 
   #sinceVisit(now: Moment): number {
@@ -402,12 +384,6 @@ export class Member {
 
   get #generation(): Generation {
     return this.#orders.generation;
-  }
-
-  #tellEnded(keys: readonly HeldKey[], why: KeyEnd): void {
-    for (const { epoch, keyId } of keys) {
-      this.#tell({ kind: 'key_ended', epoch, key: shortName(keyId), why });
-    }
   }
 
   #tell(event: RingEvent): void {

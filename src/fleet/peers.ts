@@ -4,7 +4,9 @@ import { sameBytes, toHex } from '../bytes/bytes.ts';
 import { type Generation, isEvicted } from './generation.ts';
 import type { HeldKey } from './held-key.ts';
 import type { MemberContext } from './member-context.ts';
+import type { EpochRecord } from './records/epoch.ts';
 import { instanceSlot, type MemberRecord } from './records/member.ts';
+import { SecondProcesses } from './second-processes.ts';
 import { MAX_MEMBER_RECORDS, STORE_TIMEOUT } from './store.ts';
 import type { Refuse, Visit } from './visit.ts';
 
@@ -14,13 +16,6 @@ interface Peer {
   readonly since: number;
   /** What that record says of itself. */
   readonly firstAnnounced: number;
-}
-
-/** A process between two moments at which it has shown to be alive; ring time, by its own word. */
-interface Span {
-  readonly from: number;
-  readonly to: number;
-  readonly record: MemberRecord | undefined;
 }
 
 export class Peers {
@@ -36,8 +31,7 @@ export class Peers {
   #sharedIdentities = 0;
   /** Identities, hex, of which two signers have spoken for one instance. */
   readonly #twofold = new Set<string>();
-  /** Instances, hex, of which it was told that they ran beside others of their identity. */
-  readonly #told = new Set<string>();
+  readonly #second = new SecondProcesses();
 
   constructor(context: MemberContext, refuse: Refuse) {
     this.#context = context;
@@ -71,7 +65,7 @@ export class Peers {
       this.#twofold.delete(toHex(memberId));
     }
     for (const [id, { record }] of this.#known) {
-      if (record.announcedAt < time - FORGOTTEN_AFTER * this.#liveFor || isEvicted(generation, record.memberId)) {
+      if (record.announcedAt < time - FORGOTTEN_AFTER || isEvicted(generation, record.memberId)) {
         this.#known.delete(id);
       }
     }
@@ -101,6 +95,26 @@ export class Peers {
     );
   }
 
+  /** Whether the process that is named as the maker is one of the signer's, and alive: of one that has ended anyone may say so. */
+  isThere({ memberId, creator }: Pick<EpochRecord, 'memberId' | 'creator'>): boolean {
+    return this.#live.some((record) => sameBytes(record.instanceId, creator) && sameBytes(record.memberId, memberId));
+  }
+
+  /** Whether a process of this member says of itself that it has all these keys. */
+  hasAll(memberId: Uint8Array, keyIds: readonly Uint8Array[]): boolean {
+    return this.#live.some(
+      ({ memberId: own, generation, held }) =>
+        sameBytes(own, memberId) &&
+        generation === this.#generation &&
+        keyIds.every((id) => held.some(({ keyId }) => sameBytes(keyId, id))),
+    );
+  }
+
+  /** Somebody signed in the name of a running process. */
+  noteTwofold(memberId: Uint8Array): void {
+    this.#twofold.add(toHex(memberId));
+  }
+
   /** Whether there are others, and all of them that are heard of say that they have this key. */
   allSayTheyHave({ id }: HeldKey): boolean {
     const says = ({ held }: MemberRecord) => held.some(({ keyId }) => toHex(keyId) === id);
@@ -108,36 +122,20 @@ export class Peers {
   }
 
   /**
-   * Those that came while as many of their identity ran as are meant to: each is told once. A process that ended before another
-   * began is none of them, however long its record lies there, so a restart is not taken for one, and a visit of seconds is seen.
+   * Processes of one identity that came while as many of it ran as are meant to, each once.
    * @param firstAnnounced ring time of this instance's own first record
    */
   newSecondProcesses(time: number, firstAnnounced: number): readonly MemberRecord[] {
     const { identity, processes } = this.#context;
-    const own: Span = { from: firstAnnounced, to: time, record: undefined };
-    const groups = new Map([[toHex(identity.memberId), { spans: [own], allowed: processes }]]);
-    for (const { record, firstAnnounced: from } of this.#known.values()) {
-      const id = toHex(record.memberId);
-      const { spans, allowed } = groups.get(id) ?? { spans: [], allowed: record.processes };
-      spans.push({ from, to: record.announcedAt, record });
-      groups.set(id, { spans, allowed: Math.min(allowed, record.processes) });
-    }
-    for (const id of this.#told) {
-      if (!this.#known.has(id)) {
-        this.#told.delete(id);
-      }
-    }
-    const found: MemberRecord[] = [];
-    for (const { spans, allowed } of groups.values()) {
-      for (const { from, record } of spans.length > allowed ? spans : []) {
-        const beside = spans.filter((span) => span.record !== record && span.from <= from && from < span.to).length;
-        if (record !== undefined && beside >= allowed && !this.#told.has(toHex(record.instanceId))) {
-          this.#told.add(toHex(record.instanceId));
-          found.push(record);
-        }
-      }
-    }
-    return found;
+    const own = { memberId: identity.memberId, processes, from: firstAnnounced, to: time };
+    const others = [...this.#known.values()].map(({ record, firstAnnounced: from }) => ({
+      memberId: record.memberId,
+      processes: record.processes,
+      from,
+      to: record.announcedAt,
+      record,
+    }));
+    return this.#second.newOnes([own, ...others]);
   }
 
   #take(record: MemberRecord, time: number, generation: Generation, announced: number): void {
@@ -232,5 +230,8 @@ function holdingsOf(live: readonly MemberRecord[]): Map<number, Set<string>[]> {
   return holdings;
 }
 
-/** Times the time for which one counts as alive: until then a replay of an older record is recognized. */
-const FORGOTTEN_AFTER = 16;
+/**
+ * Milliseconds: until then a replay of an older record is recognized, and one that stood still is the same as before when it
+ * goes on, so that it shows who used its identity meanwhile.
+ */
+const FORGOTTEN_AFTER = 24 * 3_600_000;

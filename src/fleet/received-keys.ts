@@ -8,6 +8,7 @@ import { isZero } from './epoch-secret.ts';
 import { HeldKey } from './held-key.ts';
 import type { HeldKeys } from './held-keys.ts';
 import type { MemberContext } from './member-context.ts';
+import type { Peers } from './peers.ts';
 import type { Prekeys } from './prekeys.ts';
 import { type EpochHeader, type EpochRecord, openEnvelope } from './records/epoch.ts';
 import { instanceSlot } from './records/member.ts';
@@ -21,18 +22,38 @@ type KeyDescription = Pick<
   'epoch' | 'rotation' | 'createdAt' | 'sealFrom' | 'sealUntil' | 'destroyAt' | 'keyId'
 >;
 
+/** What an envelope held, not yet looked at. */
+interface OpenedKey {
+  readonly description: KeyDescription;
+  readonly secret: Secret;
+  readonly generation: number;
+  /** Milliseconds, at the most. */
+  readonly age: number;
+}
+
+export interface ReceivedKeysOptions {
+  readonly context: MemberContext;
+  /** Those that are held already. */
+  readonly keys: HeldKeys;
+  readonly prekeys: Prekeys;
+  readonly peers: Peers;
+  readonly refuse: Refuse;
+}
+
 export class ReceivedKeys {
   readonly #context: MemberContext;
   readonly #keys: HeldKeys;
   readonly #prekeys: Prekeys;
+  readonly #peers: Peers;
   readonly #refuse: Refuse;
   /** Which epoch a key id was seen under. */
   readonly #seen = new Map<string, number>();
 
-  constructor(context: MemberContext, keys: HeldKeys, prekeys: Prekeys, refuse: Refuse) {
+  constructor({ context, keys, prekeys, peers, refuse }: ReceivedKeysOptions) {
     this.#context = context;
     this.#keys = keys;
     this.#prekeys = prekeys;
+    this.#peers = peers;
     this.#refuse = refuse;
   }
 
@@ -71,7 +92,7 @@ export class ReceivedKeys {
     if (envelope === undefined || this.#keys.get(toHex(record.keyId))?.hasSecret === true) {
       return undefined;
     }
-    const refusal = this.#refusalOf(visit, record);
+    const refusal = this.#peers.isThere(record) ? this.#refusalOf(visit, record) : 'unannounced';
     if (refusal !== undefined) {
       this.#refuse(refusal, toHex(record.creator));
       return undefined;
@@ -88,7 +109,8 @@ export class ReceivedKeys {
       return undefined;
     }
     // It was sealed after the prekey was made: however the clocks lie, it is no older than that.
-    return this.#accept(visit, record, secret, generation, elapsed(prekey.madeAt, visit.now));
+    const age = elapsed(prekey.madeAt, visit.now);
+    return this.#accept(visit, { description: record, secret, generation, age });
   }
 
   #fromWelcome(visit: Visit, welcome: WelcomeRecord, generation: number): readonly HeldKey[] {
@@ -96,6 +118,12 @@ export class ReceivedKeys {
     const slot = instanceSlot(welcome.instanceId);
     const missing = welcome.keys.some(({ keyId }) => this.#keys.get(toHex(keyId))?.hasSecret !== true);
     if (!sameBytes(welcome.instanceId, instanceId) || !missing) {
+      return [];
+    }
+    const good = welcome.keys.filter((key) => this.#refusalOf(visit, key) === undefined).map(({ keyId }) => keyId);
+    if (!this.#peers.hasAll(welcome.memberId, good)) {
+      // The prekey stays: its sender may show itself yet.
+      this.#refuse('unannounced', slot);
       return [];
     }
     const prekey = this.#prekeys.take(welcome.prekeyId, visit.now);
@@ -117,7 +145,7 @@ export class ReceivedKeys {
         return [];
       }
       const age = key.age + elapsed(prekey.madeAt, visit.now);
-      return this.#accept(visit, key, secrets[index], generation, age) ?? [];
+      return this.#accept(visit, { description: key, secret: secrets[index], generation, age }) ?? [];
     });
   }
 
@@ -129,13 +157,7 @@ export class ReceivedKeys {
     return refuseTimes(this.#context.configuration, key.epoch, key, time);
   }
 
-  #accept(
-    visit: Visit,
-    description: KeyDescription,
-    secret: Secret,
-    generation: number,
-    age: number,
-  ): HeldKey | undefined {
+  #accept(visit: Visit, { description, secret, generation, age }: OpenedKey): HeldKey | undefined {
     if (isZero(secret.expose()) || age >= MAX_KEY_LIFE) {
       secret.erase('refused');
       this.#refuse(age >= MAX_KEY_LIFE ? 'untimely' : 'bad_key', toHex(description.keyId));

@@ -11,35 +11,38 @@ import { elapsed } from './ring-time.ts';
 
 type SealingAlarm = Extract<RingAlarm, 'no_fresh_epoch' | 'sealing_key_old' | 'no_sealing_key'>;
 
+export interface SealingChoiceOptions {
+  readonly context: MemberContext;
+  readonly keys: HeldKeys;
+  readonly peers: Peers;
+  readonly tell: (event: RingEvent) => void;
+  /** Whether the member knows enough of the ring to seal under this key now. */
+  readonly maySeal: (key: HeldKey, now: Moment) => boolean;
+}
+
 export class SealingChoice {
   readonly #context: MemberContext;
   readonly #keys: HeldKeys;
   readonly #peers: Peers;
   readonly #tell: (event: RingEvent) => void;
-  readonly #isPaused: (now: Moment) => boolean;
+  readonly #maySeal: SealingChoiceOptions['maySeal'];
   #key: HeldKey | undefined;
   /** Since when none has sealed. */
   #unsealedSince: Moment | undefined;
   /** Since when one has sealed that was ratcheted. */
   #ratchetedSince: Moment | undefined;
 
-  constructor(
-    context: MemberContext,
-    keys: HeldKeys,
-    peers: Peers,
-    tell: (event: RingEvent) => void,
-    isPaused: (now: Moment) => boolean,
-  ) {
+  constructor({ context, keys, peers, tell, maySeal }: SealingChoiceOptions) {
     this.#context = context;
     this.#keys = keys;
     this.#peers = peers;
     this.#tell = tell;
-    this.#isPaused = isPaused;
+    this.#maySeal = maySeal;
   }
 
   /** The key to seal with now; undefined means that no ticket is made. */
   key(now: Moment): HeldKey | undefined {
-    return this.#isPaused(now) ? undefined : this.latest(now);
+    return this.#permitted(this.latest(now), now);
   }
 
   /** The same, also while nothing is sealed: to go on from. */
@@ -50,7 +53,7 @@ export class SealingChoice {
 
   /** Looks again, after time has passed or keys have come or gone. */
   update(now: Moment): void {
-    const best = this.#isPaused(now) ? undefined : this.#best(now);
+    const best = this.#permitted(this.#best(now), now);
     if (best === undefined) {
       this.#unsealedSince ??= now;
     }
@@ -100,6 +103,10 @@ export class SealingChoice {
 
   get #patience(): number {
     return this.#context.configuration.settle;
+  }
+
+  #permitted(key: HeldKey | undefined, now: Moment): HeldKey | undefined {
+    return key !== undefined && this.#maySeal(key, now) ? key : undefined;
   }
 
   #best(now: Moment): HeldKey | undefined {

@@ -24,6 +24,13 @@ interface Lack {
   sentAt: Moment | undefined;
 }
 
+/** Who lacks which keys. */
+interface Need {
+  readonly peer: MemberRecord;
+  readonly missing: readonly HeldKey[];
+  readonly lack: Lack;
+}
+
 export class Welcomer {
   readonly #context: MemberContext;
   #lacks = new Map<string, Lack>();
@@ -58,14 +65,15 @@ export class Welcomer {
       }
       const lack = this.#lackOf(peer, visit);
       lacks.set(toHex(peer.instanceId), lack);
-      if (!this.#isMyTurn(visit, peer, live, missing, lack)) {
+      const need = { peer, missing, lack };
+      if (!this.#isMyTurn(visit, live, need)) {
         continue;
       }
       if (actions.length >= MAX_PER_VISIT * ACTIONS_PER_WELCOME) {
         this.#isBehind = true;
       } else {
         lack.sentAt = visit.now;
-        actions.push(...this.#welcome(visit, peer, missing.slice(0, MAX_WELCOME_KEYS), generation));
+        actions.push(...this.#welcome(visit, need, generation));
       }
     }
     this.#lacks = lacks;
@@ -80,13 +88,8 @@ export class Welcomer {
       : { prekeyId, since: visit.now, sentAt: undefined };
   }
 
-  #isMyTurn(
-    visit: Visit,
-    peer: MemberRecord,
-    live: readonly MemberRecord[],
-    missing: readonly HeldKey[],
-    { prekeyId, since, sentAt }: Lack,
-  ): boolean {
+  #isMyTurn(visit: Visit, live: readonly MemberRecord[], { peer, missing, lack }: Need): boolean {
+    const { prekeyId, since, sentAt } = lack;
     const { provider, configuration, instanceId } = this.#context;
     const { heartbeat } = configuration;
     if (peer.notAfter < visit.time + heartbeat) {
@@ -113,14 +116,9 @@ export class Welcomer {
     return elapsed(since, visit.now) >= (turn + (expected ? 2 : 0)) * TURN * heartbeat;
   }
 
-  #welcome(
-    visit: Visit,
-    peer: MemberRecord,
-    missing: readonly HeldKey[],
-    generation: Generation,
-  ): readonly RingAction[] {
+  #welcome(visit: Visit, { peer, missing }: Need, generation: Generation): readonly RingAction[] {
     const { trust, configuration, identity } = this.#context;
-    const keys = missing.map((key) => {
+    const keys = missing.slice(0, MAX_WELCOME_KEYS).map((key) => {
       const { epoch, rotation, times, keyId, secret } = key;
       return { key: { epoch, rotation, ...times, keyId, age: Math.ceil(key.age(visit.now)) }, secret };
     });
@@ -139,7 +137,15 @@ export class Welcomer {
       const ttl = Math.max(1, notAfter - visit.time);
       return [
         { kind: 'put_welcome', slot: instanceSlot(instanceId), record, ttl },
-        { kind: 'event', event: { kind: 'welcomed', member: shortName(peer.memberId), keys: keys.length } },
+        {
+          kind: 'event',
+          event: {
+            kind: 'welcomed',
+            member: shortName(peer.memberId),
+            instance: shortName(instanceId),
+            keys: keys.length,
+          },
+        },
       ];
     } catch (error) {
       if (error instanceof TLSError && error.code === 'TLS_ERR_BAD_KEY_SHARE') {

@@ -12,6 +12,7 @@ import { KeyFolder } from '../../src/node/agent/key-folder.ts';
 import { NginxDriver } from '../../src/node/agent/nginx.ts';
 import { RingAgent } from '../../src/node/agent/ring-agent.ts';
 import { nodeProvider, planFleet } from '../../src/node/fleet.ts';
+import type { Clock } from '../../src/session/clock.ts';
 import { sleep, temporaryFolder } from '../cli/support.ts';
 import { anywhere, clockAtEpoch, EPOCH, LIFETIME, memoryFolder } from './support.ts';
 
@@ -25,13 +26,22 @@ async function until(what: string, met: () => boolean): Promise<void> {
 }
 
 describe('an agent', onLinux, () => {
-  function agentOf(t: TestContext, options: { path: string; reload: string; store?: RingStore; patience?: number }) {
-    const clock = clockAtEpoch();
+  interface Options {
+    readonly path: string;
+    readonly reload: string;
+    readonly store?: RingStore;
+    readonly patience?: number;
+    readonly clock?: Clock;
+  }
+
+  function agentOf(t: TestContext, options: Options) {
+    const { clock = clockAtEpoch() } = options;
     const folder = new KeyFolder({ path: options.path, ...anywhere });
     const driver = new NginxDriver({
       ...{ folder, clock, reload: options.reload, timeout: 20_000, ticketLifetime: 2 },
       pidFile: join(temporaryFolder(t), 'none.pid'),
     });
+    const events: AgentEvent[] = [];
     const told: Extract<AgentEvent, { kind: 'told' }>[] = [];
     const agent = new RingAgent({
       plan: planFleet({
@@ -41,11 +51,16 @@ describe('an agent', onLinux, () => {
       }),
       store: options.store ?? new MemoryStore(() => clock.now()),
       ...{ clock, driver, policy: 'default', drain: 200, patience: options.patience ?? 20_000 },
-      onEvent: (event) => void (event.kind === 'told' && told.push(event)),
+      onEvent(event) {
+        events.push(event);
+        if (event.kind === 'told') {
+          told.push(event);
+        }
+      },
       onStoreError: () => {},
     });
     t.after(() => agent.close());
-    return { agent, folder, told, keys: () => folder.names().filter((name) => name.endsWith('.key')) };
+    return { agent, folder, events, told, keys: () => folder.names().filter((name) => name.endsWith('.key')) };
   }
 
   it('takes the files of keys that a flush has ended away while it still waits for a reload', async (t) => {
@@ -64,6 +79,38 @@ describe('an agent', onLinux, () => {
       () => last().length > 0 && !last().some((key) => before.has(key)),
     );
     assert.equal(await agent.close(), 'told');
+  });
+
+  it('that stood still tells that the server had a key beyond its end, and takes it away before it gives another', async (t) => {
+    const running = clockAtEpoch();
+    let stoodStill = 0;
+    const clock = {
+      ...running,
+      now: () => running.now() + stoodStill,
+      monotonic: () => running.monotonic() + stoodStill,
+    };
+    const { agent, events, told, keys } = agentOf(t, { path: join(memoryFolder(t), 'nginx'), reload: 'true', clock });
+    const sealing = () => told.at(-1)?.keys.find(({ role }) => role === 'sealing')?.key;
+    await until('it seals', () => sealing() !== undefined);
+    const before = new Set(told.flatMap((event) => event.keys.map(({ key }) => key)));
+    const overdue = () => events.filter((event) => 'alarm' in event && event.alarm === 'ended_key_in_server');
+    assert.deepEqual(overdue(), []);
+    const past = events.length;
+    stoodStill = 60_000;
+    await until('it seals again', () => sealing() !== undefined && !before.has(sealing() as string));
+    assert.deepEqual(
+      overdue().map(({ kind }) => kind),
+      ['server_alarm', 'server_alarm_over'],
+    );
+    assert.deepEqual(
+      events
+        .slice(past)
+        .flatMap((event) => (event.kind === 'told' ? [event.keys.length > 0] : []))
+        .slice(0, 2),
+      [false, true],
+    );
+    assert(!keys().some((name) => before.has(name.replace('.key', ''))));
+    assert.deepEqual(agent.alarms, []);
   });
 
   it('lets keys that an agent before has left go on for as long as it is patient, and ends them then', async (t) => {

@@ -9,10 +9,14 @@ import {
   type IncomingHttpHeaders,
 } from 'node:http2';
 import { connect, type Server as NetServer, type Socket, createServer as tcpServer } from 'node:net';
-import type { Exchange } from '../../src/cli/serve/exchange.ts';
+import { type Exchange, upgradeExchange } from '../../src/cli/serve/exchange.ts';
 import type { UpstreamStatus } from '../../src/cli/serve/upstream/books.ts';
 import { createProxy, type ProxyOptions } from '../../src/cli/serve/upstream/proxy.ts';
 import type { Owner } from './support.ts';
+
+/** Of a request to upgrade, and the answer to it. RFC 6455 §1.3. */
+export const WEBSOCKET_KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+export const WEBSOCKET_ACCEPT = 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n';
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -64,7 +68,11 @@ export async function front(
   const server = http === 1 ? createServer(by(proxy.handle)) : createHttp2Server(by(proxy.handle));
   server.on('checkContinue', by(proxy.handleExpecting));
   if (http === 1) {
-    server.on('upgrade', proxy.upgrade);
+    server.on('upgrade', (incoming, socket, head) => {
+      const exchange = upgradeExchange(incoming, socket) as Exchange;
+      onExchange(exchange);
+      proxy.upgrade(exchange, socket, head);
+    });
   }
   return {
     port: await portOf(t, server as NetServer),

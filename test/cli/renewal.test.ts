@@ -4,10 +4,12 @@ import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { derInteger, derSequence } from '../../src/certificates/der-writer.ts';
+import { extensionOids } from '../../src/certificates/oids.ts';
 import { derToPem, pemToDer } from '../../src/certificates/pem.ts';
 import { serveCommand } from '../../src/cli/serve.ts';
 import { connect, type TLSSocket } from '../../src/node/tls.ts';
-import { DAY, makeLeaf, makeRoot } from '../certificates/builder.ts';
+import { DAY, extension, makeLeaf, makeRoot } from '../certificates/builder.ts';
 import { makeOcsp } from '../certificates/ocsp-maker.ts';
 import { projectRoot } from '../support/project.ts';
 import {
@@ -186,6 +188,33 @@ describe('serve --staple', () => {
     assert.match(String((await serving.until('certificate-refused')).message), /revoked/);
     await visit(t, serving, trusting);
     assert.equal(await serving.stop(), 0);
+  });
+
+  test('is asked for where the certificate says that it must be stapled, at the start and when it is read again', async (t) => {
+    const must = makeLeaf(root, {
+      names: ['localhost'],
+      ...validity,
+      more: [extension(extensionOids.tlsFeature, false, derSequence(derInteger(5)))],
+    });
+    const [certPath, keyPath, staplePath] = files(t, makeOcsp({ leaf: must, issuer: root, ...times }));
+    const flags = ['--root', demo, '--no-status', '--cert', certPath, '--key', keyPath];
+    const plain = await serve(t, flags);
+    const warnings = ({ events }: Serving) =>
+      events.filter(({ event }) => event === 'warning').map(({ message }) => String(message));
+    assert.deepEqual(warnings(plain), []);
+    writeFileSync(certPath, derToPem(must.der) + derToPem(root.der));
+    writeFileSync(keyPath, must.key.privateKeyPem);
+    plain.child.kill('SIGHUP');
+    await plain.until('certificate-renewed');
+    const warning = /cert\.pem says that an OCSP response is stapled .*must-staple.* none is: .*refuse.* --staple/;
+    assert.equal(warnings(plain).length, 1);
+    assert.match(warnings(plain)[0], warning);
+    await plain.stop();
+    const again = await serve(t, [...flags, '--workers', '1']);
+    assert.equal(warnings(again).length, 1);
+    assert.match(warnings(again)[0], warning);
+    await again.stop();
+    assert.deepEqual(warnings(await serve(t, [...flags, '--staple', staplePath])), []);
   });
 
   test('refuses to begin with a response that is bad', async (t) => {

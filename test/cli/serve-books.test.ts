@@ -7,7 +7,7 @@ import { statusOfFailure } from '../../src/cli/serve/upstream/failures.ts';
 import { mergeUpstream } from '../../src/cli/status/merge.ts';
 import { upstreamMetrics } from '../../src/cli/status/metrics.ts';
 import { exposition } from '../../src/ledger/metrics.ts';
-import { askInText, front, open1, say, textServer } from './forwarding-support.ts';
+import { askInText, front, open1, say, textServer, WEBSOCKET_ACCEPT, WEBSOCKET_KEY } from './forwarding-support.ts';
 import { sleep } from './support.ts';
 
 const GET = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
@@ -54,13 +54,13 @@ test('an upgraded connection is one until it is closed', async (t) => {
   const upstream = await textServer(t);
   const { port, books } = await front(t, upstream.port, 1, 2000);
   upstream.behave = (socket) => {
-    socket.write('HTTP/1.1 101 Now\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.write(`HTTP/1.1 101 Now\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${WEBSOCKET_ACCEPT}\r\n`);
     socket.setTimeout(50, () => {
       assert.equal(books().upgraded, 1);
       socket.end();
     });
   };
-  await askInText(port, GET.replace('close', 'upgrade\r\nUpgrade: websocket'));
+  await askInText(port, GET.replace('close\r\n', `upgrade\r\nUpgrade: websocket\r\n${WEBSOCKET_KEY}`));
   while (books().upgraded > 0) {
     await sleep(5);
   }

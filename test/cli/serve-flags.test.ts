@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { connect as http2Connect } from 'node:http2';
 import { get } from 'node:https';
@@ -15,7 +15,7 @@ import { DAY, makeLeaf, makeRoot } from '../certificates/builder.ts';
 import { projectRoot } from '../support/project.ts';
 import { rsaKeyPair } from '../support/rsa-keys.ts';
 import { requireTool, skipUnless } from '../support/tools.ts';
-import { portOf } from './forwarding-support.ts';
+import { portOf, WEBSOCKET_ACCEPT, WEBSOCKET_KEY } from './forwarding-support.ts';
 import { certificateFiles, mayflyHosted, refusedHere, run, serve, temporaryFolder } from './support.ts';
 
 const demo = join(projectRoot, 'demo');
@@ -42,13 +42,26 @@ async function transportSecurity(url: string, path: string): Promise<readonly un
   return [answer.headers['strict-transport-security'], headers['strict-transport-security']];
 }
 
+/** All that is answered to these lines, over TLS. */
+async function askOverTls(port: number, ...lines: string[]): Promise<string> {
+  const socket = tlsConnect({ port, ...trusting });
+  socket.write([...lines, '', ''].join('\r\n'));
+  let text = '';
+  socket.setEncoding('latin1').on('data', (piece: string) => {
+    text += piece;
+  });
+  await once(socket, 'close');
+  return text;
+}
+
 test('serve --hsts is in each answer, once, and an upstream server’s own goes before it', async (t) => {
   const folder = temporaryFolder(t);
   const { certPath, keyPath } = certificateFiles(folder);
   const own = ['--cert', certPath, '--key', keyPath];
   const upstream = createServer((request, response) => {
     if (request.url === '/own') {
-      response.setHeader('Strict-Transport-Security', 'max-age=5');
+      // RFC 6797 §8.1: of several the first counts.
+      response.setHeader('Strict-Transport-Security', ['max-age=5', 'max-age=6']);
     }
     response.end('here\n');
   });
@@ -60,6 +73,35 @@ test('serve --hsts is in each answer, once, and an upstream server’s own goes 
   const ours = 'max-age=31536000; includeSubDomains; preload';
   assert.deepEqual(await transportSecurity(proxy.url, '/'), [ours, ours]);
   assert.deepEqual(await transportSecurity(proxy.url, '/own'), ['max-age=5', 'max-age=5']);
+  upstream.on('upgrade', ({ url }, socket) => {
+    const own = url === '/own' ? 'Strict-Transport-Security: max-age=5\r\n' : '';
+    socket.end(
+      url === '/refused'
+        ? 'HTTP/1.1 403 No\r\nConnection: close\r\n\r\n'
+        : `HTTP/1.1 101 Yes\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${WEBSOCKET_ACCEPT}${own}\r\n`,
+    );
+  });
+  const key = WEBSOCKET_KEY.trim();
+  const upgrade = ['Host: a', 'Connection: upgrade', 'Upgrade: websocket', key];
+  for (const [status, value, lines] of [
+    [101, ours, ['GET /chat HTTP/1.1', ...upgrade]],
+    [101, 'max-age=5', ['GET /own HTTP/1.1', ...upgrade]],
+    [403, ours, ['GET /refused HTTP/1.1', ...upgrade]],
+    [400, ours, ['GET / HTTP/1.1', ...upgrade.filter((line) => line !== key)]],
+    [501, ours, ['GET / HTTP/1.1', 'Host: a', 'Connection: upgrade', 'Upgrade: h2c']],
+    [400, ours, ['GET / HTTP/1.1', ...upgrade.slice(1)]],
+    // These Node would answer by itself.
+    [400, ours, ['GET / HTTP/1.1', 'Connection: close']],
+    [417, ours, ['GET / HTTP/1.1', 'Host: a', 'Connection: close', 'Expect: more']],
+  ] as const) {
+    const answer = await askOverTls(proxy.port, ...lines);
+    assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `), lines.join());
+    assert.deepEqual(
+      [...answer.matchAll(/^strict-transport-security: (.*)\r$/gim)].map(([, found]) => found),
+      [value],
+      lines.join(),
+    );
+  }
   // 502, of our own making.
   upstream.closeAllConnections();
   upstream.close();
@@ -151,20 +193,46 @@ test('serve tells of a private key that every user can read, and what to do, and
   assert.deepEqual([...group, ...hidden], []);
   const open = await told(0o755, 0o644);
   assert.equal(open.length, 1);
-  assert.match(
-    open[0],
-    /private key in \S+key\.pem can be read by every user .*\(mode 0644\): chmod o-rwx \S+key\.pem/,
-  );
+  const warning = /private key in \S+key\.pem can be read by every user .*\(mode 0644\): chmod o-rwx \S+key\.pem/;
+  assert.match(open[0], warning);
+
+  // Also later, when the files are read again, be they other ones or not.
+  chmodSync(keyPath, 0o600);
+  const serving = await serve(t, flags);
+  const warnings = () => serving.events.filter(({ event }) => event === 'warning');
+  assert.equal(warnings().length, 0);
+  chmodSync(keyPath, 0o644);
+  serving.child.kill('SIGHUP');
+  await serving.until('certificate-unchanged');
+  assert.match(String(warnings()[0].message), warning);
+  const other = certificateFiles(folder, { prefix: 'other-' });
+  copyFileSync(other.certPath, certPath);
+  writeFileSync(keyPath, readFileSync(other.keyPath));
+  serving.child.kill('SIGHUP');
+  await serving.until('certificate-renewed');
+  assert.equal(warnings().length, 2);
+  assert.equal(await serving.stop(), 0);
 });
 
-test('the help of serve and of the ring’s commands fits into 80 columns', async () => {
-  const ring = ['init', 'members', 'status', 'rotate', 'flush', 'evict', 'join', 'agent'].map((name) => ['ring', name]);
-  for (const command of [['serve'], ['ring'], ...ring]) {
+test('the help of every command fits into 80 columns', async () => {
+  const asked: string[] = [];
+  const look = async (command: readonly string[]): Promise<void> => {
+    asked.push(command.join(' '));
     const { stdout } = await mayflyHosted([...command, '--help']);
-    assert.match(stdout, /^Usage: mayfly /);
+    assert.match(stdout, new RegExp(`^Usage: ${['mayfly', ...command].join(' ')} `));
     assert.deepEqual(
       stdout.split('\n').filter((line) => line.length > 80),
       [],
     );
+    const [, list = ''] = stdout.split('\nCommands:\n');
+    for (const [, name] of list.split('\n\n')[0].matchAll(/^ {2}(\w+)/gm)) {
+      if (name !== 'help') {
+        await look([...command, name]);
+      }
+    }
+  };
+  await look([]);
+  for (const known of ['serve', 'connect', 'limits', 'policy', 'ring agent']) {
+    assert.ok(asked.includes(known), `${known} is not among ${asked.join(', ')}`);
   }
 });

@@ -257,7 +257,11 @@ describe('headers', () => {
         transfer_encoding: 'chunked',
         x_kept: '1',
         'x-real-ip': '203.0.113.9',
+        'x-client-ip': '203.0.113.9',
+        client_ip: '203.0.113.9',
+        'true-client-ip': '203.0.113.9',
         'client-cert': ':AA==:',
+        'x-forwarded-client-cert': 'Subject="CN=admin"',
       }),
       { host: 'example.test', port: 8443, hasBody: true, takesTrailers: true, trailers: undefined },
     );

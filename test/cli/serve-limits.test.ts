@@ -8,7 +8,17 @@ import { describe, type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { Exchange } from '../../src/cli/serve/exchange.ts';
 import type { ProxyOptions } from '../../src/cli/serve/upstream/proxy.ts';
-import { askInHttp2, askInText, type Front, front, type Open, open1, open2, portOf } from './forwarding-support.ts';
+import {
+  askInHttp2,
+  askInText,
+  type Front,
+  front,
+  type Open,
+  open1,
+  open2,
+  portOf,
+  WEBSOCKET_KEY,
+} from './forwarding-support.ts';
 
 /** An upstream server that answers when it is told to, by path, and counts its connections. */
 async function patientServer(t: TestContext, http: 1 | 2, options: Partial<ProxyOptions>) {
@@ -106,8 +116,7 @@ for (const http of [1, 2] as const) {
   });
 }
 
-const UPGRADE =
-  'GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n';
+const UPGRADE = `GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${WEBSOCKET_KEY}\r\n`;
 const EXPECTING =
   'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n';
 

@@ -118,7 +118,18 @@ test('serve names the file that it cannot read or write, with code 3', async (t)
   writeFileSync(file, '');
   const { code, line } = await refused(anyPort, file);
   assert.equal(code, 3);
-  assert.match(line, /not a folder/);
+  assert.match(line, /not a folder\. Set XDG_STATE_HOME .* or give a certificate/);
+});
+
+test('serve does not begin on a folder in which it can read nothing', {
+  skip: (process.platform === 'win32' || process.getuid?.() === 0) && 'who is root may enter every folder',
+}, async (t) => {
+  const folder = temporaryFolder(t);
+  const closed = join(folder, 'closed');
+  mkdirSync(closed, { mode: 0o600 });
+  const { code, line } = await refused([...anyPort, '--root', closed], folder);
+  assert.equal(code, 3);
+  assert.match(line, /cannot read .*closed: permission denied\. Check who may read it/);
 });
 
 test('serve says what a certificate or key file holds instead, with code 4', async (t) => {

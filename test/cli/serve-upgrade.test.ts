@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket, createServer as tcpServer } from 'node:net';
 import { after, beforeEach, test } from 'node:test';
-import { askInText, front, portOf } from './forwarding-support.ts';
+import { askInText, front, portOf, WEBSOCKET_ACCEPT, WEBSOCKET_KEY } from './forwarding-support.ts';
 import type { Owner } from './support.ts';
 
 let behave: (socket: Socket, said: string) => unknown;
@@ -17,11 +17,10 @@ const upstream = tcpServer({ allowHalfOpen: true }, (socket) => {
 const port = await portOf({ after }, upstream);
 const server = await front({ after }, port, 1, 400, { connections: 1, queue: { size: 1, patience: 100 } });
 
-const UPGRADE =
-  'GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n';
-const SWITCHED =
-  'HTTP/1.1 101 Odd\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\n' +
-  'Sec-WebSocket-Accept: a\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n';
+const UPGRADE = `GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n${WEBSOCKET_KEY}\r\n`;
+const SWITCHED = `HTTP/1.1 101 Odd\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: websocket\r\n${WEBSOCKET_ACCEPT}Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 5\r\n\r\n`;
+
+const AGREED = '101 Odd\r\nConnection: upgrade\r\nUpgrade: websocket\r\n';
 
 beforeEach(() => {
   server.failures.length = 0;
@@ -80,12 +79,13 @@ test('each side may end first and still hears all that the other has to say', as
     socket.end(much);
     await allClosed();
     await new Promise((resolve) => (socket.closed ? resolve(0) : socket.once('close', resolve)));
-    assert.match(asked, /^GET \/chat HTTP\/1\.1\r\nsec-websocket-key: k\r\n/);
+    assert.match(asked, /^GET \/chat HTTP\/1\.1\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n/);
     assert.match(asked, /\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n$/);
     assert.equal(heard.length, much.length + 6);
     const [head, body] = [text().slice(0, text().indexOf('\r\n\r\n')), text().slice(text().indexOf('\r\n\r\n') + 4)];
     assert.match(head, /^HTTP\/1\.1 101 [\s\S]*\r\nset-cookie: a=1\r\nset-cookie: b=2/i);
-    assert.doesNotMatch(head, /x-hop/i);
+    assert.match(head, /\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i);
+    assert.doesNotMatch(head, /x-hop|content-length/i);
     assert.equal(body.length, much.length + 6);
   }
   assert.deepEqual(server.failures, []);
@@ -118,7 +118,12 @@ test('a refusal is passed on as what it is, and so is no answer', async () => {
     ['200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', /^HTTP\/1\.1 502 /],
     // To no protocol, and to another one.
     ['101 Odd\r\n\r\n', /^HTTP\/1\.1 502 /],
-    ['101 Odd\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n', /^HTTP\/1\.1 502 /],
+    [`101 Odd\r\nConnection: upgrade\r\nUpgrade: h2c\r\n${WEBSOCKET_ACCEPT}\r\n`, /^HTTP\/1\.1 502 /],
+    [`101 Odd\r\nUpgrade: websocket\r\n${WEBSOCKET_ACCEPT}\r\n`, /^HTTP\/1\.1 502 /],
+    // To WebSocket, but not with this client: no answer to its key, that to another one, and two.
+    [`${AGREED}\r\n`, /^HTTP\/1\.1 502 [\s\S]*Sec-WebSocket-Accept/],
+    [`${AGREED}${WEBSOCKET_ACCEPT.replace('s3p', 'S3p')}\r\n`, /^HTTP\/1\.1 502 /],
+    [`${AGREED}${WEBSOCKET_ACCEPT}${WEBSOCKET_ACCEPT}\r\n`, /^HTTP\/1\.1 502 /],
     ['', /^HTTP\/1\.1 504 /],
   ] as const) {
     behave = (socket) => endsToo(socket).write(answer === '' ? '' : `HTTP/1.1 ${answer}`);
@@ -153,4 +158,36 @@ test('a client that leaves before the answer ends its request; an upgraded conne
   behave = (far) => endsToo(far).write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
   assert.match(await askInText(server.port, GET), /^HTTP\/1\.1 200 /);
   assert.deepEqual(server.failures, ['QUEUE_TIMEOUT']);
+});
+
+test('a request to upgrade whose key is none, or that is none of HTTP/1.1 to WebSocket, goes nowhere', async () => {
+  let heard = 0;
+  behave = (socket) => {
+    heard++;
+    endsToo(socket).write(SWITCHED);
+  };
+  const key = (value: string): string => WEBSOCKET_KEY.replace(/(?<=: ).*(?=\r)/, value);
+  for (const lines of [
+    '',
+    WEBSOCKET_KEY.repeat(2),
+    key(''),
+    // 15 and 17 bytes, and what base64 is not.
+    key('dGhlIHNhbXBsZSBub25j'),
+    key('dGhlIHNhbXBsZSBub25jZWE='),
+    key('dGhlIHNhbXBsZSBub25jZ===='),
+    key('dGhlIHNhbXBsZSBub25j-_=='),
+    WEBSOCKET_KEY.replaceAll('-', '_'),
+  ]) {
+    const text = await askInText(server.port, UPGRADE.replace(WEBSOCKET_KEY, lines));
+    assert.match(text, /^HTTP\/1\.1 400 [\s\S]*Sec-WebSocket-Key/, lines);
+    assert.match(text, /\r\nconnection: close\r\n/i);
+  }
+  for (const other of [
+    UPGRADE.replace('HTTP/1.1', 'HTTP/1.0'),
+    UPGRADE.replace('GET', 'POST'),
+    UPGRADE.replace('WebSocket\r', 'h2c\r'),
+  ]) {
+    assert.match(await askInText(server.port, other), /^HTTP\/1\.1 501 /);
+  }
+  assert.equal(heard, 0);
 });

@@ -193,6 +193,22 @@ test('the page is one file under a strict policy', async () => {
   assert.notEqual(again.headers['content-security-policy'], policy);
 });
 
+test('what a peer calls itself, or asks for, cannot end the data that the page begins with', async (t) => {
+  const serving = await serve(t, ['--root', demo]);
+  const evil = '</script><meta/http-equiv=refresh/content=0;url=//evil.test><!--<script>';
+  const socket = connect({ host: 'localhost', port: serving.port, ca: readFileSync(serving.ca) });
+  socket.write(`GET /${evil} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: ${evil}\r\nConnection: close\r\n\r\n`);
+  await new Promise((resolve) => socket.once('close', resolve).resume());
+  const told = await (await fetch(`${serving.statusUrl}/status.json`)).text();
+  assert.ok(told.includes('http-equiv'), 'nothing of it is told');
+  const { body } = await ask(serving, '/');
+  const [, data] = body.split('<script type="application/json" id="snapshot">');
+  assert.doesNotMatch(data.slice(0, data.indexOf('</script>')), /</);
+  assert.ok(data.slice(0, data.indexOf('</script>')).includes('http-equiv'));
+  assert.equal(body.split('</script>').length, 3);
+  JSON.parse(data.slice(0, data.indexOf('</script>')));
+});
+
 test('at most 16 pages are kept up to date at once', async () => {
   const serving = await server();
   const streams = await Promise.all(

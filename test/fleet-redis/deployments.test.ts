@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { connectRedis, describeRedisUrl } from '../../src/fleet/redis/connection.ts';
+import { describeRedisUrl } from '../../src/fleet/redis/address.ts';
+import { connectRedis } from '../../src/fleet/redis/connection.ts';
 import { Line } from '../../src/fleet/redis/line.ts';
 import { createIdentityFiles, type Fleet, joinFleet, nodeProvider } from '../../src/node/fleet.ts';
 import { mayfly, temporaryFolder } from '../cli/support.ts';
@@ -131,6 +132,29 @@ describe('a fleet', { concurrency: true, ...skipUnless('redis-server', 'redis-cl
 
   test('over a cluster of three masters', async () => {
     await withDeployment(redisCluster, ({ url }) => withFleet(url));
+  });
+
+  test('that is given one node of a cluster, or a single server for one, is told which URL it needs', async () => {
+    await withDeployment(redisCluster, async ({ url }) => {
+      const [, login, hosts] = /^redis\+cluster:\/\/(.*@)(.*)$/.exec(url) as RegExpExecArray;
+      const answers = hosts.split(',').map(async (host) => {
+        const connection = connectRedis({ url: `redis://${login}${host}` });
+        const answer = await connection.command('x', ['SET', 'x', '1']).then(String, String);
+        connection.close();
+        return answer;
+      });
+      const refusals = (await Promise.all(answers)).filter((answer) => answer !== 'OK');
+      assert.equal(refusals.length, 2);
+      for (const refusal of refusals) {
+        assert.match(refusal, /MOVED .*: it is a node of a cluster, whose URL is redis\+cluster:\/\//);
+      }
+    });
+    await withDeployment(redisWithTls, async ({ url }) => {
+      await refused(
+        { url: url.replace(/^rediss/, 'rediss+cluster').replace(/\/3$/, ''), ca: trust.ca },
+        /it is no cluster/,
+      );
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 /** What can happen to a simulated fleet, as commands of a model-based test. */
 
 import fc from 'fast-check';
-import { toHex } from '../../src/bytes/bytes.ts';
+import { sameBytes, toHex } from '../../src/bytes/bytes.ts';
 import type { Secret } from '../../src/bytes/secret.ts';
 import { ringId } from '../../src/fleet/configuration.ts';
 import { epochAt, epochTimes } from '../../src/fleet/epoch-rules.ts';
@@ -194,15 +194,16 @@ export function putEpoch(
   const { kem } = configuration;
   const recipients = store.view(time, '').members.flatMap(({ bytes }) => {
     const record = openMemberRecord(trust, kem, bytes);
-    return typeof record === 'string' ? [] : [{ instanceId: record.instanceId, prekey: record.prekey }];
+    return typeof record === 'string' ? [] : [record];
   });
+  const own = recipients.find(({ memberId }) => sameBytes(memberId, identity.memberId));
   const epoch = changes.epoch ?? epochAt(configuration, time);
   const header: EpochHeader = {
     generation: FIRST_GENERATION,
     epoch,
     rotation: 0,
     ...epochTimes(configuration, epoch, time, false),
-    creator: new Uint8Array(16),
+    creator: own?.instanceId ?? new Uint8Array(16),
     keyId: keyIdOf(provider, secret),
     ...changes,
   };

@@ -162,6 +162,24 @@ describe('the choice of the sealing key', () => {
     );
   });
 
+  it('is the fresh one as soon as its epoch begins by any clock, if it was made in time', () => {
+    const older = () => held({ epoch: EPOCH - 1, times: epochTimes(configuration, EPOCH - 1, START - HOUR, false) });
+    // It came later, and by what the store said then its epoch begins a second later.
+    const inTime = epochTimes(configuration, EPOCH, START - HOUR / 2, false);
+    const late = epochTimes(configuration, EPOCH, START, false);
+    const anchor = { ring: START - 1_000, moment: after(0) };
+    for (const [times, depth] of [
+      [inTime, 0],
+      [late, 1],
+    ] as const) {
+      const keys = new HeldKeys();
+      keys.add(older());
+      keys.add(held({ secret: Secret.copy('epochSecret', new Uint8Array(32).fill(2)), times, anchor }));
+      keys.advance(after(500));
+      assert.equal(keys.sealing(after(500), all)?.depth, depth);
+    }
+  });
+
   it('is none when none seals', () => {
     const keys = new HeldKeys();
     keys.add(held());

@@ -197,4 +197,47 @@ describe('a joiner', () => {
     assert.equal(other.member?.status(world.moment(other)).secondProcesses, 1);
     assert.deepEqual(alarmsOf(world, other), []);
   });
+
+  it('with the identity of a member that stands still is told of when that one goes on, by all that saw him', () => {
+    const world = settled(3);
+    const [victim] = world.nodes;
+    world.sleep(victim, 90 * MINUTE);
+    world.connect(victim, false);
+    world.advance(30 * MINUTE);
+    const { provider, configuration } = world;
+    const thief = new Member({ provider, configuration, identity: victim.file.identity, uses: [] });
+    const copy = Object.assign(Object.create(Object.getPrototypeOf(victim)) as Node, victim, {
+      ...{ member: thief, events: [], asleepUntil: 0, connected: true },
+    });
+    world.call(copy, (member, now) => member.start(now));
+    world.advance(1.5 * world.heartbeat);
+    world.call(copy, (member, now) => member.leave(now));
+    const told = () => world.nodes.map((one) => eventsOf(one, 'second_process').length);
+    const known = eventsOf(copy, 'announced').map((event) => 'instance' in event && event.instance);
+    const welcomed = world.nodes.flatMap((one) => eventsOf(one, 'welcomed').slice(-1));
+    assert(welcomed.some((event) => 'instance' in event && known.includes(event.instance)));
+    world.advance(58 * MINUTE);
+    assert.deepEqual(told(), [0, 0, 0], 'so far he may be its restart');
+    world.connect(victim, true);
+    world.advance(5 * MINUTE);
+    assert.deepEqual(told(), [0, 1, 1]);
+  });
+
+  it('with the identity of a member that stands still, and who is there still when that one goes on, raises an alarm', () => {
+    const world = settled(2);
+    const [victim, other] = world.nodes;
+    world.sleep(victim, 30 * MINUTE);
+    world.advance(20 * MINUTE);
+    const { provider, configuration } = world;
+    const thief = new Member({ provider, configuration, identity: victim.file.identity, uses: [] });
+    const copy = Object.assign(Object.create(Object.getPrototypeOf(victim)) as Node, victim, {
+      ...{ member: thief, events: [], asleepUntil: 0 },
+    });
+    world.call(copy, (member, now) => member.start(now));
+    world.advance(9 * MINUTE);
+    assert.deepEqual(alarmsOf(world, other), []);
+    world.advance(3 * MINUTE);
+    assert.deepEqual(alarmsOf(world, other), ['identity_shared']);
+    assert(alarmsOf(world, victim).includes('identity_shared'));
+  });
 });

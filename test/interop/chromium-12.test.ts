@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import type { Browser, BrowserContext } from 'playwright-core';
 import { skipUnless } from '../support/tools.ts';
 import { launchChromium, visit } from './chromium.ts';
 import { Site } from './site.ts';
@@ -12,9 +12,12 @@ const byId = { tickets: false, sessionIds: true };
 
 describe('Chromium on our servers, TLS 1.2', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, () => {
   let browser: Browser;
+  // One for all: each is a process of the browser, which keeps apart the sessions of sites on different ports.
+  let context: BrowserContext;
 
   before(async () => {
     browser = await launchChromium('chromium12-home', ['--ssl-version-max=tls1.2']);
+    context = await browser.newContext();
   });
   after(() => browser?.close());
 
@@ -27,7 +30,6 @@ describe('Chromium on our servers, TLS 1.2', { ...hangGuard, ...skipUnless('chro
     test(`loads a page with five images over ${protocol}, and resumes by ${how}`, async () => {
       // Newer ones may know the flag no more: then the server sets the bound.
       const site = await Site.start(protocol, { maxVersion: 'TLSv1.2', sessions: how === 'id' ? byId : {} });
-      const context = await browser.newContext();
       try {
         await visit(site, context, 'TLSv1.2');
         assert.equal(site.connections[0].alpnProtocol, protocol);
@@ -42,7 +44,6 @@ describe('Chromium on our servers, TLS 1.2', { ...hangGuard, ...skipUnless('chro
         await visit(site, context, 'TLSv1.2');
         assert.equal(site.connections[0].resumed, false, 'what was flushed does not');
       } finally {
-        await context.close();
         site.stop();
       }
     });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import type { Browser, BrowserContext } from 'playwright-core';
 import { startKeyLedger, stopKeyLedger } from '../../src/ledger/process-ledger.ts';
 import { serve } from '../cli/support.ts';
 import { type BrowserPage, testCases } from '../count/cases.ts';
@@ -20,8 +20,11 @@ const demo = join(projectRoot, 'demo');
 
 describe('Chromium', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, () => {
   let browser: Browser;
+  // One for all sites: each is a process of the browser, which keeps apart the sessions of sites on different ports.
+  let context: BrowserContext;
   before(async () => {
     browser = await launchChromium('chromium-home');
+    context = await browser.newContext();
   });
   after(() => browser?.close());
 
@@ -29,7 +32,6 @@ describe('Chromium', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, ()
     for (const protocol of ['h2', 'http/1.1'] as const) {
       test(`loads a page with five images over ${protocol}, and resumes while the ring turns`, async () => {
         const site = await Site.start(protocol, wideCertificate());
-        const context = await browser.newContext();
         const { sessions, counters } = site.server;
         try {
           await visit(site, context);
@@ -59,7 +61,6 @@ describe('Chromium', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, ()
           await visit(site, context);
           assert.equal(site.connections[0].resumed, true, 'the visit after that resumes again');
         } finally {
-          await context.close();
           site.stop();
         }
       });
@@ -70,7 +71,7 @@ describe('Chromium', { ...hangGuard, ...skipUnless('chromium', 'certutil') }, ()
     let page: BrowserPage;
     before(async () => {
       startKeyLedger();
-      const opened = await browser.newPage();
+      const opened = await context.newPage();
       page = {
         load: async (url) => void (await opened.goto(url, { waitUntil: 'load' })),
         reload: async () => void (await opened.reload({ waitUntil: 'load' })),

@@ -14,7 +14,11 @@ export class ByteSet {
 
   /** Whether it was not there yet. */
   add(bytes: Uint8Array): boolean {
-    const text = keyOf(bytes);
+    return this.addKey(keyOf(bytes));
+  }
+
+  /** @param text of those bytes: see `keyOf` */
+  addKey(text: string): boolean {
     if (this.#known.has(text)) {
       return false;
     }

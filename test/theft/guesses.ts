@@ -7,27 +7,30 @@ import type { KeyShare } from '../../src/crypto/provider.ts';
 import { X25519Exchange } from '../../src/crypto/x25519.ts';
 import { decodeSessionState, type SessionState } from '../../src/session/session-state.ts';
 
+/** One of what others see of an epoch's secret: room for the key's block, and the info of HKDF after it. */
+export type Sign = Buffer;
+
 /**
- * Of HKDF: what makes of an epoch's secret its key id, and the names of its ticket keys, which are all public. The plain twins
- * are `keyIdOf` and `workingKey`, which are slower; that the attacker recognizes stolen secrets keeps them equal.
+ * What makes of an epoch's secret its key id, and the names of its ticket keys, which are all public. The plain twins are
+ * `keyIdOf` and `workingKey`, which are slower; that the attacker recognizes stolen secrets keeps them equal.
  */
-export function signInfos(policies: readonly string[]): readonly Uint8Array[] {
-  return [KEY_ID_INFO, ...policies.map(nameInfo)];
+export function signsFor(policies: readonly string[]): readonly Sign[] {
+  return [KEY_ID_INFO, ...policies.map(nameInfo)].map((info) => Buffer.concat([Buffer.alloc(BLOCK, 0x36), info]));
 }
 
 /**
- * 16 bytes in latin1 for each of the infos. HMAC (RFC 2104 §2) with a key of 32 bytes by two hashes, a third of what an object
- * for each would cost: it is made for hundreds of thousands of strings.
+ * 16 bytes in latin1 for each sign. HMAC (RFC 2104 §2) with a key of 32 bytes by two hashes, a third of what an object for each
+ * would cost, and always in the same room: it is made for hundreds of thousands of strings.
  */
-export function signsOf(secret: Uint8Array, infos: readonly Uint8Array[]): string[] {
-  const inner = new Uint8Array(BLOCK).fill(0x36);
-  const outer = Buffer.alloc(BLOCK + 32, 0x5c);
-  for (const [i, byte] of secret.entries()) {
-    inner[i] ^= byte;
-    outer[i] ^= byte;
+export function signsOf(secret: Uint8Array, signs: readonly Sign[]): string[] {
+  for (let i = 0; i < secret.length; i++) {
+    outer[i] = secret[i] ^ 0x5c;
   }
-  return infos.map((info) => {
-    outer.write(hash('sha256', concat(inner, info), 'binary'), BLOCK, 'latin1');
+  return signs.map((inner) => {
+    for (let i = 0; i < secret.length; i++) {
+      inner[i] = secret[i] ^ 0x36;
+    }
+    outer.write(hash('sha256', inner, 'binary'), BLOCK, 'latin1');
     return hash('sha256', outer, 'binary').slice(0, 16);
   });
 }
@@ -104,6 +107,7 @@ function nameInfo(policy: string): Uint8Array {
 
 /** Bytes that SHA-256 takes at a time. */
 const BLOCK = 64;
+const outer = Buffer.alloc(BLOCK + 32, 0x5c);
 const SOME_X = Buffer.alloc(32, 1).toString('base64url');
 const KEY_ID_INFO = concat(utf8('mayfly ring 1 id'), Uint8Array.of(1));
 const PKCS8_ED25519 = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20);

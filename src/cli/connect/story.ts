@@ -136,7 +136,7 @@ function earlyRequest({ outcome }: Story): string[] {
   const how = {
     taken: `${what} went as early data (0-RTT), and the server took it: ${pc.yellow('not forward secret, and it can be replayed')}`,
     refused: `${what} went as early data (0-RTT), which the server did not take: it was sent again after the handshake`,
-    not_sent: `${what} went after the handshake: ${summary.resumed ? 'this session gives no leave for early data' : 'without a session there is no early data'}`,
+    not_sent: `${what} went after the handshake: ${summary.resumed ? 'this session gives no leave for early data' : 'early data needs a session that is resumed'}`,
   }[early.outcome];
   const answer = early.response === undefined ? 'no response came' : `response: ${printable(early.response)}`;
   return [how, answer].flatMap((line) => paragraph(line, '  '));

@@ -5,16 +5,16 @@ import type { RingEvent } from '../../fleet/actions.ts';
 import { joinFleet } from '../../node/fleet.ts';
 import { exitCode } from '../exit-codes.ts';
 import { createOutput } from '../output.ts';
-import { messageOf } from '../problem.ts';
 import type { RingFlags } from '../ring.ts';
+import { StoreErrors } from '../serve/store-errors.ts';
 import { fleetFlags } from './access.ts';
 import { alarmText } from './words.ts';
 
 /** Runs until a signal. @throws Problem `usage`; TLSError `TLS_ERR_CONFIG` */
 export async function join(flags: RingFlags): Promise<void> {
   const output = createOutput(flags.json === true);
-  let failing = false;
   let leaving = false;
+  const storeErrors = new StoreErrors();
   const fleet = joinFleet({
     ...fleetFlags(flags),
     onEvent(event) {
@@ -25,13 +25,11 @@ export async function join(flags: RingFlags): Promise<void> {
       const { kind, ...fields } = event;
       output.event(kind, { time: new Date().toISOString(), ...fields });
       output.say(`${pc.dim(new Date().toISOString().slice(11, 19))}  ${ringEventText(event)}`);
-      failing = false;
     },
     onStoreError(error) {
-      // It goes on and on: the first of them tells.
-      if (!failing && !leaving) {
-        failing = true;
-        output.warn(`the store: ${messageOf(error)}`);
+      const told = leaving ? undefined : storeErrors.add(error, performance.now());
+      if (told !== undefined) {
+        output.warn(`the store: ${told}`);
       }
     },
   });
@@ -65,8 +63,10 @@ export function ringEventText(event: RingEvent): string {
       return `${pc.green('seals')} with ${event.key} of epoch ${event.epoch}${event.ratchetDepth === 0 ? '' : pc.yellow(`, ratcheted ${event.ratchetDepth} deep`)}`;
     case 'not_sealing':
       return pc.yellow('seals no more: no key');
+    case 'announced':
+      return `is a member: ${event.member}, process ${event.instance}`;
     case 'welcomed':
-      return `sent ${event.keys} key${event.keys === 1 ? '' : 's'} to a newcomer, ${event.member}`;
+      return `sent ${event.keys} key${event.keys === 1 ? '' : 's'} to a newcomer, ${event.member}, process ${event.instance}`;
     case 'second_process':
       return pc.yellow(
         `${event.member} ran in one process more than it is meant to, ${event.instance}: an order by its identity, or a copied file`,

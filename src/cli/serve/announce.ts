@@ -99,11 +99,7 @@ function lines(
     '',
     ...examples(reachable(facts.urls[0], credentials.leaf.names), credentials.development?.caPath, ring.enabled),
   );
-  text.push(
-    '',
-    `  ${pc.dim('Ctrl-C lets running requests finish and erases the ticket keys; twice ends at once.')}`,
-    '',
-  );
+  text.push('', `  ${pc.dim('Ctrl-C lets requests finish and erases the ticket keys; twice ends at once.')}`, '');
   return text;
 }
 
@@ -151,9 +147,9 @@ function policyRows(policy: Policy): string[] {
 
 function certificateRows(credentials: ServerCredentials): string[] {
   const all = allCredentials(credentials);
-  return all.map(({ leaf: { names, subject, notAfter, key } }, at) => {
+  return all.flatMap(({ leaf: { names, subject, notAfter, key } }, at) => {
     const which = all.length === 1 ? '' : `; ${key}`;
-    return row(at === 0 ? 'Cert' : '', `${names.join(', ') || subject}, until ${dateText(notAfter)}${which}`);
+    return rowOver(at === 0 ? 'Cert' : '', `${names.join(', ') || subject}, until ${dateText(notAfter)}${which}`);
   });
 }
 
@@ -165,10 +161,12 @@ function trust(caPath: string, isNew: boolean): string[] {
   return [
     row('Cert', 'for localhost, 127.0.0.1 and ::1, by this user’s development CA'),
     row('CA', `${caPath}${isNew ? pc.yellow('  (made just now)') : ''}`),
-    row('Trust', 'browsers: Settings → Certificates → Authorities → Import (for web sites)'),
-    row('', `Debian, Ubuntu: sudo cp ${quote(caPath)} /usr/local/share/ca-certificates/mayfly.crt`),
-    row('', '                sudo update-ca-certificates'),
-    row('', `macOS: security add-trusted-cert -k ~/Library/Keychains/login.keychain-db ${quote(caPath)}`),
+    row('Trust', 'browsers: Settings → Certificates → Authorities → Import'),
+    row('', 'Debian, Ubuntu:'),
+    row('', `  sudo cp ${quote(caPath)} /usr/local/share/ca-certificates/mayfly.crt`),
+    row('', '  sudo update-ca-certificates'),
+    row('', 'macOS:'),
+    row('', `  security add-trusted-cert -k ~/Library/Keychains/login.keychain-db ${quote(caPath)}`),
     row('', `Node.js: NODE_EXTRA_CA_CERTS=${quote(caPath)}`),
   ];
 }

@@ -1,10 +1,15 @@
-/** Serves the files of one folder, over HTTP/1.1 and HTTP/2 alike: types, ETag, ranges, HEAD, nothing outside the folder. */
+/**
+ * Serves the files of one folder, over HTTP/1.1 and HTTP/2 alike: types, ETag, ranges, HEAD. Nothing outside the folder, but
+ * for what symbolic links in it lead to: who can put them there is trusted.
+ */
 
-import { realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, realpathSync, type Stats, statSync } from 'node:fs';
 import { pipeline } from 'node:stream';
 import send from '@fastify/send';
 import { fileProblem, Problem } from '../problem.ts';
 import { answer, type Exchange } from './exchange.ts';
+import { refuse } from './upstream/proxy.ts';
+import { isRefusal, targetOf } from './upstream/request-target.ts';
 
 /**
  * A handler for the files under `folder`.
@@ -13,9 +18,8 @@ import { answer, type Exchange } from './exchange.ts';
 export function createFileHandler(folder: string): (exchange: Exchange) => void {
   const root = openFolder(folder);
   return (exchange) => {
-    serve(root, exchange).catch((error: unknown) => {
-      answer(exchange, 500, `The file cannot be sent: ${(error as Error).message}`);
-    });
+    // Why is nobody's business out there: file systems name whole paths.
+    serve(root, exchange).catch(() => answer(exchange, 500, 'The file cannot be sent.'));
   };
 }
 
@@ -25,17 +29,45 @@ async function serve(root: string, exchange: Exchange): Promise<void> {
     answer(exchange, 405, 'Only GET and HEAD are served here.', { allow: 'GET, HEAD' });
     return;
   }
-  const path = (request.url ?? '/').split(/[?#]/, 1)[0];
-  const result = await send(request, path === '' ? '/' : path, { root, dotfiles: 'ignore', index: ['index.html'] });
+  const target = targetOf(request, '/');
+  if (isRefusal(target)) {
+    refuse(exchange, target);
+    return;
+  }
+  const [path] = target.path.split('?', 1);
+  const result = await send(request, path, { root, dotfiles: 'ignore', index: ['index.html'], onFile });
   if (result.type === 'error') {
     result.stream.destroy();
     answer(exchange, result.statusCode, errorTexts[result.statusCode] ?? 'This cannot be served.', result.headers);
+    return;
+  }
+  if (result.type === 'directory') {
+    result.stream.destroy();
+    answer(exchange, 301, 'It is a folder.', { location: folderLocation(path) });
     return;
   }
   // What was not declared as a script or a style must not be run as one.
   response.writeHead(result.statusCode, { ...result.headers, 'x-content-type-options': 'nosniff' });
   pipeline(result.stream, response, () => {});
 }
+
+/** Whoever opens a named pipe waits for its writer, in one of the few threads that all files are read by. */
+function onFile(_path: string, stat: Stats): void {
+  if (!stat.isFile()) {
+    throw new Error('not a file');
+  }
+}
+
+/**
+ * The path as it was asked for, with a slash at its end. It stays on this host: to a browser what begins with two slashes, or
+ * with backslashes, is another one.
+ */
+function folderLocation(path: string): string {
+  return `${path.replace(/^[/\\]+/, '/').replace(NOT_OF_A_PATH, encodeURIComponent)}/`;
+}
+
+/** RFC 3986 §3.3; what is encoded stays so. */
+const NOT_OF_A_PATH = /[^\w.~!$&'()*+,;=:@%/-]/gu;
 
 const errorTexts: Record<number, string> = {
   400: 'The path cannot be decoded.',
@@ -50,6 +82,8 @@ function openFolder(folder: string): string {
     if (!statSync(folder).isDirectory()) {
       throw new Problem('file', `cannot serve ${folder}: it is not a folder`, 'Give a folder with --root DIR.');
     }
+    // Without it every file in it would seem not to be there.
+    accessSync(folder, constants.X_OK);
     return realpathSync(folder);
   } catch (error) {
     throw error instanceof Problem ? error : fileProblem('read', folder, error);

@@ -5,7 +5,6 @@ import { exitCode } from '../exit-codes.ts';
 import type { Output } from '../output.ts';
 import { openStatusServer, type StatusServer, type StatusTakers } from '../status/server.ts';
 import type { ServerCredentials } from './credentials.ts';
-import { warnOfOpenKeys } from './key-modes.ts';
 import type { ServePlan } from './plan.ts';
 
 /** Milliseconds for running requests to finish after SIGTERM. */
@@ -22,7 +21,6 @@ export async function openStatus(
 }
 
 export function warnBefore({ flags }: ServePlan, output: Output): void {
-  warnOfOpenKeys(flags.key ?? [], output);
   if (flags.earlyData === true) {
     output.warn('early data is taken: such requests can be replayed, and are not forward secret');
   }

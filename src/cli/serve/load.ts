@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { sameBytes } from '../../bytes/bytes.ts';
 import { parseCertificate } from '../../certificates/certificate.ts';
 import { parseOcspResponse } from '../../certificates/ocsp.ts';
+import { mustStaple } from '../../certificates/ocsp-check.ts';
 import { pemToDer } from '../../certificates/pem.ts';
 import { createSecureContext } from '../../node/tls.ts';
 import type { Output } from '../output.ts';
@@ -14,6 +15,7 @@ import { readCa } from '../trusted-file.ts';
 import { type Versions, versionOptions } from '../versions.ts';
 import { allCredentials, kindOf, neverShown } from './certificate-table.ts';
 import { credentialsFromFiles, developmentCredentials, type ServerCredentials } from './credentials.ts';
+import { warnOfOpenKeys } from './key-modes.ts';
 import { pskFileFacts } from './psks.ts';
 import { type Renewable, renewOnChange } from './renewal.ts';
 import type { SiteOptions } from './site.ts';
@@ -24,6 +26,8 @@ export type LoadPlan = { readonly flags: ServeFlags; readonly versions: Versions
 export function loadRenewable({ flags, versions }: LoadPlan, output: Output): Renewable {
   const credentials = loadCredentials(flags, output);
   checkSigalgs(credentials, flags, versions);
+  warnOfOpenKeys(flags.key ?? [], output);
+  warnOfMissingStaples(credentials, flags.cert ?? [], output);
   return {
     credentials,
     clients: parseClients(flags),
@@ -149,6 +153,17 @@ function staple(
     stapled[at] = { ...stapled[at], ocspResponse };
   }
   return stapled;
+}
+
+/** RFC 7633: such a certificate, without a response beside it, is one that some clients refuse and others do not. */
+function warnOfMissingStaples(credentials: ServerCredentials, paths: readonly string[], output: Output): void {
+  for (const [at, { cert, ocspResponse }] of allCredentials(credentials).entries()) {
+    if (ocspResponse === undefined && mustStaple(parseCertificate(pemToDer(cert)[0]))) {
+      output.warn(
+        `the certificate in ${paths[at]} says that an OCSP response is stapled to it (must-staple), and none is: clients that heed this, such as Firefox, refuse it. Fetch one (openssl ocsp … -respout FILE) and give it by --staple`,
+      );
+    }
+  }
 }
 
 function subjectOf(response: Uint8Array, path: string, pairs: readonly ServerCredentials[]): number {

@@ -27,7 +27,7 @@ export interface ServePlan {
   readonly workers: number | undefined;
   /** Connections to the upstream server at a time; undefined: as many as is usual. */
   readonly upstreamConnections: number | undefined;
-  /** Of these, of one client address; undefined: half of them. */
+  /** Of these, of one client address; undefined: no more than are left. */
   readonly upstreamPerClient: number | undefined;
   /** The value of Strict-Transport-Security. */
   readonly hsts: string | undefined;
@@ -182,7 +182,7 @@ function parseUpstreamConnections(flags: ServeFlags): Pick<ServePlan, 'upstreamC
     each,
     '--upstream-per-client',
     most,
-    'Leave it out for half of --upstream-connections.',
+    'Leave it out, and one address has half of them at most.',
   );
   return { upstreamConnections, upstreamPerClient };
 }
@@ -216,7 +216,7 @@ async function parseFleet(
   if (!enabled) {
     throw new Problem('usage', '--fleet shares sessions, and --no-resumption has none', 'Leave out one of them.');
   }
-  const { describeRedisUrl } = await import('../../fleet/redis/connection.ts');
+  const { describeRedisUrl } = await import('../../fleet/redis/address.ts');
   const { planFleet } = await import('../../node/fleet.ts');
   describeRedisUrl(url);
   const options: FleetIdentityOptions = { identity, fleetName, rotate: rotate / 1000, ticketLifetime: lifetime / 1000 };

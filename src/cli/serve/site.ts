@@ -15,7 +15,7 @@ import { errorCode, messageOf, ownError } from '../problem.ts';
 import { type Versions, versionOptions } from '../versions.ts';
 import { type CertificateTable, NamedContexts, type ShownCertificates } from './certificate-table.ts';
 import { Connections } from './connections.ts';
-import type { Exchange } from './exchange.ts';
+import { answer, type Exchange, upgradeExchange } from './exchange.ts';
 import { type Listenable, type Listener, listen } from './listen.ts';
 
 export interface SiteOptions extends CertificateTable {
@@ -41,7 +41,7 @@ export interface SiteOptions extends CertificateTable {
   readonly handle: (exchange: Exchange) => void;
   /** For clients that wait for `100 Continue` before they send their body; absent: they get it at once. */
   readonly handleExpecting?: (exchange: Exchange) => void;
-  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade?: (exchange: Exchange, socket: Duplex, head: Buffer) => void;
   readonly onKeyLog?: (line: Uint8Array) => void;
   /** A handshake failed or a connection broke. */
   readonly onFailure?: (failure: { code: string; message: string; remote: string }) => void;
@@ -78,6 +78,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
 
   const server = createSecureServer({
     ...protocolOptions(options.http),
+    // Node would answer by itself, without what belongs in each answer.
+    ...{ requireHostHeader: false },
     // RFC 9113 §6.5.2. A connection must not open connections to an upstream server without end.
     settings: { maxConcurrentStreams: MAX_STREAMS },
     ...secureOptions(options),
@@ -121,6 +123,19 @@ export async function openSite(options: SiteOptions): Promise<Site> {
       session.close();
     }
   });
+  /** False: it is answered. */
+  const begin = (exchange: Exchange): boolean => {
+    const { request, response } = exchange;
+    if (options.hsts !== undefined) {
+      response.setHeader(HSTS, options.hsts);
+    }
+    // RFC 9112 §3.2.
+    const isWhole = request.httpVersion !== '1.1' || request.headers.host !== undefined;
+    if (!isWhole) {
+      answer(exchange, 400, 'There is no Host.', { connection: 'close' });
+    }
+    return isWhole;
+  };
   const onRequest = (handle: SiteOptions['handle']) => (request: Http2ServerRequest, response: Http2ServerResponse) => {
     const exchange = { request, response } as unknown as Exchange;
     const entry = connections.find(request.socket);
@@ -141,29 +156,43 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     if ((draining || options.http === 'close') && !isHttp2) {
       response.setHeader('connection', 'close');
     }
-    if (options.hsts !== undefined) {
-      response.setHeader(HSTS, options.hsts);
+    if (begin(exchange)) {
+      handle(exchange);
     }
-    handle(exchange);
   };
   server.on('request', onRequest(options.handle));
   if (options.handleExpecting !== undefined) {
     server.on('checkContinue', onRequest(options.handleExpecting));
   }
   server.on(
+    'checkExpectation' as 'request',
+    onRequest((exchange) => answer(exchange, 417, 'Nothing but 100-continue can be expected.')),
+  );
+  server.on(
     'upgrade' as 'request',
     ((request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      const entry = connections.find(request.socket);
+      const exchange = upgradeExchange(request, socket);
+      if (exchange === undefined) {
+        socket.destroy();
+        return;
+      }
+      if (!begin(exchange)) {
+        return;
+      }
       if (options.upgrade === undefined || draining) {
-        socket.end(
-          `HTTP/1.1 501 Not Implemented\r\nConnection: close\r\n${headerLine(options.hsts)}Content-Length: 0\r\n\r\n`,
+        const isEnding = options.upgrade !== undefined;
+        answer(
+          exchange,
+          isEnding ? 503 : 501,
+          isEnding ? 'The server is about to stop.' : 'There are no upgrades here.',
         );
         return;
       }
+      const entry = connections.find(request.socket);
       if (entry !== undefined) {
         entry.upgraded = true;
       }
-      options.upgrade(request, socket, head);
+      options.upgrade(exchange, socket, head);
     }) as never,
   );
   server.on('tlsClientError', (told: Error, socket: { remoteAddress?: string }) => {

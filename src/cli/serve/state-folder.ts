@@ -26,7 +26,12 @@ export function openStateFolder(folder: string): void {
       chmodSync(folder, 0o700);
     }
   } catch (error) {
-    throw error instanceof Problem ? error : fileProblem('write', folder, error);
+    if (error instanceof Problem) {
+      throw error;
+    }
+    const { message } = fileProblem('write', folder, error);
+    const remedy = 'Set XDG_STATE_HOME to a folder of your own, or give a certificate with --cert and --key.';
+    throw new Problem('file', message, remedy, error);
   }
 }
 

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { EXPOSITION_CONTENT_TYPE, exposition } from '../../ledger/metrics.ts';
 import { isIP, type PlainServer, plainServer } from '../../node/plain.ts';
 import { type Address, isLoopback } from '../address.ts';
+import { harmlessJson } from '../harmless.ts';
 import { packageRoot } from '../package-root.ts';
 import { Problem } from '../problem.ts';
 import { type Listenable, listen } from '../serve/listen.ts';
@@ -109,7 +110,7 @@ async function route(visit: Visit): Promise<void> {
       await watch(visit);
       return;
     case '/status.json':
-      reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(await takers.status(), null, 2)}\n`);
+      reply(response, 200, 'application/json; charset=utf-8', `${harmlessJson(await takers.status(), 2)}\n`);
       return;
     case '/ledger.json':
       await sendLedger(visit);
@@ -134,7 +135,7 @@ async function sendPage({ response, page, takers }: Visit): Promise<void> {
     `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; connect-src 'self'; ` +
       `img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   );
-  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, JSON.stringify(await takers.status())));
+  reply(response, 200, 'text/html; charset=utf-8', page.render(nonce, harmlessJson(await takers.status())));
 }
 
 async function sendLedger({ request, response, takers }: Visit): Promise<void> {
@@ -148,7 +149,7 @@ async function sendLedger({ request, response, takers }: Visit): Promise<void> {
     reply(response, 404, 'text/plain; charset=utf-8', 'No open connection has this number.\n');
     return;
   }
-  reply(response, 200, 'application/json; charset=utf-8', `${JSON.stringify(told, null, 2)}\n`);
+  reply(response, 200, 'application/json; charset=utf-8', `${harmlessJson(told, 2)}\n`);
 }
 
 async function watch({ request, response, takers, watchers }: Visit): Promise<void> {
@@ -181,7 +182,7 @@ async function broadcast(watchers: ReadonlySet<ServerResponse>, takers: StatusTa
 }
 
 async function eventText(takers: StatusTakers): Promise<string> {
-  return `data: ${JSON.stringify(await takers.status())}\n\n`;
+  return `data: ${harmlessJson(await takers.status())}\n\n`;
 }
 
 function reply(response: ServerResponse, status: number, type: string, body: string): void {
@@ -226,6 +227,6 @@ function loadPage(): Page {
       assembled
         .replaceAll('%NONCE%', () => nonce)
         // "<" cannot end the element early: names in the snapshot come from peers.
-        .replace('"%SNAPSHOT%"', () => snapshot.replaceAll('<', '\u003c')),
+        .replace('"%SNAPSHOT%"', () => snapshot.replaceAll('<', '\\u003c')),
   };
 }

@@ -21,4 +21,6 @@ export type RecordRefusal =
   /** Its envelope does not open, or not to what the header promises. */
   | 'bad_envelope'
   /** Zero, or seen before under another epoch. */
-  | 'bad_key';
+  | 'bad_key'
+  /** By a process that has not shown itself: whoever makes or sends keys is to be seen in the list of members. */
+  | 'unannounced';

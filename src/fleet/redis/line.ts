@@ -40,6 +40,15 @@ export class Line<C extends Client> {
     return this.#client;
   }
 
+  /** Leaves the client for a new one, which looks its name up anew. */
+  renew(): void {
+    if (!this.#ended) {
+      clearTimeout(this.#timer);
+      destroy(this.#client);
+      this.#client = this.#connect();
+    }
+  }
+
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);
@@ -58,7 +67,7 @@ export class Line<C extends Client> {
     const connected = async (): Promise<void> => {
       await client.connect();
       this.#isTried();
-      if (this.#ended) {
+      if (this.#ended || client !== this.#client) {
         // One that is destroyed while it connects stays connected: it is destroyed once more.
         destroy(client);
         return;
@@ -66,7 +75,7 @@ export class Line<C extends Client> {
       await onConnected?.(client);
     };
     connected().catch((error) => {
-      if (!this.#ended) {
+      if (!this.#ended && client === this.#client) {
         onError(error);
         this.#isTried();
         this.#again(client);

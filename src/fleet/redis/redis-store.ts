@@ -142,13 +142,15 @@ export class RedisStore implements RingStore {
     const key = this.#key(kind, slot);
     const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
     const life = String(Math.ceil(ttl));
-    await this.#redis.command(key, ['SET', key, bytes, 'PX', life, ...(ifAbsent ? ['NX'] : [])]);
-    // The record first: an entry whose record is not there may be taken out by whoever looks.
+    // The record first: an entry whose record is not there may be taken out by whoever looks. All at once, as they are
+    // carried out in this order: a store that takes a second for each answer takes no longer for three.
+    const answers = [this.#redis.command(key, ['SET', key, bytes, 'PX', life, ...(ifAbsent ? ['NX'] : [])])];
     if (index !== undefined) {
       const name = this.#index(index);
-      await this.#redis.command(name, ['ZADD', name, String(Date.now() + ttl), slot]);
-      await this.#redis.command(name, ['PEXPIRE', name, String(INDEX_LIFE)]);
+      answers.push(this.#redis.command(name, ['ZADD', name, String(Date.now() + ttl), slot]));
+      answers.push(this.#redis.command(name, ['PEXPIRE', name, String(INDEX_LIFE)]));
     }
+    await Promise.all(answers);
   }
 
   /** Those that end last first; entries whose record is gone are taken out. */
@@ -169,7 +171,8 @@ export class RedisStore implements RingStore {
       }),
     );
     if (gone.length > 0) {
-      await this.#redis.command(index, ['ZREM', index, ...gone]);
+      // Nobody waits for it: what was read is good, also where it may not be written.
+      this.#redis.command(index, ['ZREM', index, ...gone]).catch(() => {});
     }
     return records;
   }

@@ -175,15 +175,23 @@ export class RingAgent {
     const plan = driver.select(this.#keys.plan(momentOf(clock)));
     this.#nextEnd = this.#keys.nextEnd(plan, momentOf(clock));
     driver.holders.wanted(plan);
+    // Who stood still left the server with keys that have ended: that is told also when it is put right at once.
+    this.#tellOverdue(drain + this.#checkInterval, { mayEnd: false });
     const turn = this.#turnIn(plan);
     if (turn !== undefined) {
       this.#nextEnd = turn;
     } else if (this.#isDue(plan)) {
       await this.#attempt(plan);
     }
-    const overdue = driver.holders.overdue(drain);
-    this.#alarms.set('ended_key_in_server', overdue !== undefined, overdueText(overdue));
+    this.#tellOverdue(drain, { mayEnd: true });
     this.#alarms.set('keys_may_swap', driver.maySwap);
+  }
+
+  #tellOverdue(grace: number, { mayEnd }: { readonly mayEnd: boolean }): void {
+    const overdue = this.#options.driver.holders.overdue(grace);
+    if (overdue !== undefined || mayEnd) {
+      this.#alarms.set('ended_key_in_server', overdue !== undefined, overdueText(overdue));
+    }
   }
 
   /**

@@ -2,7 +2,7 @@
 
 import cluster from 'node:cluster';
 import { isMainThread } from 'node:worker_threads';
-import { describeRedisUrl } from '../../fleet/redis/connection.ts';
+import { describeRedisUrl } from '../../fleet/redis/address.ts';
 import { type Fleet, joinFleet, planFleet } from '../fleet.ts';
 import type { ProcessRing } from './process-ring.ts';
 import type { RegisterSettings } from './settings.ts';

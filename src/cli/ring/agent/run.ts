@@ -11,7 +11,8 @@ import { systemClock } from '../../../node/clock.ts';
 import { planFleet } from '../../../node/fleet.ts';
 import { exitCode } from '../../exit-codes.ts';
 import { createOutput, type Output } from '../../output.ts';
-import { messageOf, Problem } from '../../problem.ts';
+import { Problem } from '../../problem.ts';
+import { StoreErrors } from '../../serve/store-errors.ts';
 import { fleetFlags } from '../access.ts';
 import type { AgentFlags } from '../agent.ts';
 import { driverFor, type Setup, setupOf } from './setup.ts';
@@ -62,9 +63,15 @@ function run(flags: AgentFlags, setup: Setup, output: Output): void {
   if (folder !== undefined && folder.judgement.verdict !== 'memory') {
     output.warn(folder.judgement.verdict === 'refused' ? folder.judgement.why : folder.judgement.note);
   }
-  const storeErrors = onceUntilAllIsWell(output);
-  const redis = connectRedis({ url, ca, onError: storeErrors.failed });
   let leaving = false;
+  const storeErrors = new StoreErrors();
+  const storeFailed = (error: unknown): void => {
+    const told = leaving ? undefined : storeErrors.add(error, performance.now());
+    if (told !== undefined) {
+      output.warn(`the store: ${told}`);
+    }
+  };
+  const redis = connectRedis({ url, ca, onError: storeFailed });
   const join = () =>
     new RingAgent({
       plan,
@@ -80,10 +87,9 @@ function run(flags: AgentFlags, setup: Setup, output: Output): void {
         if (leaving && (event.kind === 'alarm_over' || event.kind === 'key_ended')) {
           return;
         }
-        storeErrors.well();
         tell(event, output);
       },
-      onStoreError: storeErrors.failed,
+      onStoreError: storeFailed,
     });
   let member: RingAgent;
   try {
@@ -144,20 +150,4 @@ function tellEnd(told: Told | 'left' | 'failed', output: Output): void {
   output.event('left', { server: told });
   output.say(words[told]);
   process.exitCode = exitCode(told === 'failed' ? 'server_not_told' : 'ok');
-}
-
-/** It goes on and on: the first of them tells. */
-function onceUntilAllIsWell(output: Output): { failed(error: unknown): void; well(): void } {
-  let isFailing = false;
-  return {
-    failed(error) {
-      if (!isFailing) {
-        isFailing = true;
-        output.warn(`the store: ${messageOf(error)}`);
-      }
-    },
-    well() {
-      isFailing = false;
-    },
-  };
 }

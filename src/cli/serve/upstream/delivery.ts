@@ -88,6 +88,10 @@ export class Delivery {
     this.#onEnd = undefined;
   }
 
+  movedWhileAwaited(): number | undefined {
+    return this.#progress.isAwaited ? this.#progress.moved : undefined;
+  }
+
   look(): void {
     const { writableLength } = this.#exchange.response;
     this.#progress.look(this.#given - writableLength, writableLength > 0 || this.#kept.length > 0);

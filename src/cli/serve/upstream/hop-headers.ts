@@ -144,7 +144,11 @@ const REPLACED: ReadonlySet<string> = new Set([
   'x-forwarded-host',
   'x-forwarded-server',
   'x-forwarded-prefix',
+  'x-forwarded-client-cert',
   'x-real-ip',
+  'x-client-ip',
+  'client-ip',
+  'true-client-ip',
   'client-cert',
   'client-cert-chain',
 ]);
@@ -161,5 +165,6 @@ const SINGLE: ReadonlySet<string> = new Set([
   'referer',
   'retry-after',
   'server',
+  'strict-transport-security',
   'user-agent',
 ]);

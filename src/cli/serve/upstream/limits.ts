@@ -15,11 +15,3 @@ export const SLOW_AFTER = 60_000;
 export const READ_AHEAD = 262_144;
 /** Of all answers together: 256 that are as large as they may be. */
 export const READ_AHEAD_MEMORY = 67_108_864;
-
-/** `--upstream-per-client`: so that it takes several addresses to have all connections. */
-export function usualShare(connections: number): number {
-  return Math.min(connections, Math.max(LEAST_SHARE, Math.ceil(connections / 2)));
-}
-
-/** A browser alone may have this many requests at a time. */
-const LEAST_SHARE = 64;

@@ -4,16 +4,18 @@
  *
  *   nothing moves on its connection for `patience`                 cut off
  *   less than `MINIMUM` moves in `window`, others want a place     cut off, the one that has been slow for longest first
+ *   none is so slow yet, or ever, others want a place              cut off, the slowest of the client that keeps most waiting
  *   answers in memory                                              `ahead` of each, `memory` of all
  *
  * That an answer stands still may be for others of its connection, which come first: for that alone nobody is cut off without
  * need. And a kernel takes more only once a third of its buffer is free, so that of a client which reads steadily nothing may be
- * seen for a while: `window` is long.
+ * seen for a while: `window` is long, and a client that keeps no more than `FEW` waiting has all of it.
  *
  * One timer looks at all of them, now and then: requests that are over soon cost nothing.
  */
 
 import { type Place, Roster } from '../../../node/roster.ts';
+import { FEW } from './shares.ts';
 
 export interface PaceOptions {
   /** Milliseconds that an upstream server may be silent: looks are close enough together to see it. */
@@ -41,6 +43,8 @@ export interface Paced {
   readonly held: number;
   /** Since when nothing has moved, in looks; 0: it goes on. */
   readonly stillFor: number;
+  /** Bytes moved from one look to the next, while the upstream server waits for this client; undefined: it does not, or not for long. */
+  movedWhileAwaited(): number | undefined;
   /** For being slow: others want its place, or its memory. */
   cutOff(): void;
 }
@@ -118,15 +122,15 @@ export class Pace {
     }
   }
 
-  /** Others want the place of one, of this client's or of all. */
-  makeRoom(of: string | undefined): void {
+  /** Others want the place of one, of this client's or of all. False: there is none to give way. */
+  makeRoom(of: string | undefined): boolean {
     for (const one of this.#slow) {
       if (of === undefined || one.client === of) {
-        this.delete(one);
-        one.cutOff();
-        return;
+        this.#cutOff(one);
+        return true;
       }
     }
+    return of === undefined && this.#relieve();
   }
 
   close(): void {
@@ -147,9 +151,12 @@ export class Pace {
     if (held > this.#options.memory) {
       this.#free(held);
     }
-    if (this.#slow.size > 0) {
-      for (const of of this.#options.wanted()) {
+    let isThereRoom = true;
+    for (const of of this.#options.wanted()) {
+      if (of !== undefined) {
         this.makeRoom(of);
+      } else if (isThereRoom) {
+        isThereRoom = this.makeRoom(of);
       }
     }
     if (this.#paced.size === 0) {
@@ -166,9 +173,29 @@ export class Pace {
         return;
       }
       left -= one.held;
-      this.delete(one);
-      one.cutOff();
+      this.#cutOff(one);
     }
+  }
+
+  /** Of the client for which the upstream server waits in most places, the slowest goes: however many clients are at it, others come in. */
+  #relieve(): boolean {
+    const awaited = [...this.#paced].filter((one) => one.movedWhileAwaited() !== undefined);
+    const counts = new Map<string, number>();
+    for (const { client } of awaited) {
+      counts.set(client, (counts.get(client) ?? 0) + 1);
+    }
+    const most = Math.max(0, ...counts.values());
+    if (most <= FEW) {
+      return false;
+    }
+    const theirs = awaited.filter(({ client }) => counts.get(client) === most);
+    this.#cutOff(theirs.reduce((a, b) => (Number(b.movedWhileAwaited()) < Number(a.movedWhileAwaited()) ? b : a)));
+    return true;
+  }
+
+  #cutOff(one: Paced): void {
+    this.delete(one);
+    one.cutOff();
   }
 }
 
@@ -180,8 +207,11 @@ export class Progress {
   moved = 0;
   /** It moved less in a window than it should have. */
   isSlow = false;
+  /** More had to come of the client when we looked, the time before as well. */
+  isAwaited = false;
   readonly #window: number;
   #total = 0;
+  #wasAwaited = false;
   #inWindow = 0;
   #looks = 0;
 
@@ -197,10 +227,14 @@ export class Progress {
     if (!isAwaited) {
       this.stillFor = 0;
       this.isSlow = false;
+      this.isAwaited = false;
+      this.#wasAwaited = false;
       this.#inWindow = 0;
       this.#looks = 0;
       return;
     }
+    this.isAwaited = this.#wasAwaited;
+    this.#wasAwaited = true;
     this.stillFor = this.moved > 0 ? 0 : this.stillFor + 1;
     this.#inWindow += this.moved;
     if (++this.#looks >= this.#window) {

@@ -65,6 +65,10 @@ export abstract class PacedAnswer implements Paced {
     return this.delivery?.stillFor ?? 0;
   }
 
+  movedWhileAwaited(): number | undefined {
+    return this.isPaused ? this.delivery?.movedWhileAwaited() : undefined;
+  }
+
   look(): void {
     if (this.#isBehind && this.exchange.request.socket.destroyed) {
       this.clientGone();

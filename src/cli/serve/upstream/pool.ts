@@ -31,8 +31,8 @@ export interface UpstreamPoolOptions {
   readonly connectTimeout: number;
   /** Connections at a time. */
   readonly limit: number;
-  /** Of these, with requests of one client; and of the places in the queue as large a part. */
-  readonly share: number;
+  /** Of these, with requests of one client, and of the places in the queue as large a part; undefined: as `Shares` has it. */
+  readonly share: number | undefined;
   readonly queue: WaitingRoomOptions;
   /** One is wanted, of this client's or of all: whose client makes it wait is to be cut off. */
   readonly onWanted: (of: string | undefined) => void;
@@ -61,8 +61,8 @@ export class UpstreamPool {
     const connector = undici.buildConnector({ timeout: connectTimeout });
     this.#limit = limit;
     this.#onWanted = options.onWanted;
-    this.#shares = new Shares(share);
-    this.#waiting = new WaitingRoom(queue, Math.ceil((queue.size * share) / limit));
+    this.#shares = new Shares(limit, share);
+    this.#waiting = new WaitingRoom(queue, share && Math.ceil((queue.size * share) / limit));
     this.#createClient = (connect) =>
       // That an answer goes on is for the handler to see, which also knows whether it holds it back.
       new undici.Client(origin, { headersTimeout: timeout, bodyTimeout: 0, connect: connect(connector) });

@@ -22,7 +22,6 @@ import {
   SLOW_AFTER,
   UPGRADE_TIMEOUT,
   UPSTREAM_TIMEOUT,
-  usualShare,
 } from './limits.ts';
 import { Pace } from './pace.ts';
 import { UpstreamPool } from './pool.ts';
@@ -31,14 +30,16 @@ import { isRefusal, pathUnder, type Refusal, targetOf } from './request-target.t
 import type { WireExtras } from './request-wire.ts';
 import { clientOf } from './shares.ts';
 import { announcedTrailers, asksForTrailers, trailersOf } from './trailers.ts';
-import { forwardUpgrade, upgradeExchange } from './upgrade.ts';
+import { forwardUpgrade } from './upgrade.ts';
 import type { WaitingRoomOptions } from './waiting-room.ts';
+import { isWebSocketKey } from './websocket-key.ts';
 
 export interface Proxy {
   handle(exchange: Exchange): void;
   /** For clients that wait for `100 Continue` before they send their body. */
   handleExpecting(exchange: Exchange): void;
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** `head`: what the client said after its request. */
+  upgrade(exchange: Exchange, socket: Duplex, head: Buffer): void;
   /** Undefined unless it is `counted`. */
   status(): UpstreamStatus | undefined;
   /** Closes the idle connections to the upstream server. */
@@ -67,7 +68,7 @@ export interface ProxyOptions {
   readonly connectTimeout?: number;
   /** Connections to the upstream server at a time. Default 1024. */
   readonly connections?: number;
-  /** Of these, with requests of one client address. Default: half of them, but not less than 64. */
+  /** Of these, with requests of one client address. Default: as many as are left, or 8. */
   readonly connectionsPerClient?: number;
   /** For requests beyond that. Default 1024 of them, 10000 milliseconds each. */
   readonly queue?: WaitingRoomOptions;
@@ -106,7 +107,7 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
     timeout,
     connectTimeout,
     limit,
-    share: Math.min(limit, options.connectionsPerClient ?? usualShare(limit)),
+    share: options.connectionsPerClient,
     queue,
     onWanted: (of) => pace.makeRoom(of),
   });
@@ -191,15 +192,17 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
   return {
     handle: (exchange) => forward(exchange, false),
     handleExpecting: (exchange) => forward(exchange, true),
-    upgrade(request, socket, head) {
-      socket.on('error', () => socket.destroy());
-      const exchange = upgradeExchange(request, socket);
-      if (exchange === undefined) {
-        socket.destroy();
+    upgrade(exchange, socket, head) {
+      const { request } = exchange;
+      const { headers, method, httpVersion } = request;
+      // RFC 9110 §7.8: HTTP/1.0 knows no upgrade.
+      if (headers.upgrade?.toLowerCase() !== 'websocket' || method !== 'GET' || httpVersion !== '1.1') {
+        answer(exchange, 501, 'Of upgrades only those to WebSocket are passed on, by GET of HTTP/1.1.');
         return;
       }
-      if (request.headers.upgrade?.toLowerCase() !== 'websocket' || request.method !== 'GET') {
-        answer(exchange, 501, 'Only WebSocket upgrades are passed on.');
+      const key = headers['sec-websocket-key'];
+      if (!isWebSocketKey(key)) {
+        answer(exchange, 400, 'Sec-WebSocket-Key must be there once, with 16 bytes in base64.');
         return;
       }
       const target = targetOf(request, upstream.pathname);
@@ -238,6 +241,7 @@ export async function createProxy(options: ProxyOptions): Promise<Proxy> {
           connectTimeout,
           timeout: Math.min(timeout, UPGRADE_TIMEOUT),
           socket,
+          key,
           head,
           books,
         },
@@ -281,7 +285,7 @@ function extrasOf(
 }
 
 /** Before the request goes anywhere. */
-function refuse(exchange: Exchange, { status, text }: Refusal): void {
+export function refuse(exchange: Exchange, { status, text }: Refusal): void {
   if (status === 204) {
     exchange.response.writeHead(204).end();
     return;

@@ -27,6 +27,9 @@ export function bodyOf({ request }: Exchange, { pace, client, inChunks }: BodyOp
     held: 0,
     // Nothing of it is kept.
     stillFor: 0,
+    movedWhileAwaited() {
+      return progress?.isAwaited === true ? progress.moved : undefined;
+    },
     look() {
       progress ??= pace.progress();
       progress.look(taken, !body.writableNeedDrain);

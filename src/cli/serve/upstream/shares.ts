@@ -1,24 +1,33 @@
 /**
  * Who has how many of something that there is a bound of, by the address of the client: nobody may take all of it.
  *
- * Of IPv6 the first 64 bits count (RFC 4291 §2.5.1): whoever has one such address has all of its network.
+ *   one more may have who has fewer than are left, or fewer than `FEW`
+ *
+ * So one client comes to a half, a second one to a quarter of all, and so on: something is left until there are many who want it
+ * all, and nobody need know how many there will be. Of 1024 it takes eight.
+ *
+ * Of IPv6 the first 48 bits count (RFC 6177 §2): a house or a company may have all addresses of its network, not only one.
  */
 
 export class Shares {
-  readonly #limit: number;
+  readonly #fixed: number | undefined;
+  #left: number;
   readonly #taken = new Map<string, number>();
   /** Clients that have none now: they may be back soon, and an entry that stays costs less than one that comes and goes. */
   #gone = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  /** `limit`: of all clients. `fixed`: of each, in place of the rule. */
+  constructor(limit: number, fixed?: number) {
+    this.#fixed = fixed;
+    this.#left = limit;
   }
 
   hasRoom(client: string): boolean {
-    return (this.#taken.get(client) ?? 0) < this.#limit;
+    return (this.#taken.get(client) ?? 0) < (this.#fixed ?? Math.max(this.#left, FEW));
   }
 
   take(client: string): void {
+    this.#left--;
     const before = this.#taken.get(client);
     if (before === 0) {
       this.#gone--;
@@ -27,6 +36,7 @@ export class Shares {
   }
 
   giveBack(client: string): void {
+    this.#left++;
     const left = (this.#taken.get(client) ?? 1) - 1;
     this.#taken.set(client, left);
     if (left === 0 && ++this.#gone > MAX_GONE) {
@@ -57,11 +67,13 @@ export function clientOf(address: string | undefined): string {
   const groups = before === '' ? [] : before.split(':');
   if (after !== undefined) {
     // What `::` leaves out.
-    groups.push(...Array<string>(4).fill('0'));
+    groups.push(...Array<string>(3).fill('0'));
   }
-  return groups.slice(0, 4).join(':');
+  return groups.slice(0, 3).join(':');
 }
 
+/** What a browser may open at a time; who has no more is in nobody's way. */
+export const FEW = 8;
 const MAPPED = /^::ffff:\d+\.\d+\.\d+\.\d+$/i;
 /** Whoever has many addresses must not fill our memory with them. */
 const MAX_GONE = 1_024;

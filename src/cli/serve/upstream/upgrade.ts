@@ -1,40 +1,33 @@
 /**
- * WebSocket upgrades. Until the upstream server has said 101 it gets nothing from the client but the request, and its refusal
- * goes the way of every other answer; from then on bytes pass both ways, each end as it comes.
+ * WebSocket upgrades. Until the upstream server has said 101, and that it took up this handshake, it gets nothing from the
+ * client but the request, and its refusal goes the way of every other answer; from then on bytes pass both ways, each end as it
+ * comes.
  *
  * RFC 9110 §7.8, RFC 6455 §4 and §7.1.1.
  */
 
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { plainResponse } from '../../../node/plain.ts';
-import type { Exchange } from '../exchange.ts';
+import { type Exchange, endSoon, LINGER } from '../exchange.ts';
 import type { UpstreamBooks } from './books.ts';
 import { responseHeaders } from './hop-headers.ts';
 import { type OwnOptions, otherProtocol, sendAlone } from './own-connection.ts';
+import { acceptOf } from './websocket-key.ts';
 
 export interface UpgradeOptions extends OwnOptions {
   readonly socket: Duplex;
+  /** `Sec-WebSocket-Key` of the client. */
+  readonly key: string;
   /** What the client said after its request. */
   readonly head: Buffer;
   readonly books: UpstreamBooks | undefined;
 }
 
-/** For the answers to an upgrade that are none; undefined when an earlier request on the connection still has no answer. */
-export function upgradeExchange(request: IncomingMessage, socket: Duplex): Exchange | undefined {
-  const response = plainResponse(request);
-  try {
-    response.assignSocket(socket as Socket);
-  } catch {
-    return undefined;
-  }
-  socket.on('drain', () => response.emit('drain'));
-  response.once('finish', () => endSoon(socket));
-  return { request, response };
-}
-
-export function forwardUpgrade({ socket, head, books, request, ...own }: UpgradeOptions, exchange: Exchange): void {
+export function forwardUpgrade(
+  { socket, key, head, books, request, ...own }: UpgradeOptions,
+  exchange: Exchange,
+): void {
   const headers = [...request.headers, 'connection', 'upgrade', 'upgrade', 'websocket'];
   sendAlone(
     { ...own, request: { ...request, headers } },
@@ -45,13 +38,20 @@ export function forwardUpgrade({ socket, head, books, request, ...own }: Upgrade
           upstream.destroy();
           return;
         }
-        if (answer.headers.upgrade?.toLowerCase() !== 'websocket') {
+        const refused =
+          answer.headers.upgrade?.toLowerCase() !== 'websocket'
+            ? otherProtocol()
+            : answer.headers['sec-websocket-accept'] !== acceptOf(key)
+              ? new Error('its Sec-WebSocket-Accept does not answer the key')
+              : undefined;
+        if (refused !== undefined) {
           upstream.destroy();
-          own.handler.onResponseError(otherProtocol(), false);
+          own.handler.onResponseError(refused, false);
           return;
         }
-        exchange.response.detachSocket(socket as Socket);
-        socket.write(headOf(answer.headers), 'latin1');
+        const { response } = exchange;
+        response.detachSocket(socket as Socket);
+        socket.write(headOf({ ...response.getHeaders(), ...responseHeaders(answer.headers, false) }), 'latin1');
         upstream.unshift(upstreamHead);
         socket.unshift(head);
         join(socket as Socket, upstream);
@@ -64,9 +64,10 @@ export function forwardUpgrade({ socket, head, books, request, ...own }: Upgrade
   );
 }
 
-function headOf(answer: IncomingHttpHeaders): string {
+function headOf({ 'content-length': _, ...headers }: OutgoingHttpHeaders): string {
+  // RFC 9110 §8.6: a 101 has no length.
   let head = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n';
-  for (const [name, value] of Object.entries(responseHeaders(answer, false))) {
+  for (const [name, value] of Object.entries(headers)) {
     for (const one of Array.isArray(value) ? value : [value]) {
       head += `${name}: ${one}\r\n`;
     }
@@ -97,22 +98,5 @@ function join(client: Socket, upstream: Socket): void {
   }
 }
 
-/** When what is written has left; a peer that does not take it is given up. */
-function endSoon(socket: Duplex): void {
-  if (socket.destroyed) {
-    return;
-  }
-  const linger = setTimeout(() => socket.destroy(), LINGER);
-  socket.once('close', () => clearTimeout(linger));
-  if (socket.writableFinished) {
-    socket.destroy();
-    return;
-  }
-  socket.once('finish', () => socket.destroy());
-  socket.end();
-}
-
 /** Milliseconds. */
 const KEEP_ALIVE = 30_000;
-/** Milliseconds that a half-closed connection may stay so. */
-const LINGER = 30_000;

@@ -26,10 +26,10 @@ export class WaitingRoom<T extends Waiter> {
   readonly #waiting = new Map<T, NodeJS.Timeout>();
   readonly #shares: Shares;
 
-  /** `share`: of one client. */
-  constructor(options: WaitingRoomOptions, share: number) {
+  /** `share`: of each client, where it is fixed. */
+  constructor(options: WaitingRoomOptions, share?: number) {
     this.#options = options;
-    this.#shares = new Shares(share);
+    this.#shares = new Shares(options.size, share);
   }
 
   get size(): number {
