@@ -107,7 +107,9 @@ describe('what can be seen of a process from within', () => {
         ticketLifetime: 6,
         onEvent(event) {
           events.push(event);
-          setImmediate(() => resolve(joined));
+          if (event.kind === 'sealing') {
+            setImmediate(() => resolve(joined));
+          }
         },
       });
     });

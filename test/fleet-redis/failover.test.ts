@@ -96,13 +96,13 @@ describe('a fleet', { concurrency: true, ...skipUnless('redis-server', 'redis-cl
     t.after(() => control.close());
     name.port = servers[1].port;
     await control.command('x', ['REPLICAOF', '127.0.0.1', String(servers[1].port)]);
-    await until(() => fleets.every((fleet) => fleet.ringStatus().members.length === 1), 'they see each other there');
-    await agree(fleets);
     const there = await servers[1].connect();
     t.after(() => there.close());
     const { ringId } = fleets[0].ringStatus();
-    const orders = await there.command('x', ['ZCARD', `mayfly:{${ringId}}:orders`]);
-    assert(Number(orders) > 0, 'the order is put back');
+    const count = async (what: string) => Number(await there.command('x', ['ZCARD', `mayfly:{${ringId}}:${what}`]));
+    await until(async () => (await count('orders')) > 0, 'the order is put back');
+    await until(() => fleets.every((fleet) => fleet.ringStatus().members.length === 1), 'they see each other there');
+    await agree(fleets);
   });
 
   test('has all that it needs by the access list of the manual, and asks for no more', async (t) => {

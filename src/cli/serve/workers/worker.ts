@@ -1,6 +1,7 @@
 /** One of several processes that serve together: it does what its primary says, and tells it how things stand. */
 
 import cluster from 'node:cluster';
+import { setTimeout } from 'node:timers/promises';
 import { machineRing } from '../../../node/fleet.ts';
 import { exitCode } from '../../exit-codes.ts';
 import type { Output } from '../../output.ts';
@@ -84,7 +85,7 @@ export async function serveAsWorker(plan: ServePlan, output: Output): Promise<vo
     const start = (await line.ask('hello', {}, START_PATIENCE)) as StartMessage;
     const mine = ofWorker(output, id);
     const shared = plan.ring.enabled
-      ? ((await fleetSessions(plan, mine, id)) ?? machineSessions(plan, line))
+      ? ((await fleetSessions(plan, mine, id)) ?? (await machineSessions(plan, line)))
       : undefined;
     engine = await openEngine({ plan, renewable: renewableOf(start.renewable), output: mine, shared, startedAt });
     await line.ask('up', { addresses: engine.site.addresses, pid: process.pid }, START_PATIENCE);
@@ -121,8 +122,10 @@ function inBytes({ ocspResponse, others, ...rest }: CredentialsMessage): ServerC
   };
 }
 
-function machineSessions({ ring }: ServePlan, line: Line): SharedSessions {
+async function machineSessions({ ring }: ServePlan, line: Line): Promise<SharedSessions> {
   const machine = machineRing();
+  // Without a key the first clients would get no tickets; but it is better to serve them without than to keep them waiting.
+  await Promise.race([machine.ready, setTimeout(FIRST_KEY_PATIENCE, undefined, { ref: false })]);
   const { cache, register } = sharedByPrimary(line);
   return {
     options: { keys: machine, cache, rotate: ring.rotate / 1000, ticketLifetime: ring.lifetime / 1000 },
@@ -142,3 +145,5 @@ function ofWorker(output: Output, id: number): Output {
 }
 
 const START_PATIENCE = 10_000;
+/** Milliseconds: it takes a third of a second. */
+const FIRST_KEY_PATIENCE = 2_000;
