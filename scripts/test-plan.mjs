@@ -31,6 +31,9 @@ const sharing = new Set([
 /** Files in those folders that need a process of their own all the same. */
 const alone = new Map([
   ['node/leaks', 'measures the heap'],
+  ['node/http2-leaks', 'measures the heap'],
+  ['node/outliving', 'measures what young objects are kept, which depends on what V8 has learned from those before'],
+  ['cli/outliving', 'the same'],
   ['policy/key-renewal', 'looks at a timer that all connections of a process share'],
   ['crypto/random-pool', 'looks at a pool that all tests of a process share'],
   ['agent/cli', 'waits for rotations'],
