@@ -15,13 +15,14 @@
  * it to the collector, upon which OpenSSL cleanses the private key.
  */
 
-import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { concat } from '../bytes/bytes.ts';
 import { HeldElsewhere } from '../bytes/held-elsewhere.ts';
 import { Secret } from '../bytes/secret.ts';
 import { TLSError } from '../errors.ts';
 import { type FfdheGroup, type FfdheGroupInfo, ffdheGroups } from './dhe-groups.ts';
 import type { RandomSource } from './exchange.ts';
+import { readPrivateKey } from './private-key.ts';
 import type { DheShare } from './provider.ts';
 
 /** A fresh one-use share. With a `random` source the private key is made from its bytes; without, by Node's generator. */
@@ -112,7 +113,7 @@ function fromRandom(info: FfdheGroupInfo, random: RandomSource): KeyObject {
   random(exponent);
   // Positive and at its full length, whatever the source gives.
   exponent[0] = (exponent[0] & 0x7f) | 0x40;
-  const privateKey = createPrivateKey({ key: der as Buffer, format: 'der', type: 'pkcs8' });
+  const privateKey = readPrivateKey({ key: der as Buffer, format: 'der', type: 'pkcs8' });
   der.fill(0);
   return privateKey;
 }

@@ -6,8 +6,9 @@
  * RFC 5958 (PKCS #8), RFC 5480 (EC), RFC 4055 §3.1 (RSASSA-PSS restrictions), RFC 8410 (EdDSA).
  */
 
-import { createPrivateKey, createPublicKey, KeyObject, type webcrypto } from 'node:crypto';
+import { createPublicKey, KeyObject, type webcrypto } from 'node:crypto';
 import { TLSError, type TLSErrorCode } from '../errors.ts';
+import { readPrivateKey } from './private-key.ts';
 import type { PrivateKey, PublicKey } from './provider.ts';
 import { type KeyType, type SignatureScheme, schemesForKeyType } from './signatures.ts';
 
@@ -120,7 +121,7 @@ function privateKeyObject(key: string | Uint8Array | object, passphrase: string 
   }
   try {
     if (typeof key === 'string') {
-      return createPrivateKey({ key, format: 'pem', passphrase });
+      return readPrivateKey({ key, format: 'pem', passphrase });
     }
     if (key instanceof Uint8Array) {
       return key[0] === DER_SEQUENCE ? derPrivateKey(key, passphrase) : pemPrivateKey(key, passphrase);
@@ -132,18 +133,18 @@ function privateKeyObject(key: string | Uint8Array | object, passphrase: string 
 }
 
 function pemPrivateKey(key: Uint8Array, passphrase: string | undefined): KeyObject {
-  return createPrivateKey({ key: key as Buffer, format: 'pem', passphrase });
+  return readPrivateKey({ key: key as Buffer, format: 'pem', passphrase });
 }
 
 function derPrivateKey(key: Uint8Array, passphrase: string | undefined): KeyObject {
   for (const type of ['pkcs8', 'pkcs1'] as const) {
     try {
-      return createPrivateKey({ key: key as Buffer, format: 'der', type, passphrase });
+      return readPrivateKey({ key: key as Buffer, format: 'der', type, passphrase });
     } catch {
       // Not of this form: the last one tells.
     }
   }
-  return createPrivateKey({ key: key as Buffer, format: 'der', type: 'sec1', passphrase });
+  return readPrivateKey({ key: key as Buffer, format: 'der', type: 'sec1', passphrase });
 }
 
 function unreadable(error: unknown, passphrase: string | undefined): string {

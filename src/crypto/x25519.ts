@@ -12,9 +12,10 @@
  * cleanses the private key.
  */
 
-import { createPrivateKey, createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPublicKey, diffieHellman, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { agreeRawX25519, generateRawX25519, hasRawPublicKeys } from './capabilities.ts';
 import { badKeyShare, checkShareLength, type Exchange, type RandomSource, spentKeyShare } from './exchange.ts';
+import { readPrivateKey } from './private-key.ts';
 
 export const X25519_LENGTH = 32;
 
@@ -48,7 +49,7 @@ export class X25519Exchange implements Exchange {
     der.set(PKCS8_PREFIX);
     der.set(scalar, PKCS8_PREFIX.length);
     scalar.fill(0);
-    const privateKey = createPrivateKey({ key: der as Buffer, format: 'der', type: 'pkcs8' });
+    const privateKey = readPrivateKey({ key: der as Buffer, format: 'der', type: 'pkcs8' });
     der.fill(0);
     return new X25519Exchange(privateKey, publicKeyOf(privateKey));
   }
