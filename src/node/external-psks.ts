@@ -13,6 +13,7 @@ import type { HashName } from '../crypto/suites.ts';
 import { TLSError } from '../errors.ts';
 import { checkExternalPsk, type ExternalPsk, type FoundPsk, wireIdentities } from '../session/external-psk.ts';
 import { roleContext } from '../session/psk-importer.ts';
+import { objectNumber } from './object-number.ts';
 import type { TLSSocket } from './tls-socket.ts';
 
 export interface ExternalPskOptions {
@@ -112,7 +113,10 @@ export function checkPskVersions(
   }
 }
 
-/** Tells apart connections that may not stand for each other. Holds nothing of a key. */
+/**
+ * Tells apart connections that may not stand for each other. Holds nothing of a key. Which one a callback will give is not known
+ * before it is called.
+ */
 export function pskName(options: PskOptions): string {
   const { pskCallback, externalPsks, externalPskRequired = false, dangerouslyAllowPskKe = false } = options;
   if (!pskCallback && externalPsks === undefined) {
@@ -124,24 +128,13 @@ export function pskName(options: PskOptions): string {
     hash,
     importContext === undefined ? undefined : toHex(readContext(importContext)),
   ]);
-  return JSON.stringify([names, callbackId(pskCallback), externalPskRequired, dangerouslyAllowPskKe]);
+  return JSON.stringify([
+    names,
+    pskCallback ? objectNumber(pskCallback) : 0,
+    externalPskRequired,
+    dangerouslyAllowPskKe,
+  ]);
 }
-
-/** Which PSK a callback will give is not known before it is called. */
-function callbackId(callback: PskOptions['pskCallback']): number {
-  if (!callback) {
-    return 0;
-  }
-  let id = callbackIds.get(callback);
-  if (id === undefined) {
-    id = nextCallbackId++;
-    callbackIds.set(callback, id);
-  }
-  return id;
-}
-
-const callbackIds = new WeakMap<object, number>();
-let nextCallbackId = 1;
 
 export function erasePsks(psks: readonly ExternalPsk[]): void {
   for (const { externalPsk } of psks) {

@@ -13,6 +13,7 @@ import { nodeProvider } from '../crypto/node-provider.ts';
 import type { PublicKey } from '../crypto/provider.ts';
 import { TLSError } from '../errors.ts';
 import type { CheckServerIdentity, ClientDriverOptions } from './client-driver-options.ts';
+import { objectNumber } from './object-number.ts';
 import { type Trust, verifyServerChain } from './trust.ts';
 
 type TrustOptions = Pick<ClientDriverOptions, 'checkServerIdentity' | 'secureContext'>;
@@ -156,21 +157,9 @@ function asTLSError(error: unknown): TLSError {
  * pass, or that another context trusts, is no connection to whom this request wants to talk to.
  */
 export function trustName({ checkServerIdentity, secureContext }: TrustOptions): string {
-  return `${identityOf(checkServerIdentity)}:${secureContext ? numberOf(secureContext) : 0}`;
+  return `${identityOf(checkServerIdentity)}:${secureContext ? objectNumber(secureContext) : 0}`;
 }
 
 function identityOf(check: CheckServerIdentity | undefined): number {
-  return check && check !== (nodeCheck as unknown) ? numberOf(check) : 0;
+  return check && check !== (nodeCheck as unknown) ? objectNumber(check) : 0;
 }
-
-function numberOf(one: object): number {
-  let number = numbers.get(one);
-  if (number === undefined) {
-    number = nextNumber++;
-    numbers.set(one, number);
-  }
-  return number;
-}
-
-const numbers = new WeakMap<object, number>();
-let nextNumber = 1;
