@@ -8,7 +8,7 @@
 
 import { concat, toHex, utf8 } from '../bytes/bytes.ts';
 import { nodeProvider } from '../crypto/node-provider.ts';
-import { generateCertificateKey, sha1ForKeyId } from '../crypto/x509.ts';
+import { generateCertificateKey, weakSha1 } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import { type ParsedCertificate, parseCertificate } from './certificate.ts';
 import { contextTag } from './der.ts';
@@ -176,7 +176,7 @@ function derGeneralName(name: string): Uint8Array {
 
 /** RFC 5280 §4.2.1.2 (1): SHA-1 of the subjectPublicKey bits, which for P-256 are the last 65 bytes. */
 function keyIdentifier(spki: Uint8Array): Uint8Array {
-  return sha1ForKeyId(spki.subarray(spki.length - P256_POINT_BYTES));
+  return weakSha1(spki.subarray(spki.length - P256_POINT_BYTES));
 }
 
 /** 128 random bits under a fixed leading byte: always positive and of 17 octets. */

@@ -10,7 +10,7 @@
  */
 
 import { sameBytes } from '../bytes/bytes.ts';
-import { digestByOid, sha1ForKeyId, verifyCertificateSignature } from '../crypto/x509.ts';
+import { digestByOid, verifyCertificateSignature, weakSha1 } from '../crypto/x509.ts';
 import { TLSError } from '../errors.ts';
 import { certificateText, type ParsedCertificate, parseCertificate } from './certificate.ts';
 import { ownFault } from './faults.ts';
@@ -192,7 +192,7 @@ function delegate(basic: BasicOcspResponse, issuer: ParsedCertificate, now: numb
 function isResponder({ responder }: BasicOcspResponse, certificate: ParsedCertificate): boolean {
   return responder.kind === 'name'
     ? responder.name.key === certificate.subject.key
-    : sameBytes(responder.hash, sha1ForKeyId(certificate.publicKey.key));
+    : sameBytes(responder.hash, weakSha1(certificate.publicKey.key));
 }
 
 function isSignedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {

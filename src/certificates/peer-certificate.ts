@@ -4,7 +4,7 @@
  */
 
 import { ownBuffer, toHex } from '../bytes/bytes.ts';
-import { sha1ForKeyId, sha256, sha512 } from '../crypto/x509.ts';
+import { sha256, sha512, weakSha1 } from '../crypto/x509.ts';
 import type { ParsedCertificate } from './certificate.ts';
 import type { DistinguishedName } from './distinguished-name.ts';
 import { type GeneralName, ipAddressText } from './general-name.ts';
@@ -63,7 +63,7 @@ export function peerCertificate(certificate: ParsedCertificate): PeerCertificate
     ...(curve !== undefined && { pubkey: ownBuffer(publicKey.key), asn1Curve: curve.name, nistCurve: curve.nist }),
     valid_from: opensslTime(certificate.notBefore),
     valid_to: opensslTime(certificate.notAfter),
-    fingerprint: fingerprint(sha1ForKeyId(certificate.raw)),
+    fingerprint: fingerprint(weakSha1(certificate.raw)),
     fingerprint256: fingerprint(sha256(certificate.raw)),
     fingerprint512: fingerprint(sha512(certificate.raw)),
     ...(extKeyUsage !== undefined && { ext_key_usage: [...extKeyUsage] }),

@@ -116,7 +116,7 @@ function readX509(der: Uint8Array): X509Certificate | undefined {
 }
 
 /** SHA-1, where nothing rests on its strength: key identifiers (RFC 5280 §4.2.1.2), and the WebSocket handshake (RFC 6455 §10.8). */
-export function sha1ForKeyId(data: Uint8Array): Uint8Array {
+export function weakSha1(data: Uint8Array): Uint8Array {
   return new Uint8Array(createHash('sha1').update(data).digest());
 }
 

@@ -16,7 +16,7 @@ import {
 } from '../../src/certificates/der-writer.ts';
 import { parseIpAddress, TAG_DIRECTORY, TAG_DNS, TAG_IP } from '../../src/certificates/general-name.ts';
 import { extensionOids, keyPurposeOids, OID_COMMON_NAME, OID_ECDSA_WITH_SHA256 } from '../../src/certificates/oids.ts';
-import { type CertificateKey, generateCertificateKey, sha1ForKeyId } from '../../src/crypto/x509.ts';
+import { type CertificateKey, generateCertificateKey, weakSha1 } from '../../src/crypto/x509.ts';
 
 export const NOW = Date.parse('2026-06-01T12:00:00Z');
 export const DAY = 86_400_000;
@@ -196,5 +196,5 @@ function subtrees(number: number, bases: readonly Uint8Array[] | undefined): Uin
 }
 
 function keyId(key: CertificateKey): Uint8Array {
-  return sha1ForKeyId(key.spki.subarray(key.spki.length - 65));
+  return weakSha1(key.spki.subarray(key.spki.length - 65));
 }

@@ -11,7 +11,7 @@ import {
   derSequence,
 } from '../../src/certificates/der-writer.ts';
 import { keyPurposeOids, OID_ECDSA_WITH_SHA256 } from '../../src/certificates/oids.ts';
-import { digestByOid, sha1ForKeyId } from '../../src/crypto/x509.ts';
+import { digestByOid, weakSha1 } from '../../src/crypto/x509.ts';
 import { type Authority, type CertificateSpec, DAY, make, NOW } from './builder.ts';
 
 export const SHA1 = '1.3.14.3.2.26';
@@ -59,7 +59,7 @@ export function makeOcsp(spec: OcspSpec): Uint8Array {
   const responder =
     spec.byName === true
       ? derElement(contextTag(1, true), named.subject.der)
-      : derElement(contextTag(2, true), derOctetString(sha1ForKeyId(named.publicKey.key)));
+      : derElement(contextTag(2, true), derOctetString(weakSha1(named.publicKey.key)));
   const tbs = derSequence(
     responder,
     generalizedTime(spec.producedAt ?? NOW - 3_600_000),

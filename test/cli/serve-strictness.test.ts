@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { after, beforeEach, describe, test } from 'node:test';
-import { isRefusal, targetOf } from '../../src/cli/serve/upstream/request-target.ts';
+import { isRefusal, targetOf } from '../../src/cli/serve/request-target.ts';
 import { askInHttp2, askInText, front, say, textServer } from './forwarding-support.ts';
 
 const upstream = await textServer({ after });

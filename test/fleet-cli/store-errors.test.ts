@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StoreErrors } from '../../src/cli/serve/store-errors.ts';
+import { StoreErrors } from '../../src/cli/store-errors.ts';
 
 test('each failure of the store is counted, and told when it is new or when ten minutes have passed', () => {
   const errors = new StoreErrors();

@@ -6,7 +6,7 @@ import { joinFleet } from '../../node/fleet.ts';
 import { exitCode } from '../exit-codes.ts';
 import { createOutput } from '../output.ts';
 import type { RingFlags } from '../ring.ts';
-import { StoreErrors } from '../serve/store-errors.ts';
+import { StoreErrors } from '../store-errors.ts';
 import { fleetFlags } from './access.ts';
 import { alarmText } from './words.ts';
 

@@ -12,6 +12,7 @@ import { listOf } from '../policy/serve-policy.ts';
 import { alarmText } from '../ring/words.ts';
 import type { ServeFlags } from '../serve.ts';
 import type { ServingFacts, SharedRingStatus, StatusSource } from '../status/snapshot.ts';
+import { StoreErrors } from '../store-errors.ts';
 import { allCredentials, certificateTable } from './certificate-table.ts';
 import type { ServerCredentials } from './credentials.ts';
 import { createFileHandler } from './files.ts';
@@ -19,7 +20,6 @@ import type { ServePlan } from './plan.ts';
 import { KnownPsks } from './psks.ts';
 import type { Renewable } from './renewal.ts';
 import { openSite, type Site, type SiteOptions } from './site.ts';
-import { StoreErrors } from './store-errors.ts';
 import type { UpstreamStatus } from './upstream/books.ts';
 import { createProxy, parseUpstream } from './upstream/proxy.ts';
 

@@ -8,8 +8,7 @@ import { pipeline } from 'node:stream';
 import send from '@fastify/send';
 import { fileProblem, Problem } from '../problem.ts';
 import { answer, type Exchange } from './exchange.ts';
-import { refuse } from './upstream/proxy.ts';
-import { isRefusal, targetOf } from './upstream/request-target.ts';
+import { isRefusal, refuse, targetOf } from './request-target.ts';
 
 /**
  * A handler for the files under `folder`.

@@ -12,7 +12,7 @@ import { planFleet } from '../../../node/fleet.ts';
 import { exitCode } from '../../exit-codes.ts';
 import { createOutput, type Output } from '../../output.ts';
 import { Problem } from '../../problem.ts';
-import { StoreErrors } from '../../serve/store-errors.ts';
+import { StoreErrors } from '../../store-errors.ts';
 import { fleetFlags } from '../access.ts';
 import type { AgentFlags } from '../agent.ts';
 import { driverFor, type Setup, setupOf } from './setup.ts';

@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../../problem.ts';
 import { answer, type Exchange } from '../exchange.ts';
+import { isRefusal, pathUnder, refuse, targetOf } from '../request-target.ts';
 import { UpstreamBooks, type UpstreamStatus } from './books.ts';
 import { forwardExpecting } from './expectation.ts';
 import { answerFailure, isHangUp } from './failures.ts';
@@ -26,7 +27,6 @@ import {
 import { Pace } from './pace.ts';
 import { UpstreamPool } from './pool.ts';
 import { bodyOf, hasBody, isClientStall } from './request-body.ts';
-import { isRefusal, pathUnder, type Refusal, targetOf } from './request-target.ts';
 import type { WireExtras } from './request-wire.ts';
 import { clientOf } from './shares.ts';
 import { announcedTrailers, asksForTrailers, trailersOf } from './trailers.ts';
@@ -282,17 +282,6 @@ function extrasOf(
     takesTrailers,
     trailers: trailers === undefined ? undefined : () => trailersOf(request, trailers),
   };
-}
-
-/** Before the request goes anywhere. */
-export function refuse(exchange: Exchange, { status, text }: Refusal): void {
-  if (status === 204) {
-    exchange.response.writeHead(204).end();
-    return;
-  }
-  // Where its body ends may be in doubt: nothing more is read.
-  const isHttp1 = exchange.request.headers[':method'] === undefined;
-  answer(exchange, status, text, isHttp1 ? { connection: 'close' } : {});
 }
 
 const CLOSE = /(^|,)\s*close\s*(,|$)/i;

@@ -9,7 +9,7 @@
  */
 
 import { utf8 } from '../../../bytes/bytes.ts';
-import { sha1ForKeyId } from '../../../crypto/x509.ts';
+import { weakSha1 } from '../../../crypto/x509.ts';
 
 /** RFC 6455 §4.2.1: other requests a server must refuse. Of several keys, joined by commas, none is one. */
 export function isWebSocketKey(value: string | undefined): value is string {
@@ -18,7 +18,7 @@ export function isWebSocketKey(value: string | undefined): value is string {
 
 /** What a server says to this key. */
 export function acceptOf(key: string): string {
-  return Buffer.from(sha1ForKeyId(utf8(key + GUID))).toString('base64');
+  return Buffer.from(weakSha1(utf8(key + GUID))).toString('base64');
 }
 
 const KEY = /^[A-Za-z0-9+/]{22}==$/;

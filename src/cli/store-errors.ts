@@ -1,6 +1,6 @@
 /** What a fleet's store answers amiss: counted, and told once in a while, as a store that is away fails again and again. */
 
-import { messageOf } from '../problem.ts';
+import { messageOf } from './problem.ts';
 
 export class StoreErrors {
   #count = 0;

@@ -8,6 +8,7 @@
  */
 
 import type { IncomingMessage } from 'node:http';
+import { answer, type Exchange } from './exchange.ts';
 
 export interface Target {
   readonly path: string;
@@ -64,6 +65,17 @@ export function pathUnder(base: string, path: string): string {
     return path;
   }
   return path === '/' ? base : (base.endsWith('/') ? base.slice(0, -1) : base) + path;
+}
+
+/** Before the request goes anywhere. */
+export function refuse(exchange: Exchange, { status, text }: Refusal): void {
+  if (status === 204) {
+    exchange.response.writeHead(204).end();
+    return;
+  }
+  // Where its body ends may be in doubt: nothing more is read.
+  const isHttp1 = exchange.request.headers[':method'] === undefined;
+  answer(exchange, status, text, isHttp1 ? { connection: 'close' } : {});
 }
 
 export function isRefusal(target: Target | Refusal): target is Refusal {
